@@ -1,0 +1,65 @@
+"""One inversion step against a bare UNet forward and backward at the same batch.
+
+The goal is a ratio of at most 1.05: the method should cost what the denoiser costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from common import paired, where
+from diffinv_diorama.command import load_parts
+from diffinv_diorama.render import render
+from diffinv_diorama.world import analogies
+
+from diffinv.method.inversion import Pair, invert
+from diffinv.method.settings import inversion_settings
+
+STEPS = 20
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--pairs", type=int, default=8, help="pairs a batch; the UNet sees two each"
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args()
+    parts = load_parts("edit-friendly", args.device)
+    pairs = []
+    for x in analogies(args.pairs, 0):
+        a, a_prime = render(x.a, x.seed_a), render(x.a_prime, x.seed_a)
+        before, after = parts.captioner.caption([a, a_prime])
+        pairs.append([Pair(a, a_prime, before, after, before, after)])
+    rows = 2 * args.pairs
+    side = parts.backbone.resolution // 8
+    noisy = torch.randn(rows, 8, side, side, device=args.device)
+    timesteps = torch.randint(0, 1000, (rows,), device=args.device)
+    prompt = parts.backbone.encode_prompts([pair[0].prompt_a for pair in pairs] * 2)
+    embeds = prompt.prompt_embeds.clone().requires_grad_()
+
+    def bare() -> None:
+        for _ in range(STEPS):
+            output = parts.backbone.unet(noisy, timesteps, encoder_hidden_states=embeds).sample
+            output.square().mean().backward()
+            embeds.grad = None
+
+    def run(steps: int) -> None:
+        invert(parts.backbone, parts.encoder, pairs, inversion_settings(steps=steps))
+
+    def run_long() -> None:
+        run(STEPS + 1)
+
+    print(where(args.device))
+    long, short, _ = paired(run_long, lambda: run(1), args.rounds)
+    ours, theirs, whole = paired(run_long, bare, args.rounds)
+    print(f"batch {rows}: bare forward+backward {theirs / STEPS * 1000:.1f} ms a step")
+    print(f"inversion step {(long - short) / STEPS * 1000:.1f} ms")
+    print(f"ratio {(long - short) / theirs:.3f} (goal at most 1.05)")
+    print(f"whole inversion of {STEPS + 1} steps against {STEPS} bare steps: {whole:.3f}")
+
+
+if __name__ == "__main__":
+    main()

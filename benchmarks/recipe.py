@@ -1,0 +1,157 @@
+"""The tables of ``docs/recipe.md``: one change of the recipe a row, on the same analogies.
+
+    python benchmarks/recipe.py [--count 80] [--seed 1] [--group ablations] [--state FOLDER]
+
+Each row is evaluated once and kept in the state folder, so an interrupted run goes on where it
+stopped. The last column counts the analogies that the row gets right and the default does not,
+and the reverse, with the two-sided sign test's p.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict, replace
+from math import comb
+from pathlib import Path
+from typing import Any
+
+from diffinv_diorama.command import load_parts
+from diffinv_diorama.evaluation import Parts, Row, evaluate
+from diffinv_diorama.world import EDIT_TYPES, analogies
+
+from diffinv.evaluation.statistics import bootstrap
+from diffinv.method.settings import ApplicationSettings, inversion_settings
+
+Change = dict[str, Any]
+
+GROUPS: dict[str, dict[str, Change]] = {
+    "ablations": {
+        "default": {},
+        "no token consistency (clip loss alone)": {"lambda_tc": 0.0, "lambda_clip": 1.0},
+        "no delta interpolation (image delta alone)": {"alpha": 0.0},
+        "no zero start (init 0.1)": {"init_std": 0.1},
+        "no zero start (init 1)": {"init_std": 1.0},
+        "no clip loss": {"lambda_clip": 0.0},
+        "no weighting by change": {"weight_by_change": False},
+        "no mask": {"mask": False},
+    },
+    "losses": {
+        "L_tc squared (mse)": {"tc_norm": "mse"},
+        "lambda_clip 0.6": {"lambda_clip": 0.6},
+        "lambda_clip 6": {"lambda_clip": 6.0},
+        "the paper's lambdas and norm": {
+            "tc_norm": "norm",
+            "lambda_tc": 0.01,
+            "lambda_clip": 6.0,
+        },
+    },
+    "alpha": {f"alpha {x}": {"alpha": x} for x in (0.2, 0.4, 0.6, 1.0)},
+    "steps": {
+        "lr 0.03": {"lr": 0.03},
+        "lr 0.3": {"lr": 0.3},
+        "15 steps": {"steps": 15},
+        "25 steps": {"steps": 25},
+        "80 steps": {"steps": 80},
+    },
+    "tokens": {
+        "input, 5 tokens": {"token_space": "input", "tokens": 5},
+        **{
+            f"output, {n} token{'s' * (n > 1)}": {"token_space": "output", "tokens": n}
+            for n in (1, 3, 5, 8)
+        },
+        "additive, 5 vectors": {"tokens": 5},
+    },
+    "prompts": {"PEZ prompts": {"prompter": "pez"}},
+    "application": {
+        "editor ddim": {"editor": "ddim"},
+        "editor sdedit": {"editor": "sdedit"},
+        "guidance 1": {"guidance_scale": 1.0},
+        "guidance 3": {"guidance_scale": 3.0},
+        "guidance 5": {"guidance_scale": 5.0},
+        "10 sampling steps": {"sampling_steps": 10},
+        "40 sampling steps": {"sampling_steps": 40},
+    },
+    "paper": {
+        "preset paper": {"preset": "paper"},
+        "preset paper, captions as prompts": {"preset": "paper", "prompter": "caption"},
+    },
+}
+
+APPLICATION = {"mask", "editor", "guidance_scale", "sampling_steps"}
+
+
+def evaluate_row(change: Change, count: int, seed: int, parts: dict[str, Parts]) -> list[Row]:
+    """The rows of difference inversion under one change of the default."""
+    learning = {k: v for k, v in change.items() if k not in APPLICATION}
+    inversion = inversion_settings(learning.pop("preset", "default"), **learning)
+    names = {"sampling_steps": "steps"}
+    applying = {names.get(k, k): v for k, v in change.items() if k in APPLICATION}
+    application = replace(ApplicationSettings(), **applying)
+    if application.editor not in parts:
+        parts[application.editor] = load_parts(application.editor)
+    chosen = analogies(count, seed, EDIT_TYPES)
+    method = "difference-inversion"
+    return evaluate(chosen, parts[application.editor], inversion, application, [method])[method]
+
+
+def sign_test(wins: int, losses: int) -> float:
+    """Two-sided p of so uneven a split of fair coins."""
+    n, k = wins + losses, min(wins, losses)
+    return min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n)
+
+
+def cell(rows: list[Row], name: str) -> str:
+    """A mean with its interval."""
+    e = bootstrap([getattr(row, name) for row in rows])
+    return f"{e.mean:.2f} [{e.low:.2f}, {e.high:.2f}]"
+
+
+def line(name: str, rows: list[Row], default: list[Row]) -> str:
+    """One row of the table."""
+    wins = sum(r.right > d.right for r, d in zip(rows, default, strict=True))
+    losses = sum(r.right < d.right for r, d in zip(rows, default, strict=True))
+    paired = f"+{wins} −{losses} (p = {sign_test(wins, losses):.2f})" if name != "default" else ""
+    cells = [cell(rows, score) for score in ("edit", "kept", "right")]
+    psnr = bootstrap([row.psnr_true for row in rows]).mean
+    return f"| {name} | {' | '.join(cells)} | {psnr:.1f} | {paired} |"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=80)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--group", choices=GROUPS, action="append")
+    parser.add_argument("--state", type=Path, default=Path(".recipe"))
+    args = parser.parse_args()
+    args.state.mkdir(exist_ok=True)
+    parts: dict[str, Parts] = {}
+
+    def rows_of(change: Change) -> list[Row]:
+        key = json.dumps(change, sort_keys=True)
+        weights = load(parts).backbone.weights_id
+        file = args.state / f"{args.seed}-{args.count}-{weights[:8]}.json"
+        known = json.loads(file.read_text()) if file.exists() else {}
+        if key not in known:
+            known[key] = [asdict(r) for r in evaluate_row(change, args.count, args.seed, parts)]
+            file.write_text(json.dumps(known))
+        return [Row(**row) for row in known[key]]
+
+    default = rows_of({})
+    for group in args.group or GROUPS:
+        print(f"\n**{group}**\n\n| change | edit | kept | right | PSNR | against default |")
+        print("|---|---|---|---|---|---|", flush=True)
+        for name, change in GROUPS[group].items():
+            print(line(name, rows_of(change), default), flush=True)
+
+
+def load(parts: dict[str, Parts]) -> Parts:
+    """The embedded models, loaded once."""
+    editor = ApplicationSettings().editor
+    if editor not in parts:
+        parts[editor] = load_parts(editor)
+    return parts[editor]
+
+
+if __name__ == "__main__":
+    main()

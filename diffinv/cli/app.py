@@ -1,0 +1,81 @@
+"""The ``diffinv`` command: its subcommands, and how an error becomes one sentence."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+
+import click
+
+from .. import __version__
+from ..errors import DiffinvError
+from .apply import apply
+from .demo import demo
+from .doctor import doctor
+from .evaluate import evaluate
+from .extensible import ExtensibleGroup
+from .invert import invert
+from .library import library
+from .output import complain
+from .plugins import plugins
+
+_state = {"debug": False}
+
+
+def _set_debug(_ctx: click.Context, _option: click.Parameter, value: bool) -> None:
+    _state["debug"] = value
+
+
+@click.group(
+    cls=ExtensibleGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_set_debug,
+    help="Show where in the program an error comes from.",
+)
+@click.version_option(__version__, prog_name="diffinv")
+def cli() -> None:
+    """Learn the difference between two pictures and apply it to any other."""
+
+
+for command in (demo, invert, apply, library, plugins, evaluate, doctor):
+    cli.add_command(command)
+
+
+def run(args: Sequence[str] | None = None) -> int:
+    """Carry out one command line; the exit code: 0, 1 failed, 2 asked wrongly, 130 interrupted."""
+    try:
+        result = cli.main(args=args, prog_name="diffinv", standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        return error.exit_code
+    except click.ClickException as error:
+        return _fail(_sentence(error), error.exit_code)
+    except click.Abort:
+        return 130
+    except DiffinvError as error:
+        return _fail(str(error), error.exit_code)
+    except Exception as error:
+        text = " ".join(str(error).split())
+        sentence = f"{type(error).__name__}: {text}" if text else type(error).__name__
+        return _fail(f"{sentence.rstrip('.')} (run again as 'diffinv --debug ...' for details).", 1)
+    return result if isinstance(result, int) else 0
+
+
+def _fail(sentence: str, exit_code: int) -> int:
+    """Say what went wrong on stderr. To be called while the exception is being handled."""
+    if _state["debug"]:
+        traceback.print_exc()
+    complain(f"Error: {sentence}")
+    return exit_code
+
+
+def _sentence(error: click.ClickException) -> str:
+    """A wrong command line in one sentence, with the place where the right form is shown."""
+    message = " ".join(error.format_message().split()).rstrip(".")
+    ctx = getattr(error, "ctx", None)
+    return f"{message}; see '{ctx.command_path} --help'." if ctx else f"{message}."

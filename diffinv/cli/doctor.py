@@ -1,0 +1,175 @@
+"""``diffinv doctor``: what this machine offers, and what is missing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import DiffinvError
+from .options import json_option
+from .output import print_fields, print_json, say, stdout_for_data
+
+if TYPE_CHECKING:
+    from ..contracts import Spec
+
+_LIBRARIES = (
+    "diffinv",
+    "torch",
+    "diffusers",
+    "transformers",
+    "accelerate",
+    "safetensors",
+    "numpy",
+    "pillow",
+    "textual",
+    "pluggy",
+)
+
+
+@click.command(short_help="Devices, versions, models, paths, plugins, terminal.")
+@json_option
+@click.pass_context
+def doctor(ctx: click.Context, as_json: bool) -> None:
+    """Devices, versions, models, paths, plugins and the terminal's pictures.
+
+    The exit code is 1 where something that diffinv cannot do without is missing.
+    """
+    with stdout_for_data():
+        report = _report(ctx)
+    if as_json:
+        print_json(report)
+    else:
+        _print(report)
+    if report["problems"]:
+        ctx.exit(1)
+
+
+def _report(ctx: click.Context) -> dict[str, Any]:
+    from ..plugins import registry
+
+    root = ctx.find_root().command
+    if isinstance(root, click.Group):
+        registry().register_commands(root)
+    devices, device_problem = _devices()
+    path, path_problem = _library()
+    models = [_model(spec) for spec in registry().backbones.values()]
+    problems = [p for p in (device_problem, path_problem) if p]
+    if not models:
+        problems.append("No backbone is installed.")
+    return {
+        "devices": devices,
+        "versions": {"python": platform.python_version()} | {n: _version(n) for n in _LIBRARIES},
+        "models": models,
+        "paths": {"library": path},
+        "plugins": [
+            {"name": row.name, "version": row.version, "status": row.status, "error": row.error}
+            for row in registry().rows
+        ],
+        "terminal": _terminal(),
+        "problems": problems,
+    }
+
+
+def _devices() -> tuple[list[dict[str, Any]], str | None]:
+    """The devices torch sees. The one place of the command line that imports torch."""
+    try:
+        import torch
+
+        found = [{"id": "cpu", "name": platform.processor() or platform.machine()}]
+        found[0]["threads"] = torch.get_num_threads()  # type: ignore[assignment]
+        for i in range(torch.cuda.device_count()):
+            memory = torch.cuda.get_device_properties(i).total_memory
+            name = torch.cuda.get_device_name(i)
+            found.append({"id": f"cuda:{i}", "name": name, "memory_gb": f"{memory / 2**30:.1f}"})
+        if torch.backends.mps.is_available():
+            found.append({"id": "mps", "name": "Apple GPU"})
+    except Exception as error:
+        return [], f"torch does not work: {type(error).__name__}: {error}"
+    return list(found), None
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _library() -> tuple[dict[str, Any], str | None]:
+    from ..jobs.checks import check_writable
+    from ..paths import library_folder
+
+    folder = library_folder()
+    try:
+        check_writable(folder)
+    except DiffinvError as error:
+        return {"path": str(folder), "writable": False}, str(error)
+    return {"path": str(folder), "writable": True}, None
+
+
+def _model(spec: Spec) -> dict[str, Any]:
+    module = spec.factory.partition(":")[0]
+    try:
+        found = importlib.util.find_spec(module) is not None
+    except Exception:  # a parent package that does not import
+        found = False
+    return {"id": spec.id, "title": spec.title, "size_mb": spec.size_mb, "found": found}
+
+
+def _terminal() -> dict[str, Any]:
+    """A guess from the environment; only a program that asks the terminal can know."""
+    term, program = os.environ.get("TERM", ""), os.environ.get("TERM_PROGRAM", "")
+    pictures = "half blocks"
+    if os.environ.get("TMUX"):
+        pictures = "half blocks (inside tmux)"
+    elif os.environ.get("KITTY_WINDOW_ID") or "kitty" in term or "ghostty" in (term + program):
+        pictures = "kitty protocol"
+    elif program in {"WezTerm", "iTerm.app"} or term.startswith(("foot", "mlterm")):
+        pictures = "sixel"
+    return {
+        "term": term,
+        "program": program,
+        "true_colour": os.environ.get("COLORTERM") in {"truecolor", "24bit"},
+        "pictures": pictures,
+    }
+
+
+def _print(report: dict[str, Any]) -> None:
+    for title, fields in _sections(report).items():
+        say(title)
+        print_fields([("  " + name, value) for name, value in fields] or [("  none", "")])
+        say()
+    for problem in report["problems"]:
+        say(f"Problem: {problem}")
+    if not report["problems"]:
+        say("Everything that diffinv needs is here.")
+
+
+def _sections(report: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    library, terminal = report["paths"]["library"], report["terminal"]
+    writable = "writable" if library["writable"] else "not writable"
+    return {
+        "Devices": [(d["id"], _device_line(d)) for d in report["devices"]],
+        "Versions": [(n, v or "not installed") for n, v in report["versions"].items()],
+        "Models": [
+            (m["id"], f"{m['title']}, {'found' if m['found'] else 'missing'}")
+            for m in report["models"]
+        ],
+        "Paths": [("library", f"{library['path']} ({writable})")],
+        "Plugins": [
+            (p["name"], f"{p['version']} {p['status']} {p['error'] or ''}".rstrip())
+            for p in report["plugins"]
+        ],
+        "Terminal": [("pictures", terminal["pictures"]), ("term", terminal["term"])],
+    }
+
+
+def _device_line(device: dict[str, Any]) -> str:
+    more = f", {device['memory_gb']} GB" if "memory_gb" in device else ""
+    threads = f", {device['threads']} threads" if "threads" in device else ""
+    return f"{device['name']}{more}{threads}"

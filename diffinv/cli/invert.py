@@ -1,0 +1,122 @@
+"""``diffinv invert``: learn a difference."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ..errors import UsageError
+from ..method.settings import PRESETS
+from .options import PATH, backbone_option, device_option, json_option, seed_option
+from .output import print_json, say, stdout_for_data
+from .progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from ..jobs.requests import InvertRequest
+
+_SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed")
+
+
+@click.command(short_help="Learn the difference between two pictures.")
+@click.argument("a", type=PATH)
+@click.argument("a_prime", type=PATH)
+@click.option(
+    "--pair",
+    "more_pairs",
+    type=PATH,
+    nargs=2,
+    multiple=True,
+    metavar="A A_PRIME",
+    help="One more pair that shows the same difference; may be given again.",
+)
+@click.option("--name", metavar="N", help="What to call it; default: from the files' names.")
+@backbone_option
+@click.option("--captioner", metavar="ID[=PATH]", help="What describes the pictures.")
+@click.option(
+    "--prompter",
+    type=click.Choice(["caption", "pez"]),
+    help="What makes the prompts: the captions themselves, or PEZ.",
+)
+@click.option("--delta-encoder", metavar="ID[=PATH]", help="The joint space of deltas.")
+@click.option(
+    "--caption-a", multiple=True, metavar="TEXT", help="A's caption by hand, once for each pair."
+)
+@click.option(
+    "--caption-a-prime", multiple=True, metavar="TEXT", help="A′'s caption, once for each pair."
+)
+@click.option(
+    "--preset",
+    type=click.Choice(sorted(PRESETS)),
+    default="default",
+    help="All settings at once: the best measured (default), or the paper's.",
+)
+@click.option(
+    "--token-space",
+    type=click.Choice(["additive", "input", "output"]),
+    help="Where the tokens meet the prompt: added to it, as words, or behind it.",
+)
+@click.option("--tokens", type=click.IntRange(1), metavar="N", help="How many DIFF tokens.")
+@click.option(
+    "--alpha", type=click.FloatRange(0, 1), metavar="X", help="Weight of the captions' delta."
+)
+@click.option("--steps", type=click.IntRange(1), metavar="N", help="How many updates.")
+@click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="X", help="Learning rate.")
+@seed_option
+@device_option
+@json_option
+def invert(as_json: bool, **options: Any) -> None:
+    """Learn the difference between the pictures A and A_PRIME and keep it in the library."""
+    request = _request(**options)
+    from ..jobs.tasks import run_inversion
+
+    with stdout_for_data(), ProgressDisplay() as show:
+        difference, path = run_inversion(request, show)
+    info = difference.info
+    if as_json:
+        print_json(
+            {
+                "name": info.name,
+                "path": str(path),
+                "hash_sha256": info.hash_sha256,
+                "seconds": info.seconds,
+                "steps": request.settings.steps,
+            }
+        )
+        return
+    say(f"Learned {info.name!r} in {info.seconds:.1f} s: {path}")
+    say(f"Try: diffinv apply {shlex.quote(info.name)} IMAGE_OR_FOLDER --out DIR")
+
+
+def _request(
+    a: Path,
+    a_prime: Path,
+    more_pairs: tuple[tuple[Path, Path], ...],
+    caption_a: tuple[str, ...],
+    caption_a_prime: tuple[str, ...],
+    preset: str,
+    **options: Any,
+) -> InvertRequest:
+    from ..jobs.requests import InvertRequest
+    from ..method.settings import inversion_settings
+
+    pairs = ((a, a_prime), *more_pairs)
+    if caption_a or caption_a_prime:
+        _check_captions(len(pairs), len(caption_a), len(caption_a_prime))
+    changes = {key: options.pop(key) for key in _SETTINGS}
+    return InvertRequest(
+        pairs=pairs,
+        captions=tuple(zip(caption_a, caption_a_prime, strict=True)),
+        settings=inversion_settings(preset, **changes),
+        **options,
+    )
+
+
+def _check_captions(pairs: int, befores: int, afters: int) -> None:
+    if befores != pairs or afters != pairs:
+        raise UsageError(
+            "Give --caption-a and --caption-a-prime once for each pair: "
+            f"there are {pairs} pairs, {befores} and {afters} captions."
+        )

@@ -1,0 +1,28 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+PATH = click.Path(path_type=Path)
+"""Whether a path exists is checked where it is opened, which says what is wrong with it."""
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there."
+)
+backbone_option = click.option(
+    "--backbone",
+    metavar="ID[=PATH]",
+    help="The text-to-image model, with its weights' path or hub id if they are not the default.",
+)
+device_option = click.option(
+    "--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is."
+)
+seed_option = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**32 - 1),
+    metavar="S",
+    help="Decides every random number; the same seed gives the same result. Default: 0.",
+)

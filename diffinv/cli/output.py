@@ -1,0 +1,62 @@
+"""Data to stdout, everything else to stderr; text from files and plugins as plain text."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import click
+
+from ..text import text_safe
+
+
+def say(text: str = "") -> None:
+    """A line of data on stdout; blanks at its start stay."""
+    indent = text[: len(text) - len(text.lstrip(" "))]
+    click.echo(indent + text_safe(text))
+
+
+def complain(text: str) -> None:
+    """A line on stderr."""
+    click.echo(text_safe(text), err=True)
+
+
+def print_json(value: Any) -> None:
+    """JSON on stdout; control characters and all that is not ASCII are escaped."""
+    click.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on stdout, as wide as the terminal; never shortened where stdout is a file."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_edge=False)
+    for header in headers:
+        table.add_column(Text(header, style="bold"))
+    for row in rows:
+        table.add_row(*(Text(text_safe(cell)) for cell in row))
+    width = None if sys.stdout.isatty() else 100_000
+    console = Console(width=width, markup=False, highlight=False, emoji=False)
+    with console.capture() as captured:
+        console.print(table)
+    for line in captured.get().splitlines():
+        click.echo(line.rstrip())
+
+
+def print_fields(fields: Sequence[tuple[str, str]]) -> None:
+    """Names and values, one pair a line."""
+    width = max((len(name) for name, _ in fields), default=0)
+    for name, value in fields:
+        click.echo(f"{name:<{width}}  {text_safe(value)}".rstrip())
+
+
+@contextlib.contextmanager
+def stdout_for_data() -> Iterator[None]:
+    """What libraries print while they work goes to stderr, so that stdout holds data only."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield

@@ -1,0 +1,511 @@
+"""A learned difference and its file: one ``.safetensors``, complete in itself.
+
+The header holds everything there is to know (``modelspec.*`` by ModelSpec 1.0.1, ``diffinv.*``
+ours, values structured where needed as JSON); reading it loads no tensor. The tensors are
+``tokens``, ``delta``, ``losses`` and ``thumbnail.*`` (WebP bytes). Whatever a file says is checked
+before it is believed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, BinaryIO, NoReturn, get_args
+
+import numpy as np
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from .contracts import TokenSpace
+from .errors import DiffinvError
+from .files import atomic_write
+from .text import text_safe
+
+FORMAT_VERSION = 1
+"""The file format written here. Files of a later one are refused; unknown keys are kept."""
+
+SUFFIX = ".safetensors"
+
+_MAX_HEADER = 8 * 2**20
+_MAX_FILE = 512 * 2**20
+_THUMBNAIL = "thumbnail."
+_AGAIN = "get another copy of it or learn the difference again"
+
+Floats = NDArray[np.float32]
+Setting = str | int | float | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DifferenceInfo:
+    """What is known of a difference without loading its tensors.
+
+    ``backbone`` and ``backbone_weights`` (a content hash) name the model it was learned on and
+    the only one it fits. ``captions``, ``prompts`` and ``pair_hashes`` have one (A, A') a pair.
+    ``settings`` has every value of InversionSettings. ``date`` is ISO 8601 in UTC, ``seconds``
+    the time learning took. ``token_count``, ``token_width`` and ``hash_sha256`` ("0x" and 64 hex
+    digits, over all tensors) are found when it is saved. ``extra`` has header entries this
+    version does not know; they are written back.
+    """
+
+    name: str
+    backbone: str
+    backbone_weights: str
+    token_space: str
+    token_count: int = 0
+    token_width: int = 0
+    description: str = ""
+    author: str = ""
+    date: str = ""
+    tags: tuple[str, ...] = ()
+    format_version: int = FORMAT_VERSION
+    delta_encoder: str = ""
+    captioner: str = ""
+    prompter: str = ""
+    captions: tuple[tuple[str, str], ...] = ()
+    prompts: tuple[tuple[str, str], ...] = ()
+    pair_hashes: tuple[tuple[str, str], ...] = ()
+    settings: dict[str, Setting] = field(default_factory=dict)
+    dtype: str = "float32"
+    device: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
+    hash_sha256: str = ""
+    extra: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Difference:
+    """DIFF tokens and where they came from.
+
+    ``tokens`` [k, width], ``delta`` [d] (D_inter) and ``losses`` [steps, 3] (total, token
+    consistency, clip) are float32. ``thumbnails`` are WebP files by name: ``a``, ``a_prime`` and
+    ``preview``; of several pairs ``a_1``, ``a_prime_1`` and so on.
+    """
+
+    info: DifferenceInfo
+    tokens: Floats
+    delta: Floats
+    losses: Floats
+    thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+
+    def check_backbone(self, backbone_id: str, weights_id: str) -> None:
+        """Raise DiffinvError unless this is the backbone, with the weights, it was learned on."""
+        info = self.info
+        if (info.backbone, info.backbone_weights) == (backbone_id, weights_id):
+            return
+        raise DiffinvError(
+            f"The difference {text_safe(info.name)!r} was learned on the backbone "
+            f"{text_safe(info.backbone)!r} (weights {text_safe(info.backbone_weights)}) and does "
+            f"not fit {backbone_id!r} (weights {weights_id}); "
+            "choose the backbone it was learned on, or learn it again on this one."
+        )
+
+
+# Saving
+
+
+def to_bytes(difference: Difference) -> tuple[bytes, DifferenceInfo]:
+    """The file of a difference, and its info as written.
+
+    Token count and width, hash, format version, and a missing date are filled in. Raises
+    DiffinvError where the difference is not valid.
+    """
+    tensors = _tensors(difference)
+    where = f"The difference {text_safe(difference.info.name)!r}"
+    tokens = tensors["tokens"]
+    _check_tensors(tensors, where)
+    info = replace(
+        difference.info,
+        token_count=tokens.shape[0],
+        token_width=tokens.shape[1],
+        hash_sha256=_data_hash(safetensors.numpy.save(tensors)),
+        format_version=FORMAT_VERSION,
+        date=difference.info.date or datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    header = _header(info, where)
+    info = _parse_info(header, info.name, where)  # what cannot be read again is not written
+    data = safetensors.numpy.save(tensors, header)
+    if int.from_bytes(data[:8], "little") > _MAX_HEADER:
+        raise DiffinvError(f"{where} has too much text to be saved; shorten it.")
+    return data, info
+
+
+def save(difference: Difference, path: Path) -> DifferenceInfo:
+    """Write a difference, in place of any file that is there; returns its info as written.
+
+    Raises DiffinvError where the difference is not valid or the file cannot be written.
+    """
+    data, info = to_bytes(difference)
+    atomic_write(path, data)
+    return info
+
+
+def _tensors(difference: Difference) -> dict[str, NDArray[Any]]:
+    arrays = {name: getattr(difference, name) for name in ("tokens", "delta", "losses")}
+    tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    for name, data in difference.thumbnails.items():
+        tensors[_THUMBNAIL + name] = np.frombuffer(data, dtype=np.uint8)
+    return tensors
+
+
+def _data_hash(file: bytes) -> str:
+    """SHA-256 of everything behind the header, as ModelSpec has it."""
+    start = 8 + int.from_bytes(file[:8], "little")
+    return "0x" + hashlib.sha256(memoryview(file)[start:]).hexdigest()
+
+
+def _header(info: DifferenceInfo, where: str) -> dict[str, str]:
+    header = dict(info.extra)
+    for name, entry in _ENTRIES.items():
+        try:
+            header[entry.key] = entry.encode(getattr(info, name))
+        except (TypeError, ValueError) as error:
+            raise DiffinvError(
+                f"{where} cannot be saved: its {name} are not plain finite values; change them."
+            ) from error
+    header |= {
+        "modelspec.sai_model_spec": "1.0.1",
+        "modelspec.architecture": f"{info.backbone}/difference",
+        "modelspec.implementation": "diffinv",
+        "modelspec.tags": ", ".join(info.tags),
+    }
+    for key, text in header.items():
+        if not _is_unicode(key + text):
+            raise DiffinvError(
+                f"{where} cannot be saved: its header entry {text_safe(key)!r} "
+                "is not valid Unicode; change that text."
+            )
+    return header
+
+
+# Loading
+
+
+def read_info(path: Path) -> DifferenceInfo:
+    """What a file says about its difference. Reads the header only.
+
+    Raises DiffinvError where there is no file, or it is not a difference, is damaged, or is of a
+    later format.
+    """
+    shown = text_safe(str(path))
+    size = _checked_size(path, shown)
+    try:
+        with path.open("rb") as file:
+            header = _read_header(file, size, shown)
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+    return _parse_info(header, path.stem, shown)
+
+
+def load(path: Path) -> Difference:
+    """The difference in a file, with its checksum verified.
+
+    Raises DiffinvError as :func:`read_info` does, and where tensors are missing, of the wrong
+    shape or type, not finite, or not those the checksum was made of.
+    """
+    shown = text_safe(str(path))
+    if _checked_size(path, shown) > _MAX_FILE:
+        raise DiffinvError(
+            f"{shown} is larger than {_MAX_FILE // 2**20} MB, which no difference is; "
+            "choose another file."
+        )
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+    header = _read_header(io.BytesIO(data), len(data), shown)
+    info = _parse_info(header, path.stem, shown)
+    return _parse_tensors(data, info, shown)
+
+
+def is_difference(path: Path) -> bool:
+    """Whether a file calls itself a difference, whatever its format version or state."""
+    try:
+        size = _checked_size(path, "")
+        with path.open("rb") as file:
+            header = _read_header(file, size, "")
+    except (OSError, DiffinvError):
+        return False
+    return "diffinv.format_version" in header
+
+
+def _checked_size(path: Path, shown: str) -> int:
+    """The size of a regular file in bytes; anything else is refused."""
+    try:
+        if path.is_dir():
+            raise DiffinvError(f"{shown} is a folder; name a difference file (*{SUFFIX}).")
+        if not path.exists():
+            raise DiffinvError(f"{shown} does not exist; check the path.")
+        if not path.is_file():
+            raise DiffinvError(f"{shown} is not a regular file; name a difference file.")
+        size = path.stat().st_size
+    except OSError as error:
+        raise _unreadable(shown, error) from error
+    if size == 0:
+        raise DiffinvError(f"{shown} is empty (0 bytes); {_AGAIN}.")
+    return size
+
+
+def _unreadable(shown: str, error: OSError) -> DiffinvError:
+    reason = error.strerror or type(error).__name__
+    return DiffinvError(f"{shown} cannot be read ({reason}); check its permissions.")
+
+
+def _damaged(shown: str, problem: str) -> DiffinvError:
+    return DiffinvError(f"{shown} is damaged: {problem}; {_AGAIN}.")
+
+
+def _read_header(file: BinaryIO, size: int, shown: str) -> dict[str, str]:
+    """The header's texts."""
+    length = int.from_bytes(file.read(8), "little")
+    start = file.read(1)
+    if start != b"{":
+        raise DiffinvError(
+            f"{shown} is not a safetensors file; name a difference file (*{SUFFIX})."
+        )
+    if length > _MAX_HEADER:
+        raise DiffinvError(
+            f"{shown} has a header of more than {_MAX_HEADER // 2**20} MB, "
+            "which no difference has; choose another file."
+        )
+    if length > size - 8:
+        raise _damaged(shown, "it ends too early")
+    table = _parse_table(start + file.read(length - 1), shown)
+    metadata = table.pop("__metadata__", {})
+    if _data_end(table, shown) != size - 8 - length:
+        raise _damaged(shown, "it has not the length its header says")
+    if not isinstance(metadata, dict) or not all(
+        isinstance(v, str) and _is_unicode(k + v) for k, v in metadata.items()
+    ):
+        raise _damaged(shown, "its header is not made of text")
+    return metadata
+
+
+def _parse_table(header: bytes, shown: str) -> dict[str, Any]:
+    """The JSON object of the header, which is known to start with a brace."""
+    try:
+        table: dict[str, Any] = _from_json(header.decode())
+    except (ValueError, RecursionError) as error:
+        raise _damaged(shown, "its header cannot be read") from error
+    return table
+
+
+def _data_end(table: dict[str, Any], shown: str) -> int:
+    try:
+        return max((int(entry["data_offsets"][1]) for entry in table.values()), default=0)
+    except (TypeError, KeyError, IndexError, ValueError, OverflowError) as error:
+        raise _damaged(shown, "its header cannot be read") from error
+
+
+def _parse_tensors(data: bytes, info: DifferenceInfo, shown: str) -> Difference:
+    if _data_hash(data) != info.hash_sha256:
+        raise _damaged(shown, "its tensors do not match its checksum")
+    try:
+        tensors = safetensors.numpy.load(data)
+    except Exception as error:  # SafetensorError, and whatever unknown data types raise
+        raise _damaged(shown, "its tensors cannot be read") from error
+    _check_tensors(tensors, shown)
+    if tensors["tokens"].shape != (info.token_count, info.token_width):
+        raise _damaged(shown, "its tokens have not the shape its header says")
+    thumbnails = {
+        name.removeprefix(_THUMBNAIL): array.tobytes()
+        for name, array in tensors.items()
+        if name.startswith(_THUMBNAIL)
+    }
+    return Difference(info, tensors["tokens"], tensors["delta"], tensors["losses"], thumbnails)
+
+
+# Checks that hold for what is written and for what is read
+
+
+def _check_tensors(tensors: Mapping[str, NDArray[Any]], where: str) -> None:
+    for name, shape in (("tokens", "[k, width]"), ("delta", "[d]"), ("losses", "[steps, 3]")):
+        if name not in tensors:
+            raise DiffinvError(f"{where} has no tensor {name!r}; {_AGAIN}.")
+        array = tensors[name]
+        if array.dtype != np.float32 or array.ndim != shape.count(",") + 1:
+            raise DiffinvError(
+                f"{where} has {name} of {array.dtype} {list(array.shape)} "
+                f"where float32 {shape} belongs; {_AGAIN}."
+            )
+    if tensors["losses"].shape[1] != 3 or not tensors["tokens"].size or not tensors["delta"].size:
+        raise DiffinvError(f"{where} has tensors of an impossible size; {_AGAIN}.")
+    for name in ("tokens", "delta"):
+        if not np.isfinite(tensors[name]).all():
+            raise DiffinvError(f"{where} has {name} that are not finite numbers; {_AGAIN}.")
+    for name, array in tensors.items():
+        if name.startswith(_THUMBNAIL) and (array.dtype != np.uint8 or array.ndim != 1):
+            raise DiffinvError(f"{where} has a thumbnail that is not a picture file; {_AGAIN}.")
+
+
+def _check_info(info: DifferenceInfo, where: str) -> None:
+    if info.token_space not in get_args(TokenSpace):
+        raise DiffinvError(
+            f"{where} has tokens of the unknown space {text_safe(info.token_space)!r}; "
+            "update diffinv to use it."
+        )
+    if not math.isfinite(info.seconds) or info.seconds < 0:
+        raise DiffinvError(f"{where} says learning took {info.seconds} seconds; {_AGAIN}.")
+    if info.token_count < 1 or info.token_width < 1:
+        raise DiffinvError(f"{where} has a header that speaks of no tokens; {_AGAIN}.")
+    if not re.fullmatch(r"0x[0-9a-f]{64}", info.hash_sha256):
+        raise DiffinvError(f"{where} has no valid checksum in its header; {_AGAIN}.")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+# The header, entry by entry
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """A header entry: its key, and how a field of DifferenceInfo becomes its text and back.
+
+    ``decode`` raises ValueError for a text that does not fit.
+    """
+
+    key: str
+    encode: Callable[[Any], str] = str
+    decode: Callable[[str], Any] = str
+    required: bool = False
+
+
+def _from_json(text: str) -> Any:
+    """JSON without the NaN and Infinity that Python adds to it."""
+
+    def refuse(constant: str) -> NoReturn:
+        raise ValueError(f"{constant} is not JSON")
+
+    return json.loads(text, parse_constant=refuse)
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
+
+
+def _to_strings(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(v, str) for v in value):
+        raise ValueError("not a list of texts")
+    if not all(map(_is_unicode, value)):
+        raise ValueError("not valid Unicode")
+    return tuple(value)
+
+
+def _to_pairs(value: Any) -> tuple[tuple[str, ...], ...]:
+    if not isinstance(value, list):
+        raise ValueError("not a list of pairs")
+    pairs = tuple(_to_strings(pair) for pair in value)
+    if any(len(pair) != 2 for pair in pairs):
+        raise ValueError("not a list of pairs")
+    return pairs
+
+
+def _to_settings(value: Any) -> dict[str, Setting]:
+    if not isinstance(value, dict):
+        raise ValueError("not a mapping")
+    _to_strings([*value, *(v for v in value.values() if isinstance(v, str))])
+    if not all(v is None or isinstance(v, str | int | float) for v in value.values()):
+        raise ValueError("not plain settings")
+    return value
+
+
+def _to_versions(value: Any) -> dict[str, str]:
+    settings = _to_settings(value)
+    _to_strings([*settings.values()])
+    return value
+
+
+def _json_entry(key: str, decode: Callable[[Any], Any]) -> _Entry:
+    return _Entry(key, _to_json, lambda text: decode(_from_json(text)))
+
+
+def _to_version(text: str) -> int:
+    version = int(text.partition(".")[0])
+    if version < 1:
+        raise ValueError("there is no such version")
+    return version
+
+
+_ENTRIES: dict[str, _Entry] = {
+    "format_version": _Entry("diffinv.format_version", str, _to_version, required=True),
+    "name": _Entry("modelspec.title"),
+    "description": _Entry("modelspec.description"),
+    "author": _Entry("modelspec.author"),
+    "date": _Entry("modelspec.date"),
+    "hash_sha256": _Entry("modelspec.hash_sha256", required=True),
+    "tags": _json_entry("diffinv.tags", _to_strings),
+    "backbone": _Entry("diffinv.backbone", required=True),
+    "backbone_weights": _Entry("diffinv.backbone_weights", required=True),
+    "token_space": _Entry("diffinv.token_space", required=True),
+    "token_count": _Entry("diffinv.token_count", str, int, required=True),
+    "token_width": _Entry("diffinv.token_width", str, int, required=True),
+    "delta_encoder": _Entry("diffinv.delta_encoder"),
+    "captioner": _Entry("diffinv.captioner"),
+    "prompter": _Entry("diffinv.prompter"),
+    "captions": _json_entry("diffinv.captions", _to_pairs),
+    "prompts": _json_entry("diffinv.prompts", _to_pairs),
+    "pair_hashes": _json_entry("diffinv.pair_hashes", _to_pairs),
+    "settings": _json_entry("diffinv.settings", _to_settings),
+    "dtype": _Entry("diffinv.dtype"),
+    "device": _Entry("diffinv.device"),
+    "versions": _json_entry("diffinv.versions", _to_versions),
+    "seconds": _Entry("diffinv.seconds", repr, float),
+    "warnings": _json_entry("diffinv.warnings", _to_strings),
+}
+"""The fields of DifferenceInfo in the header. What has a default may be missing there."""
+
+_OTHER_KEYS = {
+    "modelspec.sai_model_spec",
+    "modelspec.architecture",
+    "modelspec.implementation",
+    "modelspec.tags",
+}
+_KNOWN_KEYS = {entry.key for entry in _ENTRIES.values()} | _OTHER_KEYS
+
+
+def _parse_info(header: dict[str, str], stem: str, shown: str) -> DifferenceInfo:
+    """``stem`` is the name of a difference without a title."""
+    if not any(key.startswith("diffinv.") for key in header):
+        raise DiffinvError(
+            f"{shown} is a safetensors file but holds no difference; "
+            "choose a file that diffinv wrote."
+        )
+    version = _parse_entry(header, _ENTRIES["format_version"], shown)
+    if version > FORMAT_VERSION:
+        raise DiffinvError(
+            f"{shown} has format version {version} and this diffinv reads up to "
+            f"{FORMAT_VERSION}; update diffinv to use it."
+        )
+    values = {
+        name: _parse_entry(header, entry, shown)
+        for name, entry in _ENTRIES.items()
+        if entry.required or entry.key in header
+    }
+    values["name"] = values.get("name") or stem
+    extra = {key: text for key, text in header.items() if key not in _KNOWN_KEYS}
+    info = DifferenceInfo(**values, extra=extra)
+    _check_info(info, shown)
+    return info
+
+
+def _parse_entry(header: dict[str, str], entry: _Entry, shown: str) -> Any:
+    if entry.key not in header:
+        raise _damaged(shown, f"its header lacks {entry.key!r}")
+    try:
+        return entry.decode(header[entry.key])
+    except (ValueError, RecursionError) as error:
+        raise _damaged(shown, f"its header entry {entry.key!r} cannot be read") from error

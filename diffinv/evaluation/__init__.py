@@ -1,0 +1,1 @@
+"""Scores of image analogies and their intervals."""

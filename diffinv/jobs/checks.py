@@ -1,0 +1,280 @@
+"""Everything that can be known to be wrong before a model is loaded. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import math
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..contracts import BackboneSpec, Spec
+from ..difference import Difference
+from ..errors import DiffinvError, UsageError
+from ..images import framing_warning, list_images, open_image, pixel_hash
+from ..library.store import Library
+from ..method.settings import InversionSettings
+from ..paths import library_folder
+from ..plugins import Kind, Registry, option, parse_part, registry
+from ..text import text_safe
+from .requests import ApplyRequest, InvertRequest, parse_strength
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Part:
+    """A plugin's part as an option names it: its spec, and weights other than its own."""
+
+    spec: Spec
+    weights: str | None = None
+
+
+@dataclass(frozen=True)
+class InversionPlan:
+    """An InvertRequest whose files, ids and folders are all right."""
+
+    pictures: tuple[tuple[Image, Image], ...]
+    name: str
+    library: Library
+    backbone: Part
+    delta_encoder: Part
+    captioner: Part | None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ApplicationPlan:
+    """An ApplyRequest whose differences, ids and folders are all right.
+
+    ``targets`` are (B, where its B' goes) for all pictures, whether they open or not.
+    """
+
+    differences: tuple[tuple[Difference, float], ...]
+    targets: tuple[tuple[Path, Path], ...]
+    backbone: Part
+    editor: Part
+    captioner: Part | None
+    failures: tuple[str, ...] = field(default=())
+
+
+def plan_inversion(request: InvertRequest) -> InversionPlan:
+    """Check an InvertRequest. Raises DiffinvError or UsageError for the first thing wrong."""
+    check_settings(request.settings)
+    parts = registry()
+    backbone = _backbone(parts, request.backbone)
+    assert isinstance(backbone.spec, BackboneSpec)
+    delta_encoder = _part(
+        parts, "delta encoder", request.delta_encoder, backbone.spec, backbone.spec.delta_encoder
+    )
+    captioner = None
+    if not request.captions:
+        captioner = _part(
+            parts, "captioner", request.captioner, backbone.spec, backbone.spec.captioner
+        )
+    elif len(request.captions) != len(request.pairs):
+        raise UsageError("Captions by hand have to be given for every pair.")
+    pictures, warnings = _open_pairs(request.pairs)
+    library = open_library(request.library)
+    return InversionPlan(
+        pictures=pictures,
+        name=_name(request, library),
+        library=library,
+        backbone=backbone,
+        delta_encoder=delta_encoder,
+        captioner=captioner,
+        warnings=warnings,
+    )
+
+
+def plan_application(request: ApplyRequest) -> ApplicationPlan:
+    """Check an ApplyRequest. A picture that does not open is an error only where it is alone."""
+    if not math.isfinite(request.settings.guidance_scale) or request.settings.steps < 1:
+        raise UsageError("The guidance scale has to be finite and the steps at least 1.")
+    library = Library(request.library or library_folder())
+    differences = tuple((library.load(name), weight) for name, weight in request.differences)
+    if not differences:
+        raise UsageError("Name at least one difference to apply.")
+    parts = registry()
+    backbone = _backbone(parts, request.backbone or differences[0][0].info.backbone)
+    for difference, _ in differences:
+        _check_backbone_id(difference, backbone.spec.id)
+    editor, weights = parse_part(request.settings.editor)
+    targets = tuple(plan_outputs(request))
+    failures = _check_some_open([picture for picture, _ in targets])
+    check_writable(request.out)
+    return ApplicationPlan(
+        differences=differences,
+        targets=targets if len(failures) < len(targets) else (),
+        backbone=backbone,
+        editor=Part(parts.get("editor", editor), weights),
+        captioner=_application_captioner(parts, request, backbone),
+        failures=failures if len(failures) == len(targets) else (),
+    )
+
+
+def check_settings(settings: InversionSettings) -> None:
+    """Refuse settings outside their ranges."""
+    if settings.steps < 1 or settings.tokens < 1:
+        raise UsageError("The number of steps (--steps) and of tokens (--tokens) start at 1.")
+    if not 0 <= settings.alpha <= 1:
+        raise UsageError(f"Alpha (--alpha) is between 0 and 1, not {settings.alpha}.")
+    if not (math.isfinite(settings.lr) and settings.lr > 0):
+        raise UsageError(f"The learning rate (--lr) is a number above 0, not {settings.lr}.")
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written to, or made. Leaves nothing behind."""
+    place = folder.absolute()
+    try:
+        while not os.path.lexists(place):
+            place = place.parent
+        with tempfile.TemporaryDirectory(dir=place):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DiffinvError(f"The folder {str(folder)!r} cannot be written to: {reason}.") from error
+
+
+def open_library(folder: Path | None) -> Library:
+    """The library, once it is known that it can be written to."""
+    folder = folder or library_folder()
+    check_writable(folder)
+    return Library(folder)
+
+
+def plan_outputs(request: ApplyRequest) -> Iterator[tuple[Path, Path]]:
+    """Each B with the file its B' goes to; no two share one, and none that exists is taken."""
+    taken: set[str] = set()
+    for picture, relative in _inputs(request.images, request.out):
+        wanted = request.out / relative.with_suffix(".png")
+        output, number = wanted, 2
+        while str(output).casefold() in taken or (not request.replace and os.path.lexists(output)):
+            output = wanted.with_stem(f"{wanted.stem}-{number}")
+            number += 1
+        taken.add(str(output).casefold())
+        yield picture, output
+
+
+def _inputs(images: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+    """Every B with its path below the folder that was named, or its bare name."""
+    found: dict[Path, Path] = {}
+    for image in images:
+        if not image.is_dir():
+            found.setdefault(image, Path(image.name))
+            continue
+        inside = [path for path in list_images(image) if not _is_result(path, image, out)]
+        if not inside:
+            raise UsageError(f"There are no pictures in the folder {str(image)!r}.")
+        for path in inside:
+            found.setdefault(path, path.relative_to(image))
+    yield from found.items()
+
+
+def _is_result(path: Path, folder: Path, out: Path) -> bool:
+    """Whether a picture lies in the results' folder, itself inside the folder of the pictures."""
+    results, root = out.absolute(), folder.absolute()
+    return (
+        results != root and results.is_relative_to(root) and path.absolute().is_relative_to(results)
+    )
+
+
+def _check_some_open(pictures: Sequence[Path]) -> tuple[str, ...]:
+    """The errors of the first pictures, up to one that opens. A single one's error is raised."""
+    failures = []
+    for picture in pictures:
+        try:
+            open_image(picture)
+            break
+        except DiffinvError as error:
+            if len(pictures) == 1:
+                raise
+            failures.append(str(error))
+    return tuple(failures)
+
+
+def _open_pairs(
+    pairs: Sequence[tuple[Path, Path]],
+) -> tuple[tuple[tuple[Image, Image], ...], tuple[str, ...]]:
+    if not pairs:
+        raise UsageError("Give at least one pair of pictures.")
+    pictures, warnings = [], []
+    for path_a, path_a_prime in pairs:
+        a, a_prime = open_image(path_a), open_image(path_a_prime)
+        if pixel_hash(a) == pixel_hash(a_prime):
+            raise UsageError(
+                f"A and A′ are the same picture: there is no difference to learn from "
+                f"{str(path_a)!r} and {str(path_a_prime)!r}."
+            )
+        if warning := framing_warning(a, a_prime):
+            warnings.append(warning)
+        pictures.append((a, a_prime))
+    return tuple(pictures), tuple(warnings)
+
+
+def _backbone(parts: Registry, text: str | None) -> Part:
+    if text is None:
+        return Part(parts.default_backbone())
+    id, weights = parse_part(text)
+    return Part(parts.get("backbone", id), weights)
+
+
+def _part(
+    parts: Registry, kind: Kind, text: str | None, backbone: Spec, suited: str | None
+) -> Part:
+    """What the user named, else what the backbone's spec names."""
+    wanted = text or suited
+    if wanted is None:
+        raise UsageError(
+            f"The backbone {backbone.id!r} names no {kind} of its own; choose one with "
+            f"{option(kind)}."
+        )
+    id, weights = parse_part(wanted)
+    return Part(parts.get(kind, id), weights)
+
+
+def _application_captioner(parts: Registry, request: ApplyRequest, backbone: Part) -> Part | None:
+    """None where no captioner is needed, or none is known: the pictures may have their .txt."""
+    assert isinstance(backbone.spec, BackboneSpec)
+    wanted = request.captioner or backbone.spec.captioner
+    if request.prompt_b is not None or wanted is None:
+        return None
+    return _part(parts, "captioner", wanted, backbone.spec, None)
+
+
+def _name(request: InvertRequest, library: Library) -> str:
+    """The name asked for, unless it is taken, or one made of the files' names."""
+    a, a_prime = request.pairs[0]
+    if request.name is None:
+        return f"{a.stem}-to-{a_prime.stem}"
+    if not text_safe(request.name):
+        raise UsageError("The name of a difference (--name) needs characters that can be read.")
+    if parse_strength(request.name)[0] != request.name:
+        raise UsageError(
+            f"The name {request.name!r} ends like a strength (NAME:STRENGTH); choose another."
+        )
+    if not request.free_name and _is_taken(library, request.name):
+        raise UsageError(
+            f"The library already has a difference {request.name!r}; choose another --name."
+        )
+    return request.name
+
+
+def _is_taken(library: Library, name: str) -> bool:
+    try:
+        library.find(name)
+    except UsageError:
+        return False
+    return True
+
+
+def _check_backbone_id(difference: Difference, backbone: str) -> None:
+    made_for = difference.info.backbone
+    if made_for != backbone:
+        raise UsageError(
+            f"The difference {difference.info.name!r} was made for the backbone {made_for!r} "
+            f"and cannot be applied with {backbone!r}."
+        )

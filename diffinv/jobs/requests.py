@@ -1,0 +1,105 @@
+"""Requests and progress: plain values that any front end can make. Nothing here loads a model."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..errors import UsageError
+from ..method.settings import ApplicationSettings, InversionSettings
+
+
+@dataclass(frozen=True)
+class InvertRequest:
+    """Learn one difference from one or more pairs of pictures.
+
+    ``backbone``, ``captioner`` and ``delta_encoder`` read ``ID`` or ``ID=PATH``; None takes the
+    first backbone and what its spec names for it. ``captions``, where given, has one (caption of
+    A, caption of A') a pair and takes the captioner's place. ``library`` is the library's folder,
+    None the user's own. A ``name`` that is taken is refused, or numbered with ``free_name``.
+    """
+
+    pairs: tuple[tuple[Path, Path], ...]
+    name: str | None = None
+    backbone: str | None = None
+    captioner: str | None = None
+    delta_encoder: str | None = None
+    captions: tuple[tuple[str, str], ...] = ()
+    settings: InversionSettings = field(default_factory=InversionSettings)
+    device: str | None = None
+    library: Path | None = None
+    free_name: bool = False
+
+
+@dataclass(frozen=True)
+class ApplyRequest:
+    """Apply differences, each with a strength, to pictures and folders of pictures.
+
+    A difference is named as in the library, or by the path of its file. ``prompt_b`` describes
+    every B; without it a ``.txt`` beside a picture does, else the captioner. Results are PNG files
+    under ``out``; one that exists is kept and the new one numbered, unless ``replace``.
+    """
+
+    differences: tuple[tuple[str, float], ...]
+    images: tuple[Path, ...]
+    out: Path
+    backbone: str | None = None
+    captioner: str | None = None
+    prompt_b: str | None = None
+    settings: ApplicationSettings = field(default_factory=ApplicationSettings)
+    device: str | None = None
+    library: Path | None = None
+    batch: int = 8
+    replace: bool = False
+
+
+@dataclass(frozen=True)
+class Progress:
+    """One event of a running task: where it is, or something the user should know (``warning``).
+
+    ``rate`` is steps a second, ``eta`` seconds to the end of the phase.
+    """
+
+    phase: str
+    step: int = 0
+    total: int = 0
+    loss: float | None = None
+    rate: float | None = None
+    eta: float | None = None
+    warning: str | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
+class AppliedImage:
+    """One result: where B came from, where B' went, and the seconds it took."""
+
+    input: Path
+    output: Path
+    seconds: float
+
+
+@dataclass(frozen=True)
+class ApplicationReport:
+    """What became of every B. ``failures`` has one sentence for each that could not be done."""
+
+    outputs: tuple[AppliedImage, ...] = ()
+    failures: tuple[str, ...] = ()
+
+
+def parse_strength(text: str) -> tuple[str, float]:
+    """``NAME`` or ``NAME:STRENGTH``; a negative strength undoes the difference."""
+    name, colon, number = text.rpartition(":")
+    if not colon:
+        return text, 1.0
+    try:
+        strength = float(number)
+    except ValueError:
+        return text, 1.0
+    if not name or not math.isfinite(strength):
+        raise UsageError(f"{text!r} is neither NAME nor NAME:STRENGTH with a finite number.")
+    return name, strength

@@ -1,0 +1,1 @@
+"""The library: a folder of difference files."""

@@ -1,0 +1,171 @@
+"""B -> B': denoise B's own noise with {prompt_B, w * D}."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..contracts import Backbone, Editor
+from ..errors import UsageError
+from .conditioning import Conditioning, DiffTokens, concatenate
+from .editors import Trajectory, ddpm_mean, seeded_noise
+from .objective import blur
+from .pictures import to_images, to_tensor
+from .sampling import add_noise, alpha_bar, predicted_noise, timestep_pairs
+from .settings import ApplicationSettings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_MASK_SHARES = (0.35, 0.55, 0.75)
+_MASK_NOISES = 2
+_MASK_RAMP = (0.25, 0.6)
+
+OnStep = Callable[[int, int], None]
+
+
+def apply_differences(
+    backbone: Backbone,
+    images: Sequence[Image],
+    prompts: Sequence[str],
+    differences: Sequence[tuple[DiffTokens, float]],
+    editor: Editor,
+    settings: ApplicationSettings,
+    on_step: OnStep | None = None,
+) -> list[Image]:
+    """B' for each B.
+
+    ``images`` are RGB squares of the backbone's resolution, ``prompts`` say what each shows,
+    ``differences`` are tokens with strengths (negative: undo), all applied to every picture. The
+    result for a picture does not depend on the others in the batch. Raises UsageError where a
+    prompt and the tokens exceed the backbone's token budget.
+    """
+    check_budget(backbone, prompts, [tokens for tokens, _ in differences])
+    latents = backbone.encode_images(to_tensor(images).to(backbone.device))
+    source = backbone.encode_prompts(prompts)
+    target = extend_all(source, differences)
+    edited = edit_latents(backbone, latents, source, target, editor, settings, on_step)
+    return to_images(backbone.decode(edited))
+
+
+def extend_all(
+    conditioning: Conditioning, differences: Sequence[tuple[DiffTokens, float]]
+) -> Conditioning:
+    """{prompt, w1 * D1, w2 * D2, ...}."""
+    for tokens, strength in differences:
+        conditioning = conditioning.extend(tokens, strength)
+    return conditioning
+
+
+def check_budget(backbone: Backbone, prompts: Sequence[str], tokens: Sequence[DiffTokens]) -> None:
+    """Input-space tokens share the prompt's budget: refuse what would be cut off."""
+    extra = sum(t.values.shape[1] for t in tokens if t.space == "input")
+    for prompt in prompts:
+        used = backbone.count_tokens(prompt)
+        if used + extra > backbone.token_budget:
+            raise UsageError(
+                f"The prompt takes {used} tokens and the differences {extra}, more than the"
+                f" {backbone.token_budget} of {backbone.id}: shorten the prompt ({prompt[:60]!r})."
+            )
+
+
+@torch.no_grad()
+def edit_latents(
+    backbone: Backbone,
+    latents: Tensor,
+    source: Conditioning,
+    target: Conditioning,
+    editor: Editor,
+    settings: ApplicationSettings,
+    on_step: OnStep | None = None,
+    path: Trajectory | None = None,
+) -> Tensor:
+    """The latents of B' [n, c, h, w] from those of B, going from ``source`` to ``target``.
+
+    ``path`` is B's trajectory under the same settings where the caller has it already.
+    """
+    empty = backbone.encode_prompts([""] * len(latents))
+    scale = settings.guidance_scale
+    if path is None:
+        path = editor.trajectory(
+            backbone, latents, source, empty, settings.steps, scale, settings.seed
+        )
+    mask = difference_mask(backbone, latents, source, target) if settings.mask else None
+    return denoise(backbone, path, target, empty, scale, mask, on_step)
+
+
+def denoise(
+    backbone: Backbone,
+    path: Trajectory,
+    target: Conditioning,
+    empty: Conditioning,
+    guidance_scale: float,
+    mask: Tensor | None,
+    on_step: OnStep | None = None,
+) -> Tensor:
+    """Follow a trajectory with another prompt; outside ``mask`` [n, 1, h, w] it stays B."""
+    sample = path.samples[0]
+    eta = 0.0 if path.corrections is None else 1.0
+    pairs = timestep_pairs(path.timesteps)
+    for i, (t, t_prev) in enumerate(pairs):
+        sample = ddpm_mean(backbone, sample, t, t_prev, target, empty, guidance_scale, eta)
+        if path.corrections is not None:
+            sample = sample + path.corrections[i]
+        if mask is not None:
+            sample = mask * sample + (1 - mask) * path.samples[i + 1]
+        if on_step:
+            on_step(i + 1, len(pairs))
+    return sample
+
+
+@torch.no_grad()
+def difference_mask(
+    backbone: Backbone, latents: Tensor, source: Conditioning, target: Conditioning
+) -> Tensor:
+    """Where a difference acts on B: a soft mask [n, 1, h, w] in [0, 1].
+
+    The mean over three timesteps and two noises of
+    |noise_pred({prompt_B, D}) - noise_pred(prompt_B)| / sqrt(a_bar), blurred 3x3, as a share of
+    its 97th percentile, on a ramp. A difference that acts on most of the picture gets it all.
+    """
+    total = latents.new_zeros(len(latents), 1, *latents.shape[-2:])
+    steps = len(backbone.alphas_cumprod)
+    for i, share in enumerate(share for share in _MASK_SHARES for _ in range(_MASK_NOISES)):
+        rows = torch.full((len(latents),), int(share * steps), device=latents.device)
+        a_bar = alpha_bar(backbone.alphas_cumprod, rows)
+        noise = seeded_noise(latents[:1].shape, 7919 + i, latents.device)
+        noisy = add_noise(latents, noise, a_bar)
+        plain, changed = _two_predictions(backbone, noisy, rows, source, target)
+        kind = backbone.prediction_type
+        change = predicted_noise(noisy, changed, a_bar, kind) - predicted_noise(
+            noisy, plain, a_bar, kind
+        )
+        total += change.abs().mean(1, keepdim=True) / a_bar.sqrt()
+    return ramp_mask(blur(total))
+
+
+def ramp_mask(change: Tensor) -> Tensor:
+    """Change [n, 1, h, w] as a mask: see :func:`difference_mask`."""
+    top = torch.quantile(change.flatten(1), 0.97, dim=1).clamp_min(1e-9)[:, None, None, None]
+    low, high = _MASK_RAMP
+    share = change / top
+    mask = ((share - low) / (high - low)).clamp(0, 1)
+    everywhere = (share > 0.5).float().mean((1, 2, 3), keepdim=True) > 0.5
+    return torch.where(everywhere, torch.ones_like(mask), mask)
+
+
+def _two_predictions(
+    backbone: Backbone,
+    noisy: Tensor,
+    rows: Tensor,
+    source: Conditioning,
+    target: Conditioning,
+) -> tuple[Tensor, Tensor]:
+    if source.prompt_embeds.shape == target.prompt_embeds.shape:
+        both = concatenate(source, target)
+        plain, changed = backbone.predict(noisy.repeat(2, 1, 1, 1), rows.repeat(2), both).chunk(2)
+        return plain, changed
+    return backbone.predict(noisy, rows, source), backbone.predict(noisy, rows, target)

@@ -1,0 +1,107 @@
+"""{prompt, D}: how DIFF tokens meet a prompt.
+
+Three token spaces, each with a rule for the sign and the strength w:
+
+``additive``  one vector a difference, added to every hidden state of the prompt but the start
+              token's: h + w * D. The negative is exact and strength is a plain factor.
+``input``     word embeddings run through the text encoder behind the prompt's words. The sign
+              goes to the embeddings, |w| blends hidden states with and without the tokens.
+``output``    the paper's concatenation behind the text encoder's output: [h; w * D].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from ..contracts import TokenSpace
+
+
+@dataclass(frozen=True)
+class DiffTokens:
+    """DIFF tokens of n differences: ``values`` [n, k, width] float32 in one token space."""
+
+    values: Tensor
+    space: TokenSpace
+
+    def __neg__(self) -> DiffTokens:
+        return replace(self, values=-self.values)
+
+    def __getitem__(self, index: Tensor | slice) -> DiffTokens:
+        return replace(self, values=self.values[index])
+
+
+Reencode = Callable[[Tensor], Tensor]
+"""Word embeddings [n, k, width] to the hidden states [n, length, width] of {prompt, D}."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the denoiser attends to.
+
+    ``prompt_embeds`` are hidden states [n, length, width]; ``extra`` holds whatever else a model
+    wants row by row (a pooled embedding, sizes); ``reencode`` runs the text encoder once more
+    with word embeddings behind the prompt's words (input space), where the backbone can.
+    """
+
+    prompt_embeds: Tensor
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    reencode: Reencode | None = None
+
+    def __len__(self) -> int:
+        return len(self.prompt_embeds)
+
+    def extend(self, tokens: DiffTokens, strength: float = 1.0) -> Conditioning:
+        """{prompt, w * D}. Strength 0 gives the prompt itself, a negative one {prompt, -|w| * D}.
+
+        ``tokens`` has one row for each prompt, or one for all. Raises ValueError where the
+        backbone has no input-space tokens.
+        """
+        if strength == 0:
+            return self
+        if tokens.space == "additive":
+            return self._add(tokens.values * strength)
+        if tokens.space == "output":
+            return self._append(tokens.values * strength)
+        return self._insert(tokens.values, strength)
+
+    def _add(self, values: Tensor) -> Conditioning:
+        vector = values.sum(dim=1, keepdim=True)
+        start, rest = self.prompt_embeds[:, :1], self.prompt_embeds[:, 1:]
+        return replace(self, prompt_embeds=torch.cat([start, rest + vector], dim=1))
+
+    def _append(self, values: Tensor) -> Conditioning:
+        rows = values.expand(len(self), -1, -1)
+        return replace(self, prompt_embeds=torch.cat([self.prompt_embeds, rows], dim=1))
+
+    def _insert(self, values: Tensor, strength: float) -> Conditioning:
+        if self.reencode is None:
+            raise ValueError("this backbone takes no input-space tokens")
+        reencode = self.reencode
+        signed = (1.0 if strength > 0 else -1.0) * values.expand(len(self), -1, -1)
+        hidden = reencode(signed)
+        return replace(
+            self,
+            prompt_embeds=torch.lerp(self.prompt_embeds, hidden, abs(strength)),
+            reencode=lambda more: reencode(torch.cat([signed, more], dim=1)),
+        )
+
+    def repeat(self, times: int) -> Conditioning:
+        """Every row ``times`` times over, whole batch after whole batch."""
+        extra = {k: torch.cat([v] * times) for k, v in self.extra.items()}
+        embeds = torch.cat([self.prompt_embeds] * times)
+        return Conditioning(embeds, extra)
+
+    def __getitem__(self, index: slice | Tensor) -> Conditioning:
+        extra = {k: v[index] for k, v in self.extra.items()}
+        return Conditioning(self.prompt_embeds[index], extra)
+
+
+def concatenate(*parts: Conditioning) -> Conditioning:
+    """One batch of several; shorter sequences are refused (they would attend to padding)."""
+    keys = parts[0].extra.keys()
+    extra = {k: torch.cat([p.extra[k] for p in parts]) for k in keys}
+    return Conditioning(torch.cat([p.prompt_embeds for p in parts]), extra)

@@ -1,0 +1,86 @@
+"""Eq 2-4: image delta, text delta and their spherical interpolation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ..contracts import DeltaEncoder
+
+_PARALLEL = 1e-4
+"""Angles (radians) closer than this to 0 or pi have no well-conditioned slerp."""
+
+NO_DELTA = 1e-4
+"""A delta shorter than this share of the embeddings' length says nothing."""
+
+
+def image_delta(encoder: DeltaEncoder, a: Sequence[Image], a_prime: Sequence[Image]) -> Tensor:
+    """Eq 2: D_img = E_I(A') - E_I(A), mean over the pairs of one difference: [d]."""
+    return _mean_difference(encoder.encode_images(a), encoder.encode_images(a_prime))
+
+
+def text_delta(encoder: DeltaEncoder, cap_a: Sequence[str], cap_a_prime: Sequence[str]) -> Tensor:
+    """Eq 3: D_txt = E_T(cap_A') - E_T(cap_A), mean over the pairs of one difference: [d]."""
+    return _mean_difference(encoder.encode_texts(cap_a), encoder.encode_texts(cap_a_prime))
+
+
+def _mean_difference(before: Tensor, after: Tensor) -> Tensor:
+    """Mean of the differences of unit vectors; exactly zero where it is only rounding."""
+    difference = (F.normalize(after, dim=-1) - F.normalize(before, dim=-1)).mean(0)
+    return difference if difference.norm() > NO_DELTA else torch.zeros_like(difference)
+
+
+def slerp(start: Tensor, end: Tensor, alpha: float) -> Tensor:
+    """Eq 4 on the unit sphere: [..., d] and [..., d] to unit vectors [..., d].
+
+    Both ends are normalised first. Nearly parallel ends are interpolated linearly. Antipodal
+    ends span no plane: the path then runs through a fixed direction orthogonal to them, the
+    coordinate axis that they touch least. ``alpha`` 0 gives the start, 1 the end.
+    """
+    start, end = F.normalize(start, dim=-1), F.normalize(end, dim=-1)
+    cosine = (start * end).sum(-1, keepdim=True).clamp(-1, 1)
+    theta = torch.atan2((end - cosine * start).norm(dim=-1, keepdim=True), cosine)
+    sine = torch.sin(theta).clamp_min(1e-12)
+    arc = (torch.sin((1 - alpha) * theta) * start + torch.sin(alpha * theta) * end) / sine
+    line = F.normalize((1 - alpha) * start + alpha * end, dim=-1)
+    turn = torch.cos(alpha * torch.pi * torch.ones_like(theta)) * start
+    turn = turn + torch.sin(alpha * torch.pi * torch.ones_like(theta)) * _orthogonal(start)
+    result = torch.where(theta < _PARALLEL, line, arc)
+    return torch.where(theta > torch.pi - _PARALLEL, turn, result)
+
+
+def _orthogonal(unit: Tensor) -> Tensor:
+    """A unit vector orthogonal to each of ``unit``, made from the axis it touches least."""
+    axis = F.one_hot(unit.abs().argmin(-1), unit.shape[-1]).to(unit)
+    return F.normalize(axis - (axis * unit).sum(-1, keepdim=True) * unit, dim=-1)
+
+
+def interpolated_delta(d_img: Tensor, d_txt: Tensor, alpha: float) -> tuple[Tensor, str | None]:
+    """Eq 4 with its degenerate cases: D_inter [d] (a unit vector) and a warning, if any.
+
+    A delta that is zero carries no direction; the other one then stands alone. With both zero
+    D_inter is zero, and the clip loss has no gradient.
+    """
+    has_img, has_txt = bool(d_img.norm() > 0), bool(d_txt.norm() > 0)
+    if has_img and has_txt:
+        return slerp(d_img, d_txt, alpha), None
+    if has_img:
+        return F.normalize(d_img, dim=-1), (
+            "The captions of A and A′ say the same; the delta is taken from the pictures alone."
+        )
+    if has_txt:
+        return F.normalize(d_txt, dim=-1), (
+            "The encoder sees no difference between A and A′; the delta is taken from the"
+            " captions alone."
+        )
+    return torch.zeros_like(d_img), (
+        "Neither the pictures nor the captions of A and A′ differ for the encoder; only the"
+        " token consistency loss guides the tokens."
+    )

@@ -1,0 +1,171 @@
+"""How B's noise is found: exact DDIM inversion, SDEdit, edit-friendly DDPM inversion.
+
+Each gives a :class:`Trajectory`: B's own noisy latents at every timestep of a sampling run.
+Denoising along it with B's own prompt gives B back; with {prompt_B, D} it gives B'.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..contracts import Backbone
+from .conditioning import Conditioning
+from .sampling import (
+    add_noise,
+    alpha_bar,
+    ddim_coefficients,
+    ddim_step,
+    guided,
+    step_variance,
+    timestep_pairs,
+)
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """B on its way from noise. ``samples`` [s + 1, n, c, h, w] are its latents at ``timesteps``
+    (s of them, descending) and, last, without noise. ``corrections`` [s, n, c, h, w] are added
+    after each step; with them the steps are those of a DDPM (eta 1), without them DDIM's.
+    """
+
+    timesteps: list[int]
+    samples: Tensor
+    corrections: Tensor | None = None
+
+
+def seeded_noise(shape: torch.Size, seed: int, device: torch.device) -> Tensor:
+    """Gaussian noise from the CPU's generator: the same on every device."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(shape, generator=generator).to(device)
+
+
+def noise_like_each(latents: Tensor, seed: int) -> Tensor:
+    """One noise for every row, so that a picture's result does not depend on its batch."""
+    return seeded_noise(latents[:1].shape, seed, latents.device).expand_as(latents)
+
+
+def _rows(t: int, latents: Tensor) -> Tensor:
+    return torch.full((len(latents),), t, dtype=torch.long, device=latents.device)
+
+
+class Ddim:
+    """DDIM inversion at guidance 1, the exact inverse of each step by fixed-point iteration.
+
+    ``x_t = (x_prev - b * model(x_t, t)) / a`` is iterated from ``x_prev``; the result returns to
+    B within rounding for epsilon and for v.
+    """
+
+    iterations = 4
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        backbone: Backbone,
+        latents: Tensor,
+        source: Conditioning,
+        empty: Conditioning,
+        steps: int,
+        guidance_scale: float,
+        seed: int,
+    ) -> Trajectory:
+        """B's latents by inverting the sampler; ``empty``, guidance and seed play no part."""
+        timesteps = backbone.timesteps(steps)
+        samples = [latents]
+        for t, t_prev in reversed(timestep_pairs(timesteps)):
+            samples.append(self._invert_step(backbone, samples[-1], t, t_prev, source))
+        return Trajectory(timesteps, torch.stack(samples[::-1]))
+
+    def _invert_step(
+        self, backbone: Backbone, x_prev: Tensor, t: int, t_prev: int, source: Conditioning
+    ) -> Tensor:
+        rows = _rows(t, x_prev)
+        a_bar = alpha_bar(backbone.alphas_cumprod, rows)
+        a_bar_prev = alpha_bar(backbone.alphas_cumprod, _rows(t_prev, x_prev))
+        a, b = ddim_coefficients(a_bar, a_bar_prev, backbone.prediction_type)
+        x = x_prev
+        for _ in range(self.iterations):
+            x = (x_prev - b * backbone.predict(x, rows, source)) / a
+        return x
+
+
+class SDEdit:
+    """Partial noise: B is noised up to a share of the way and denoised from there."""
+
+    share = 0.7
+
+    def trajectory(
+        self,
+        backbone: Backbone,
+        latents: Tensor,
+        source: Conditioning,
+        empty: Conditioning,
+        steps: int,
+        guidance_scale: float,
+        seed: int,
+    ) -> Trajectory:
+        """B under one fixed noise; the denoiser is not called."""
+        every = backbone.timesteps(steps)
+        timesteps = every[len(every) - max(1, round(len(every) * self.share)) :]
+        noise = noise_like_each(latents, seed)
+        noisy = [
+            add_noise(latents, noise, alpha_bar(backbone.alphas_cumprod, _rows(t, latents)))
+            for t in timesteps
+        ]
+        return Trajectory(timesteps, torch.stack([*noisy, latents]))
+
+
+class EditFriendly:
+    """Edit-friendly DDPM inversion: independent noise at every timestep, and the correction that
+    leads each noisy latent to the next. The corrections carry B's structure into the edit.
+    """
+
+    @torch.no_grad()
+    def trajectory(
+        self,
+        backbone: Backbone,
+        latents: Tensor,
+        source: Conditioning,
+        empty: Conditioning,
+        steps: int,
+        guidance_scale: float,
+        seed: int,
+    ) -> Trajectory:
+        """All timesteps are independent of each other; so is every picture of the batch."""
+        timesteps = backbone.timesteps(steps)
+        pairs = timestep_pairs(timesteps)
+        noisy = [
+            add_noise(
+                latents,
+                noise_like_each(latents, seed * 1000 + i),
+                alpha_bar(backbone.alphas_cumprod, _rows(t, latents)),
+            )
+            for i, t in enumerate(timesteps)
+        ]
+        samples = torch.stack([*noisy, latents])
+        corrections = []
+        for i, (t, t_prev) in enumerate(pairs):
+            mean = ddpm_mean(backbone, samples[i], t, t_prev, source, empty, guidance_scale)
+            corrections.append(samples[i + 1] - mean)
+        return Trajectory(timesteps, samples, torch.stack(corrections))
+
+
+def ddpm_mean(
+    backbone: Backbone,
+    sample: Tensor,
+    t: int,
+    t_prev: int,
+    conditioning: Conditioning,
+    empty: Conditioning,
+    guidance_scale: float,
+    eta: float = 1.0,
+) -> Tensor:
+    """The mean of x_{t-1} under guidance; ``eta`` 1 is DDPM, 0 is DDIM."""
+    rows = _rows(t, sample)
+    a_bar = alpha_bar(backbone.alphas_cumprod, rows)
+    a_bar_prev = alpha_bar(backbone.alphas_cumprod, _rows(t_prev, sample))
+    output = guided(backbone, sample, rows, conditioning, empty, guidance_scale)
+    variance = eta**2 * step_variance(a_bar, a_bar_prev)
+    return ddim_step(sample, output, a_bar, a_bar_prev, backbone.prediction_type, variance)

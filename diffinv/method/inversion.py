@@ -1,0 +1,291 @@
+"""Algorithm 1: learn DIFF tokens from pairs (A, A')."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from ..contracts import Backbone, DeltaEncoder
+from ..errors import DiffinvError
+from .conditioning import Conditioning, DiffTokens, concatenate
+from .deltas import image_delta, interpolated_delta, text_delta
+from .objective import change_weight, clip_loss, token_consistency, total_loss
+from .pictures import to_tensor
+from .sampling import add_noise, alpha_bar, training_target
+from .settings import InversionSettings
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_SCORE_DRAWS = 6
+"""Fixed (timestep, noise) draws on which candidate tokens are scored."""
+
+_SCORED_AT = (0.5, 0.75, 1.0)
+"""Shares of the run after which the tokens are scored."""
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One example: pictures (RGB squares of the backbone's resolution), captions, prompts."""
+
+    a: Image
+    a_prime: Image
+    caption_a: str
+    caption_a_prime: str
+    prompt_a: str
+    prompt_a_prime: str
+
+
+@dataclass(frozen=True)
+class InversionStep:
+    """Progress: losses are means over the differences learned together."""
+
+    step: int
+    steps: int
+    loss: float
+    tc: float
+    clip: float
+
+
+@dataclass(frozen=True)
+class InversionResult:
+    """Tokens [k, width], D_inter [d], losses [steps, 3] (total, tc, clip), all on the CPU."""
+
+    tokens: Tensor
+    delta: Tensor
+    losses: Tensor
+    warnings: tuple[str, ...]
+    best_step: int
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """All pairs of all differences in one batch of p pairs for n differences."""
+
+    z_a: Tensor
+    z_a_prime: Tensor
+    prompt_a: Conditioning
+    prompt_a_prime: Conditioning
+    weight: Tensor | float
+    d_inter: Tensor
+    owner: Tensor
+    """The difference that each pair belongs to, [p]."""
+
+    def per_difference(self, values: Tensor) -> Tensor:
+        """Mean of a number a pair [p] over the pairs of each difference, [n]."""
+        count = len(self.d_inter)
+        total = values.new_zeros(count).index_add(0, self.owner, values)
+        return total / torch.bincount(self.owner, minlength=count)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Timesteps [2p] and noises [2p, c, h, w] of one step: before branch, then after branch."""
+
+    timesteps: Tensor
+    noise: Tensor
+
+
+def invert(
+    backbone: Backbone,
+    delta_encoder: DeltaEncoder,
+    differences: Sequence[Sequence[Pair]],
+    settings: InversionSettings,
+    seeds: Sequence[int] | None = None,
+    on_step: Callable[[InversionStep], None] | None = None,
+) -> list[InversionResult]:
+    """Learn one difference from each sequence of pairs; independent ones share a batch.
+
+    ``seeds`` (one a difference, default ``settings.seed`` for all) decide every random number.
+    Raises DiffinvError where the tokens cease to be finite.
+    """
+    seeds = list(seeds) if seeds is not None else [settings.seed] * len(differences)
+    problem, warnings = _prepare(backbone, delta_encoder, differences, settings)
+    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+    tokens = _start(backbone, problem, generators, settings).requires_grad_()
+    optimiser = torch.optim.Adam([tokens], lr=settings.lr)
+    fixed = [_fixed_draw(backbone, problem, i) for i in range(_SCORE_DRAWS)]
+    best = _Best(tokens)
+    losses = []
+    for step in range(settings.steps):
+        for group in optimiser.param_groups:
+            group["lr"] = settings.lr * learning_rate_factor(step / settings.steps)
+        draw = _random_draw(backbone, problem, generators)
+        row = _step(backbone, problem, tokens, optimiser, draw, settings)
+        losses.append(row)
+        if on_step:
+            total, tc, clip = (float(x) for x in row.mean(0))
+            on_step(InversionStep(step + 1, settings.steps, total, tc, clip))
+        if step + 1 in {math.ceil(share * settings.steps) for share in _SCORED_AT}:
+            best.offer(tokens, _score(backbone, problem, tokens, fixed, settings), step + 1)
+    curves = torch.stack(losses, dim=1)
+    return [
+        InversionResult(
+            best.tokens[i].cpu(),
+            problem.d_inter[i].cpu(),
+            curves[i].cpu(),
+            warnings[i],
+            best.steps[i],
+        )
+        for i in range(len(differences))
+    ]
+
+
+def learning_rate_factor(progress: float) -> float:
+    """1 over the first half, then a cosine down to 0."""
+    return 0.5 * (1 + math.cos(math.pi * max(0.0, 2 * progress - 1)))
+
+
+def _prepare(
+    backbone: Backbone,
+    encoder: DeltaEncoder,
+    differences: Sequence[Sequence[Pair]],
+    settings: InversionSettings,
+) -> tuple[_Problem, list[tuple[str, ...]]]:
+    """Encode everything that stays frozen."""
+    pairs = [pair for group in differences for pair in group]
+    owner = [i for i, group in enumerate(differences) for _ in group]
+    z_a = backbone.encode_images(to_tensor([p.a for p in pairs]).to(backbone.device))
+    z_a_prime = backbone.encode_images(to_tensor([p.a_prime for p in pairs]).to(backbone.device))
+    deltas: list[Tensor] = []
+    warnings: list[tuple[str, ...]] = []
+    for group in differences:
+        d_img = image_delta(encoder, [p.a for p in group], [p.a_prime for p in group])
+        d_txt = text_delta(
+            encoder, [p.caption_a for p in group], [p.caption_a_prime for p in group]
+        )
+        d_inter, warning = interpolated_delta(d_img, d_txt, settings.alpha)
+        deltas.append(d_inter)
+        warnings.append((warning,) if warning else ())
+    problem = _Problem(
+        z_a=z_a,
+        z_a_prime=z_a_prime,
+        prompt_a=backbone.encode_prompts([p.prompt_a for p in pairs]),
+        prompt_a_prime=backbone.encode_prompts([p.prompt_a_prime for p in pairs]),
+        weight=_weights(z_a, z_a_prime) if settings.weight_by_change else 1.0,
+        d_inter=torch.stack(deltas).to(backbone.device),
+        owner=torch.tensor(owner, device=backbone.device),
+    )
+    return problem, warnings
+
+
+def _weights(z_a: Tensor, z_a_prime: Tensor) -> Tensor:
+    """The weight of each pair for both branches, [2p, 1, h, w]."""
+    return change_weight(z_a, z_a_prime).repeat(2, 1, 1, 1)
+
+
+def _start(
+    backbone: Backbone,
+    problem: _Problem,
+    generators: list[torch.Generator],
+    settings: InversionSettings,
+) -> Tensor:
+    """Zero tokens [n, k, width], the paper's start, or small random ones where asked for."""
+    shape = (settings.tokens, backbone.token_width)
+    if settings.init_std == 0:
+        return torch.zeros(len(problem.d_inter), *shape, device=backbone.device)
+    rows = [torch.randn(shape, generator=g) * settings.init_std for g in generators]
+    return torch.stack(rows).to(backbone.device)
+
+
+def _random_draw(backbone: Backbone, problem: _Problem, generators: list[torch.Generator]) -> _Draw:
+    """t_before, t_after ~ U(0, T) and eps_before, eps_after ~ N(0, I), each from its generator."""
+    steps, shape = len(backbone.alphas_cumprod), problem.z_a.shape[1:]
+    times, noises = [], []
+    for owner in problem.owner.tolist():
+        generator = generators[owner]
+        times.append(torch.randint(0, steps, (2,), generator=generator))
+        noises.append(torch.randn(2, *shape, generator=generator))
+    timesteps = torch.stack(times, dim=1).flatten().to(backbone.device)
+    noise = torch.stack(noises, dim=1).flatten(0, 1).to(backbone.device)
+    return _Draw(timesteps, noise)
+
+
+def _fixed_draw(backbone: Backbone, problem: _Problem, index: int) -> _Draw:
+    """The index-th of the draws that candidates are scored on, the same for every pair."""
+    rows = 2 * len(problem.z_a)
+    t = int((index + 0.5) / _SCORE_DRAWS * len(backbone.alphas_cumprod))
+    generator = torch.Generator().manual_seed(104729 + index)
+    noise = torch.randn(1, *problem.z_a.shape[1:], generator=generator).to(backbone.device)
+    timesteps = torch.full((rows,), t, device=backbone.device)
+    return _Draw(timesteps, noise.expand(rows, -1, -1, -1))
+
+
+def _losses(
+    backbone: Backbone,
+    problem: _Problem,
+    tokens: Tensor,
+    draw: _Draw,
+    settings: InversionSettings,
+) -> Tensor:
+    """Eq 6-10 for every difference: [n, 3] (total, tc, clip).
+
+    Both branches go through the denoiser in one call: {prompt_A', -D} must give back A,
+    {prompt_A, D} must give back A'.
+    """
+    each = DiffTokens(tokens[problem.owner], settings.token_space)
+    before = problem.prompt_a_prime.extend(each, -1.0)
+    after = problem.prompt_a.extend(each, 1.0)
+    latents = torch.cat([problem.z_a, problem.z_a_prime])
+    a_bar = alpha_bar(backbone.alphas_cumprod, draw.timesteps)
+    noisy = add_noise(latents, draw.noise, a_bar)
+    prediction = backbone.predict(noisy, draw.timesteps, concatenate(before, after))
+    target = training_target(latents, draw.noise, a_bar, backbone.prediction_type)
+    per_pair = token_consistency(target, prediction, problem.weight, settings.tc_norm)
+    tc = problem.per_difference(per_pair)
+    clip = clip_loss(backbone.project_tokens(tokens.mean(dim=1)), problem.d_inter)
+    return torch.stack([total_loss(tc, clip, settings), tc, clip], dim=1)
+
+
+def _step(
+    backbone: Backbone,
+    problem: _Problem,
+    tokens: Tensor,
+    optimiser: torch.optim.Optimizer,
+    draw: _Draw,
+    settings: InversionSettings,
+) -> Tensor:
+    """One update of the tokens; the losses before it, [n, 3]."""
+    row = _losses(backbone, problem, tokens, draw, settings)
+    optimiser.zero_grad(set_to_none=True)
+    row[:, 0].sum().backward()
+    optimiser.step()
+    if not torch.isfinite(tokens).all():
+        raise DiffinvError(
+            "The DIFF tokens ceased to be finite; try a smaller learning rate (--lr) or float32."
+        )
+    return row.detach()
+
+
+@torch.no_grad()
+def _score(
+    backbone: Backbone,
+    problem: _Problem,
+    tokens: Tensor,
+    fixed: list[_Draw],
+    settings: InversionSettings,
+) -> Tensor:
+    """The mean loss of each difference over the fixed draws, [n]."""
+    rows = [_losses(backbone, problem, tokens, draw, settings)[:, 0] for draw in fixed]
+    return torch.stack(rows).mean(0)
+
+
+class _Best:
+    """The candidates with the lowest score so far."""
+
+    def __init__(self, tokens: Tensor) -> None:
+        self.tokens = tokens.detach().clone()
+        self.scores = torch.full((len(tokens),), math.inf, device=tokens.device)
+        self.steps = [0] * len(tokens)
+
+    def offer(self, tokens: Tensor, scores: Tensor, step: int) -> None:
+        """Take the tokens of those differences whose score has fallen."""
+        for i in torch.nonzero(scores < self.scores).flatten().tolist():
+            self.tokens[i] = tokens.detach()[i]
+            self.scores[i] = scores[i]
+            self.steps[i] = step

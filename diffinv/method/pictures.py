@@ -1,0 +1,22 @@
+"""Pictures to tensors and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+
+def to_tensor(images: Sequence[Image.Image]) -> Tensor:
+    """RGB pictures of one size to [n, 3, h, w] float32 in [-1, 1]."""
+    stacked = np.stack([np.asarray(image.convert("RGB")) for image in images])
+    return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+def to_images(batch: Tensor) -> list[Image.Image]:
+    """[n, 3, h, w] in [-1, 1] (clipped) to RGB pictures."""
+    scaled = ((batch.float().clamp(-1, 1) + 1) * 127.5).round().byte()
+    return [Image.fromarray(row) for row in scaled.permute(0, 2, 3, 1).cpu().numpy()]

@@ -1,0 +1,73 @@
+"""Every setting of the method, with the two presets. Light: nothing here imports torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from ..contracts import TokenSpace
+from ..errors import UsageError
+
+
+@dataclass(frozen=True)
+class InversionSettings:
+    """How DIFF tokens are learned. The defaults are the ``default`` preset.
+
+    ``alpha`` weights the text delta against the image delta (Eq 4). ``lambda_tc`` and
+    ``lambda_clip`` weigh the two losses (Eq 10). ``tc_norm`` is how the residual of the token
+    consistency loss is measured: ``rms`` its root mean square, ``mse`` its mean square, ``norm``
+    the paper's L2 norm, taken at the size of the paper's latents (4 x 64 x 64) so that it weighs
+    the same at any resolution. ``weight_by_change`` weighs the residual by where the pair
+    differs. ``init_std`` 0 is the paper's zero start. ``prompter`` makes the frozen prompts.
+    """
+
+    preset: str = "default"
+    token_space: TokenSpace = "additive"
+    tokens: int = 1
+    alpha: float = 0.8
+    lambda_tc: float = 1.0
+    lambda_clip: float = 0.06
+    tc_norm: Literal["rms", "mse", "norm"] = "rms"
+    weight_by_change: bool = True
+    init_std: float = 0.0
+    prompter: str = "caption"
+    steps: int = 40
+    lr: float = 0.1
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ApplicationSettings:
+    """How a difference is applied. ``mask`` keeps what the difference does not speak of."""
+
+    editor: str = "edit-friendly"
+    steps: int = 20
+    guidance_scale: float = 2.0
+    mask: bool = True
+    seed: int = 0
+
+
+PRESETS: dict[str, InversionSettings] = {
+    "default": InversionSettings(),
+    "paper": InversionSettings(
+        preset="paper",
+        token_space="output",
+        tokens=5,
+        lambda_tc=0.01,
+        lambda_clip=6.0,
+        tc_norm="norm",
+        weight_by_change=False,
+        prompter="pez",
+        steps=1000,
+        lr=1e-3,
+    ),
+}
+"""``paper``: the paper's wording and constants; steps and learning rate, which it leaves open,
+are those of VISII, its nearest ancestor."""
+
+
+def inversion_settings(preset: str = "default", **changes: Any) -> InversionSettings:
+    """The settings of a preset with some of them changed; None means unchanged."""
+    if preset not in PRESETS:
+        raise UsageError(f"There is no preset {preset!r}; choose from {', '.join(PRESETS)}.")
+    return replace(PRESETS[preset], **{k: v for k, v in changes.items() if v is not None})

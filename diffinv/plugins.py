@@ -1,0 +1,326 @@
+"""Finds the installed plugins and loads each on its own, so that a broken one breaks nothing else.
+
+Only light specs are read here; :meth:`Registry.create` imports a part's factory when it is used.
+A plugin is taken whole or not at all: one that fails anywhere becomes a row with its error.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import io
+import pkgutil
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import pluggy
+
+from . import hookspecs
+from .contracts import (
+    API_VERSION,
+    BackboneSpec,
+    CaptionerSpec,
+    DeltaEncoderSpec,
+    EditorSpec,
+    Spec,
+)
+from .errors import DiffinvError, UsageError
+
+if TYPE_CHECKING:
+    import click
+
+Kind = Literal["backbone", "captioner", "delta encoder", "editor"]
+
+HOOKS: Mapping[str, tuple[Kind, type[Spec]]] = {
+    "register_backbones": ("backbone", BackboneSpec),
+    "register_captioners": ("captioner", CaptionerSpec),
+    "register_delta_encoders": ("delta encoder", DeltaEncoderSpec),
+    "register_editors": ("editor", EditorSpec),
+}
+COMMANDS_HOOK = "register_commands"
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_FACTORY = re.compile(r"[\w.]+:[\w.]+")
+
+
+class BrokenPluginError(Exception):
+    """What is wrong with a plugin, in words."""
+
+
+@dataclass(frozen=True)
+class PluginRow:
+    """One installed plugin as a listing shows it. ``printed`` is what it wrote on being loaded."""
+
+    name: str
+    version: str
+    distribution: str
+    hooks: tuple[str, ...] = ()
+    status: Literal["ok", "broken"] = "ok"
+    error: str | None = None
+    specs: tuple[Spec, ...] = ()
+    printed: str = ""
+
+    def broken(self, error: str) -> PluginRow:
+        """The same plugin with nothing of it in use."""
+        return replace(self, status="broken", error=error, specs=())
+
+
+@dataclass
+class Registry:
+    """Every part that the working plugins offer, and a row for each plugin, broken ones too."""
+
+    backbones: dict[str, BackboneSpec] = field(default_factory=dict)
+    captioners: dict[str, CaptionerSpec] = field(default_factory=dict)
+    delta_encoders: dict[str, DeltaEncoderSpec] = field(default_factory=dict)
+    editors: dict[str, EditorSpec] = field(default_factory=dict)
+    rows: list[PluginRow] = field(default_factory=list)
+    _manager: pluggy.PluginManager = field(default_factory=lambda: _manager(), repr=False)
+    _owners: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    _extended: list[click.Group] = field(default_factory=list, repr=False)
+
+    def parts(self, kind: Kind) -> dict[str, Any]:
+        """The specs of one kind by their ids."""
+        tables: dict[Kind, dict[str, Any]] = {
+            "backbone": self.backbones,
+            "captioner": self.captioners,
+            "delta encoder": self.delta_encoders,
+            "editor": self.editors,
+        }
+        return tables[kind]
+
+    @overload
+    def get(self, kind: Literal["backbone"], id: str) -> BackboneSpec: ...
+
+    @overload
+    def get(self, kind: Kind, id: str) -> Spec: ...
+
+    def get(self, kind: Kind, id: str) -> Spec:
+        """The spec of an installed part; a UsageError that lists them where there is none."""
+        parts = self.parts(kind)
+        if id in parts:
+            spec: Spec = parts[id]
+            return spec
+        raise UsageError(self._unknown(kind, id))
+
+    def _unknown(self, kind: Kind, id: str) -> str:
+        ids = list(self.parts(kind))
+        near = difflib.get_close_matches(id, ids, n=1)
+        guess = f" (did you mean {near[0]!r}?)" if near else ""
+        known = f"installed: {', '.join(ids)}" if ids else "none is installed"
+        broken = any(row.status == "broken" for row in self.rows)
+        hint = "; a plugin is broken, see 'diffinv plugins list'" if broken else ""
+        return f"There is no {kind} {id!r} for {option(kind)}{guess}; {known}{hint}."
+
+    def default_backbone(self) -> BackboneSpec:
+        """The backbone that is used where none is named: the first."""
+        for spec in self.backbones.values():
+            return spec
+        raise UsageError(
+            "No backbone is installed; install a plugin that brings one, "
+            "and see 'diffinv plugins list' for plugins that are broken."
+        )
+
+    def create(self, spec: Spec, weights: str | None = None, device: str | None = None) -> Any:
+        """The part itself. Its factory is imported only now, which may import torch."""
+        arguments = () if isinstance(spec, EditorSpec) else (weights, device)
+        if weights is not None and not arguments:
+            raise UsageError(f"The editor {spec.id!r} takes no weights: leave out '={weights}'.")
+        try:
+            return pkgutil.resolve_name(spec.factory)(*arguments)
+        except DiffinvError:
+            raise
+        except (Exception, SystemExit) as error:
+            of = f" of {weights!r}" if weights else ""
+            message = f"The {kind_of(spec)} {spec.id!r}{of} cannot be loaded: {describe(error)}."
+            raise DiffinvError(message) from error
+
+    def register_commands(self, cli: click.Group) -> None:
+        """Let every working plugin add its commands, once; it cannot replace one that exists."""
+        if any(group is cli for group in self._extended):
+            return
+        self._extended.append(cli)
+        for index, row in enumerate(self.rows):
+            if row.status == "ok" and COMMANDS_HOOK in row.hooks:
+                self.rows[index] = self._add_commands(row, cli)
+
+    def _add_commands(self, row: PluginRow, cli: click.Group) -> PluginRow:
+        before = dict(cli.commands)
+        try:
+            with _swallowed():
+                _call(self._manager, _key(row), COMMANDS_HOOK, cli=cli)
+            taken = [n for n, command in before.items() if cli.commands.get(n) is not command]
+            if taken:
+                raise BrokenPluginError(f"the command {taken[0]!r} exists already")
+        except (Exception, SystemExit) as error:
+            cli.commands.clear()
+            cli.commands.update(before)
+            fault = f"{COMMANDS_HOOK}: {describe(error)} (its commands are left out)"
+            return replace(row, status="broken", error=fault)
+        return row
+
+    def _load(self, entry: metadata.EntryPoint) -> None:
+        """One entry point: a row in any case, its specs only where everything is right."""
+        row = _row(entry)
+        with _swallowed() as printed:
+            try:
+                row = self._register(row, entry)
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:
+                self._forget(row)
+                row = row.broken(describe(error))
+        self.rows.append(replace(row, printed=printed.getvalue()))
+
+    def _register(self, row: PluginRow, entry: metadata.EntryPoint) -> PluginRow:
+        plugin = entry.load()
+        self._manager.register(plugin, _key(row))
+        self._manager.check_pending()
+        callers = self._manager.get_hookcallers(plugin) or []
+        row = replace(row, hooks=tuple(sorted({caller.name for caller in callers})))
+        if not row.hooks:
+            raise BrokenPluginError("it implements none of diffinv's hooks")
+        specs = [s for hook in HOOKS if hook in row.hooks for s in self._specs(row, hook)]
+        self._check_ids(row, specs)
+        for spec in specs:
+            self._owners[kind_of(spec), spec.id] = row.name
+            self.parts(kind_of(spec))[spec.id] = spec
+        return replace(row, specs=tuple(specs))
+
+    def _specs(self, row: PluginRow, hook: str) -> Iterator[Spec]:
+        try:
+            for answer in _call(self._manager, _key(row), hook):
+                if isinstance(answer, str) or not isinstance(answer, Iterable):
+                    raise BrokenPluginError(f"gave a {type(answer).__name__}, not a list of specs")
+                for spec in answer:
+                    _check_spec(spec, HOOKS[hook][1])
+                    yield spec
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            raise BrokenPluginError(f"{hook}: {describe(error)}") from error
+
+    def _check_ids(self, row: PluginRow, specs: list[Spec]) -> None:
+        owners = dict(self._owners)
+        for spec in specs:
+            kind = kind_of(spec)
+            if owner := owners.get((kind, spec.id)):
+                raise BrokenPluginError(
+                    f"the {kind} {spec.id!r} of the plugin {row.name!r} "
+                    f"is registered already by the plugin {owner!r}"
+                )
+            owners[kind, spec.id] = row.name
+
+    def _forget(self, row: PluginRow) -> None:
+        if self._manager.has_plugin(_key(row)):
+            self._manager.unregister(name=_key(row))
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """The plugins of this process, found and loaded at the first call."""
+    return load_plugins(metadata.entry_points(group=hookspecs.GROUP))
+
+
+def load_plugins(entries: Iterable[metadata.EntryPoint]) -> Registry:
+    """Load entry points: diffinv's own first, then by distribution, so that the order is stable."""
+    result = Registry()
+    for entry in sorted(entries, key=_order):
+        result._load(entry)
+    return result
+
+
+def parse_part(text: str) -> tuple[str, str | None]:
+    """``ID`` or ``ID=PATH_OR_HUB_ID``, as an option that names a plugin's part takes it."""
+    id, equals, weights = text.partition("=")
+    if not id or (equals and not weights):
+        raise UsageError(f"{text!r} is neither an ID nor ID=PATH.")
+    return id, weights or None
+
+
+def option(kind: Kind) -> str:
+    """The command line option that names a part of this kind."""
+    return "--" + kind.replace(" ", "-")
+
+
+def kind_of(spec: Spec) -> Kind:
+    """What kind of part a spec describes."""
+    for kind, cls in HOOKS.values():
+        if isinstance(spec, cls):
+            return kind
+    raise TypeError(f"{type(spec).__name__} describes no part")
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line, without a closing full stop."""
+    text = " ".join(str(error).split())
+    if isinstance(error, BrokenPluginError):
+        return str(error)
+    if isinstance(error, SystemExit):
+        return f"it called sys.exit({error.code!r})"
+    if isinstance(error, DiffinvError):
+        return text.rstrip(".")
+    text = text if len(text) <= 300 else text[:300] + "…"
+    return f"{type(error).__name__}: {text}".rstrip(".") if text else type(error).__name__
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+def _call(manager: pluggy.PluginManager, key: str, hook: str, **arguments: Any) -> list[Any]:
+    """One hook of one plugin, so that another plugin's failure stays its own."""
+    plugin = manager.get_plugin(key)
+    others = [other for other in manager.get_plugins() if other is not plugin]
+    answers: list[Any] = manager.subset_hook_caller(hook, others)(**arguments)
+    return answers
+
+
+def _check_spec(spec: object, expected: type[Spec]) -> None:
+    if not isinstance(spec, expected):
+        raise BrokenPluginError(f"gave a {type(spec).__name__}, not a {expected.__name__}")
+    version = spec.api_version
+    if not isinstance(version, int) or not 1 <= version <= API_VERSION:
+        raise BrokenPluginError(
+            f"{spec.id!r} is made for version {version!r} of the plugin interface; "
+            f"this diffinv has version {API_VERSION}: update diffinv or the plugin"
+        )
+    if not isinstance(spec.id, str) or not _ID.fullmatch(spec.id):
+        raise BrokenPluginError(f"{spec.id!r} is no id: use letters, digits, '.', '_' and '-'")
+    if not isinstance(spec.title, str) or not isinstance(spec.description, str):
+        raise BrokenPluginError(f"the title and description of {spec.id!r} have to be text")
+    if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
+        raise BrokenPluginError(f"the factory of {spec.id!r} has to read 'module:callable'")
+    if not isinstance(spec.defaults, Mapping):
+        raise BrokenPluginError(f"the defaults of {spec.id!r} have to be a mapping")
+
+
+@contextlib.contextmanager
+def _swallowed() -> Iterator[io.StringIO]:
+    """What is printed within goes here, to neither stdout nor stderr."""
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+        yield printed
+
+
+def _row(entry: metadata.EntryPoint) -> PluginRow:
+    try:
+        name = entry.dist.name if entry.dist else "unknown"
+        version = entry.dist.version if entry.dist else "unknown"
+    except Exception:  # a distribution with damaged metadata is still worth a row
+        name, version = "unknown", "unknown"
+    return PluginRow(name=entry.name, version=version or "unknown", distribution=name or "unknown")
+
+
+def _key(row: PluginRow) -> str:
+    return f"{row.distribution}:{row.name}"
+
+
+def _order(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
+    distribution = _row(entry).distribution
+    return distribution != hookspecs.GROUP, distribution, entry.name

@@ -1,0 +1,47 @@
+"""Text that came from files: made safe to print, and ordered as people count."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_ESCAPES = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor moves
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x90\x98\x9c-\x9f]*(?:\x07|\x1b\\|\x9c)"
+    r"|\x1b[ -/]*[0-~]"  # everything else that starts with an escape
+)
+_KEPT_FORMATS = "\u200c\u200d"
+"""Zero-width joiners: letters of some scripts, and emoji, need them."""
+
+
+def text_safe(text: str) -> str:
+    """``text`` on one line, with nothing in it that a terminal would act on.
+
+    Escape sequences, control characters and bidirectional overrides are dropped, line breaks and
+    runs of blanks become one space, broken surrogates the replacement character.
+    """
+    shown = "".join(_shown(c) for c in _ESCAPES.sub("", text))
+    return " ".join(shown.split())
+
+
+def _shown(character: str) -> str:
+    if character.isspace():
+        return " "
+    category = unicodedata.category(character)
+    if category == "Cs":
+        return "\ufffd"
+    if category == "Cc" or (category == "Cf" and character not in _KEPT_FORMATS):
+        return ""
+    return character
+
+
+def natural_key(text: str) -> tuple[tuple[str, ...], str]:
+    """A sort key that counts: ``b2`` before ``b10``, upper and lower case side by side."""
+    parts = re.split(r"(\d+)", text.casefold())
+    return tuple(_countable(p) if i % 2 else p for i, p in enumerate(parts)), text
+
+
+def _countable(digits: str) -> str:
+    """A number, however long, as text that sorts by its value."""
+    plain = digits.lstrip("0")
+    return f"{len(plain):09}{plain}"

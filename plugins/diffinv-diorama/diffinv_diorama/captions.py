@@ -1,0 +1,76 @@
+"""Captions of diorama scenes, in the varied phrasing and word order that people use.
+
+A caption names every attribute that is there (nothing is said of an empty sky or a missing
+detail). Synonyms, phrase order and the opening vary with the random generator, so words of one
+kind stand at no fixed position.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .world import Scene
+
+_NOUN = {
+    "cabin": ("cabin", "log cabin"),
+    "castle": ("castle", "stone castle"),
+    "windmill": ("windmill", "mill"),
+    "lighthouse": ("lighthouse", "beacon tower"),
+    "church": ("church", "chapel"),
+}
+_COLOUR = {
+    "cabin": ("{c} {n}", "{n} with a {c} roof", "{n} painted {c}"),
+    "castle": ("{c} {n}", "{n} with {c} towers", "{n} painted {c}"),
+    "windmill": ("{c} {n}", "{n} with {c} sails", "{n} painted {c}"),
+    "lighthouse": ("{c} {n}", "{n} with {c} stripes", "{n} painted {c}"),
+    "church": ("{c} {n}", "{n} with a {c} roof", "{n} painted {c}"),
+}
+_TIME = {
+    "day": ("by day", "in daylight", "under a blue sky", "at noon"),
+    "sunset": ("at sunset", "in the evening", "under an orange sky", "at dusk"),
+    "night": ("at night", "after dark", "under the stars", "at midnight"),
+}
+_GROUND = {
+    "grass": ("on grass", "in a green meadow", "on a green field"),
+    "sand": ("on sand", "in the desert", "on sandy ground"),
+    "snow": ("in the snow", "on a snowy field", "on white snow"),
+}
+_BACKDROP = {
+    "mountains": ("in front of mountains", "with mountains behind", "before snowy peaks"),
+    "forest": ("in front of a forest", "with pine trees behind", "beside a dark forest"),
+    "sea": ("by the sea", "with the ocean behind", "in front of the sea"),
+}
+_SKY = {
+    "rainbow": ("with a rainbow", "under a rainbow", "and a rainbow above"),
+    "balloon": ("with a hot air balloon", "and a balloon above", "below a flying balloon"),
+    "moon": ("with a full moon", "under the moon", "and the moon above"),
+}
+_DETAIL = {
+    "flag": ("with a flag", "beside a pink flag", "flying a flag"),
+    "lit": ("with lit windows", "with glowing windows", "with its lights on"),
+}
+_OPENINGS = ("", "", "", "a picture of ", "a drawing of ", "a view of ")
+
+
+def caption(scene: Scene, rng: np.random.Generator) -> str:
+    """One caption of ``scene``, phrased at random: lower case, no final stop."""
+
+    def pick(choices: tuple[str, ...]) -> str:
+        return choices[int(rng.integers(len(choices)))]
+
+    noun = pick(_NOUN[scene.building])
+    subject = pick(_COLOUR[scene.building]).format(c=scene.colour, n=noun)
+    phrases = [
+        pick(_TIME[scene.time]),
+        pick(_GROUND[scene.ground]),
+        pick(_BACKDROP[scene.backdrop]),
+    ]
+    if scene.sky != "none":
+        phrases.append(pick(_SKY[scene.sky]))
+    if scene.detail != "none":
+        phrases.append(pick(_DETAIL[scene.detail]))
+    phrases = [phrases[i] for i in rng.permutation(len(phrases))]
+    text = f"{pick(_OPENINGS)}a {subject} {' '.join(phrases)}"
+    if not phrases[0].startswith(("with ", "and ", "flying ")) and rng.random() < 0.3:
+        text = f"{phrases[0]}, a {subject} {' '.join(phrases[1:])}"
+    return text

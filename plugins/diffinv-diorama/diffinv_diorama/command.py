@@ -1,0 +1,136 @@
+"""``diffinv evaluate diorama``: how often the analogies come out right, beside the references."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import fields, replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from .evaluation import Parts, Row
+
+_KINDS = ("swap", "recolour", "light", "ground", "backdrop", "add", "remove", "detail")
+_PRESETS = ("default", "paper")
+
+
+@click.command()
+@click.option("--count", default=40, show_default=True, type=click.IntRange(1), help="Analogies.")
+@click.option("--seed", default=0, show_default=True, help="Seed of the random analogies.")
+@click.option("--edit", "kind", type=click.Choice(_KINDS), help="Only this type of edit.")
+@click.option("--preset", type=click.Choice(_PRESETS), default="default", show_default=True)
+@click.option("--editor", default=None, help="Editor id; default: the settings' own.")
+@click.option(
+    "--set",
+    "changes",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Change one setting of the method (alpha=0.5, mask=false, ...); repeatable.",
+)
+@click.option("--device", default=None, help="torch device; default: the best there is.")
+@click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
+def diorama(
+    count: int,
+    seed: int,
+    kind: str | None,
+    preset: str,
+    editor: str | None,
+    changes: tuple[str, ...],
+    device: str | None,
+    as_json: bool,
+) -> None:
+    """Random held-out analogies with known truth, judged by an independent network."""
+    from diffinv.errors import UsageError
+    from diffinv.method.settings import ApplicationSettings, inversion_settings
+
+    from .evaluation import evaluate, summary
+    from .world import EDIT_TYPES, analogies
+
+    inversion, application = inversion_settings(preset), ApplicationSettings()
+    for change in changes:
+        name, equals, value = change.partition("=")
+        owner = next((s for s in (inversion, application) if hasattr(s, name)), None)
+        if owner is None or not equals:
+            known = ", ".join(f.name for s in (inversion, application) for f in fields(s))
+            raise UsageError(f"--set {change}: write NAME=VALUE with one of {known}.")
+        if owner is inversion:
+            inversion = _changed(inversion, name, value)
+        else:
+            application = _changed(application, name, value)
+    application = replace(application, editor=editor) if editor else application
+    chosen = analogies(count, seed, (kind,) if kind else EDIT_TYPES)
+
+    def progress(done: int, total: int) -> None:
+        click.echo(f"{done} of {total} analogies", err=True)
+
+    rows = evaluate(
+        chosen, load_parts(application.editor, device), inversion, application, on_batch=progress
+    )
+    if as_json:
+        click.echo(json.dumps({"count": count, "seed": seed, "preset": preset, **summary(rows)}))
+    else:
+        _print_tables(rows)
+
+
+def load_parts(editor: str, device: str | None = None) -> Parts:
+    """The embedded models and an editor, through the public registry."""
+    import torch
+
+    from diffinv.plugins import registry
+
+    from .evaluation import Parts
+
+    where = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    found = registry()
+    return Parts(
+        backbone=found.create(found.get("backbone", "diorama"), None, where),
+        captioner=found.create(found.get("captioner", "diorama"), None, where),
+        encoder=found.create(found.get("delta encoder", "diorama"), None, where),
+        editor=found.create(found.get("editor", editor)),
+    )
+
+
+def _changed(settings: Any, name: str, text: str) -> Any:
+    """The settings with one value, read as the type of the present one."""
+    from diffinv.errors import UsageError
+
+    present = getattr(settings, name)
+    try:
+        if isinstance(present, bool):
+            value: object = {"true": True, "false": False}[text.lower()]
+        else:
+            value = type(present)(text)
+    except (KeyError, ValueError):
+        raise UsageError(
+            f"--set {name}={text}: expected a {type(present).__name__}, as in {name}={present}."
+        ) from None
+    return replace(settings, **{name: value})
+
+
+def _print_tables(rows: dict[str, list[Row]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from .evaluation import SCORES, summary
+
+    console = Console()
+    figures: Any = summary(rows)
+    table = Table(title=f"{len(next(iter(rows.values())))} analogies, mean and 95 % interval")
+    table.add_column("method")
+    for name in SCORES:
+        table.add_column(name.replace("_", " "), justify="right")
+    for method, scores in figures["methods"].items():
+        table.add_row(method, *(_cell(scores[name]) for name in SCORES))
+    console.print(table)
+    by_type = Table(title="right, by type of edit")
+    by_type.add_column("edit")
+    for method in rows:
+        by_type.add_column(method, justify="right")
+    for kind, methods in figures["edits"].items():
+        by_type.add_row(kind, *(f"{methods[m]['right']['mean']:.2f}" for m in rows))
+    console.print(by_type)
+
+
+def _cell(estimate: dict[str, float]) -> str:
+    return f"{estimate['mean']:.2f} [{estimate['low']:.2f}, {estimate['high']:.2f}]"

@@ -1,0 +1,313 @@
+"""Analogies with known truth: what each method makes of them, and how often it is right.
+
+For every analogy A : A' :: B : B' the method sees A, A' and B alone (and the captioner's words on
+them); the oracle then reads the result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from diffinv.contracts import Backbone, Captioner, DeltaEncoder, Editor
+from diffinv.evaluation.scores import clip_directional, psnr
+from diffinv.evaluation.statistics import bootstrap
+from diffinv.method.application import apply_differences, edit_latents, extend_all
+from diffinv.method.conditioning import Conditioning, DiffTokens
+from diffinv.method.editors import Trajectory
+from diffinv.method.inversion import Pair, invert
+from diffinv.method.pictures import to_images, to_tensor
+from diffinv.method.prompts import make_prompts
+from diffinv.method.settings import ApplicationSettings, InversionSettings
+
+from .captions import caption
+from .oracle import read_scenes
+from .render import render
+from .world import Analogy, Scene
+
+SCORES = ("edit", "kept", "right", "psnr_true", "psnr_b", "clip_directional")
+
+METHODS = (
+    "difference-inversion",
+    "undo",
+    "true-caption",
+    "caption-arithmetic",
+    "word-edit",
+    "copy-b",
+    "autoencoder",
+)
+
+OnBatch = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The models that an evaluation runs on."""
+
+    backbone: Backbone
+    captioner: Captioner
+    encoder: DeltaEncoder
+    editor: Editor
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one method on one analogy."""
+
+    kind: str
+    edit: float
+    kept: float
+    right: float
+    psnr_true: float
+    psnr_b: float
+    clip_directional: float
+
+
+@dataclass
+class Batch:
+    """Some analogies with their pictures and the captioner's words."""
+
+    analogies: Sequence[Analogy]
+    parts: Parts
+    inversion: InversionSettings
+    application: ApplicationSettings
+    seed: int
+    made: dict[str, list[Image.Image]] = field(default_factory=dict)
+
+    @cached_property
+    def a(self) -> list[Image.Image]:
+        """A of every analogy."""
+        return [render(x.a, x.seed_a) for x in self.analogies]
+
+    @cached_property
+    def a_prime(self) -> list[Image.Image]:
+        """A' of every analogy."""
+        return [render(x.a_prime, x.seed_a) for x in self.analogies]
+
+    @cached_property
+    def b(self) -> list[Image.Image]:
+        """B of every analogy."""
+        return [render(x.b, x.seed_b) for x in self.analogies]
+
+    @cached_property
+    def b_prime(self) -> list[Image.Image]:
+        """The true B' of every analogy."""
+        return [render(x.b_prime, x.seed_b) for x in self.analogies]
+
+    @cached_property
+    def cap_a(self) -> list[str]:
+        """The captioner on A."""
+        return self.parts.captioner.caption(self.a)
+
+    @cached_property
+    def cap_a_prime(self) -> list[str]:
+        """The captioner on A'."""
+        return self.parts.captioner.caption(self.a_prime)
+
+    @cached_property
+    def prompt_b(self) -> list[str]:
+        """The frozen prompt of B."""
+        return self.prompts(self.b, self.parts.captioner.caption(self.b))
+
+    def prompts(self, images: Sequence[Image.Image], captions: Sequence[str]) -> list[str]:
+        """The prompt that stands for each picture."""
+        prompter = self.inversion.prompter
+        return make_prompts(prompter, self.parts.encoder, images, captions, self.seed)
+
+    @cached_property
+    def tokens(self) -> DiffTokens:
+        """One difference an analogy, learned from its A and A': [n, k, width]."""
+        prompts_a = self.prompts(self.a, self.cap_a)
+        prompts_a_prime = self.prompts(self.a_prime, self.cap_a_prime)
+        columns = (self.a, self.a_prime, self.cap_a, self.cap_a_prime, prompts_a, prompts_a_prime)
+        pairs = [[Pair(*values)] for values in zip(*columns, strict=True)]
+        results = invert(self.parts.backbone, self.parts.encoder, pairs, self.inversion)
+        values = torch.stack([r.tokens for r in results])
+        return DiffTokens(values.to(self.parts.backbone.device), self.inversion.token_space)
+
+    @cached_property
+    def source(self) -> Conditioning:
+        """What prompt_B says."""
+        return self.parts.backbone.encode_prompts(self.prompt_b)
+
+    @cached_property
+    def latents(self) -> Tensor:
+        """B's latents."""
+        return self.parts.backbone.encode_images(to_tensor(self.b).to(self.parts.backbone.device))
+
+    @cached_property
+    def path(self) -> Trajectory:
+        """B's own way from noise, the same for every method."""
+        backbone, settings = self.parts.backbone, self.application
+        empty = backbone.encode_prompts([""] * len(self.b))
+        steps, scale = settings.steps, settings.guidance_scale
+        return self.parts.editor.trajectory(
+            backbone, self.latents, self.source, empty, steps, scale, settings.seed
+        )
+
+    def edit(self, target: Conditioning) -> list[Image.Image]:
+        """B edited from what prompt_B says to ``target``, with the common editor."""
+        parts = self.parts
+        edited = edit_latents(
+            parts.backbone,
+            self.latents,
+            self.source,
+            target,
+            parts.editor,
+            self.application,
+            path=self.path,
+        )
+        return to_images(parts.backbone.decode(edited))
+
+    def pictures(self, method: str) -> list[Image.Image]:
+        """What a method makes of every B. The results are kept: ``undo`` starts from them."""
+        if method not in self.made:
+            self.made[method] = _MAKERS[method](self)
+        return self.made[method]
+
+
+def _copy_b(batch: Batch) -> list[Image.Image]:
+    return batch.b
+
+
+def _autoencoder(batch: Batch) -> list[Image.Image]:
+    backbone = batch.parts.backbone
+    latents = backbone.encode_images(to_tensor(batch.b_prime).to(backbone.device))
+    return to_images(backbone.decode(latents))
+
+
+def _difference_inversion(batch: Batch) -> list[Image.Image]:
+    return batch.edit(extend_all(batch.source, [(batch.tokens, 1.0)]))
+
+
+def _undo(batch: Batch) -> list[Image.Image]:
+    """-D applied to the results, described anew by the captioner."""
+    results = batch.pictures("difference-inversion")
+    prompts = batch.prompts(results, batch.parts.captioner.caption(results))
+    return apply_differences(
+        batch.parts.backbone,
+        results,
+        prompts,
+        [(batch.tokens, -1.0)],
+        batch.parts.editor,
+        batch.application,
+    )
+
+
+def _true_caption(batch: Batch) -> list[Image.Image]:
+    rng = np.random.default_rng([8, batch.seed])
+    texts = [caption(x.b_prime, rng) for x in batch.analogies]
+    return batch.edit(batch.parts.backbone.encode_prompts(texts))
+
+
+def _caption_arithmetic(batch: Batch) -> list[Image.Image]:
+    """hidden(prompt_B) + hidden(cap_A') - hidden(cap_A), position by position."""
+    encode = batch.parts.backbone.encode_prompts
+    delta = encode(batch.cap_a_prime).prompt_embeds - encode(batch.cap_a).prompt_embeds
+    return batch.edit(Conditioning(batch.source.prompt_embeds + delta, batch.source.extra))
+
+
+def word_edit(prompt: str, cap_a: str, cap_a_prime: str) -> str:
+    """The prompt without the words cap_A loses on the way to cap_A', and with those it gains."""
+    before, after = cap_a.replace(",", "").split(), cap_a_prime.replace(",", "").split()
+    lost = [word for word in before if word not in after]
+    gained = [word for word in after if word not in before]
+    kept = [word for word in prompt.replace(",", "").split() if word not in lost]
+    return " ".join([*kept, *(word for word in gained if word not in kept)])
+
+
+def _word_edit(batch: Batch) -> list[Image.Image]:
+    rows = zip(batch.prompt_b, batch.cap_a, batch.cap_a_prime, strict=True)
+    texts = [word_edit(*row) for row in rows]
+    return batch.edit(batch.parts.backbone.encode_prompts(texts))
+
+
+_MAKERS: dict[str, Callable[[Batch], list[Image.Image]]] = {
+    "difference-inversion": _difference_inversion,
+    "undo": _undo,
+    "true-caption": _true_caption,
+    "caption-arithmetic": _caption_arithmetic,
+    "word-edit": _word_edit,
+    "copy-b": _copy_b,
+    "autoencoder": _autoencoder,
+}
+
+
+def score(batch: Batch, method: str) -> list[Row]:
+    """The oracle's and the pictures' verdict. For ``undo`` the true answer is B itself."""
+    results = batch.pictures(method)
+    undo = method == "undo"
+    start = batch.pictures("difference-inversion") if undo else batch.b
+    truth = batch.b if undo else batch.b_prime
+    a, a_prime = (batch.a_prime, batch.a) if undo else (batch.a, batch.a_prime)
+    read = read_scenes(to_tensor(results))
+    directional = clip_directional(batch.parts.encoder, a, a_prime, start, results)
+    rows = []
+    for i, analogy in enumerate(batch.analogies):
+        target = analogy.b if undo else analogy.b_prime
+        made, kept = _verdict(read[i], target, analogy.edit.attribute)
+        rows.append(
+            Row(
+                kind=analogy.edit.kind,
+                edit=float(made),
+                kept=float(kept),
+                right=float(made and kept),
+                psnr_true=psnr(results[i], truth[i]),
+                psnr_b=psnr(results[i], batch.b[i]),
+                clip_directional=directional[i],
+            )
+        )
+    return rows
+
+
+def _verdict(read: Scene, target: Scene, attribute: str) -> tuple[bool, bool]:
+    """(the edited attribute is as in the target, every other attribute is)."""
+    made = getattr(read, attribute) == getattr(target, attribute)
+    restored = read.with_value(attribute, getattr(target, attribute))
+    return made, restored == target
+
+
+def evaluate(
+    analogies: Sequence[Analogy],
+    parts: Parts,
+    inversion: InversionSettings,
+    application: ApplicationSettings,
+    methods: Sequence[str] = METHODS,
+    batch_size: int = 20,
+    on_batch: OnBatch | None = None,
+) -> dict[str, list[Row]]:
+    """Every method's rows, in the order of the analogies."""
+    rows: dict[str, list[Row]] = {method: [] for method in methods}
+    for start in range(0, len(analogies), batch_size):
+        chosen = analogies[start : start + batch_size]
+        batch = Batch(chosen, parts, inversion, application, seed=start)
+        for method in methods:
+            rows[method] += score(batch, method)
+        if on_batch:
+            on_batch(start + len(chosen), len(analogies))
+    return rows
+
+
+def summary(rows: dict[str, list[Row]]) -> dict[str, object]:
+    """``methods.<id>.<score>.{mean, low, high, n}`` and the same per type under ``edits``."""
+    kinds = sorted({row.kind for method in rows.values() for row in method})
+    return {
+        "methods": {method: _estimates(of) for method, of in rows.items()},
+        "edits": {
+            kind: {
+                method: _estimates([row for row in of if row.kind == kind])
+                for method, of in rows.items()
+            }
+            for kind in kinds
+        },
+    }
+
+
+def _estimates(rows: Sequence[Row]) -> dict[str, dict[str, float]]:
+    return {name: asdict(bootstrap([getattr(row, name) for row in rows])) for name in SCORES}

@@ -1,0 +1,73 @@
+"""What this plugin registers: one backbone, one captioner, one delta encoder, all ``diorama``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from diffinv.contracts import BackboneSpec, CaptionerSpec, DeltaEncoderSpec
+from diffinv.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    import click
+
+_LICENCE = "Apache-2.0"
+_EXAMPLE = Path(__file__).parent / "example"
+
+
+@hookimpl
+def register_backbones() -> list[BackboneSpec]:
+    """The embedded text-to-image model."""
+    return [
+        BackboneSpec(
+            id="diorama",
+            title="Diorama",
+            description="Small landscapes, 96 x 96 pixels; learned from scratch, runs on any CPU.",
+            factory="diffinv_diorama.backbone:load",
+            licence=_LICENCE,
+            size_mb=24,
+            defaults={"example": str(_EXAMPLE)},
+            captioner="diorama",
+            delta_encoder="diorama",
+        )
+    ]
+
+
+@hookimpl
+def register_captioners() -> list[CaptionerSpec]:
+    """The captioner of the same world."""
+    return [
+        CaptionerSpec(
+            id="diorama",
+            title="Diorama captioner",
+            description="Reads a landscape's pixels and describes it in freely varied words.",
+            factory="diffinv_diorama.clip:load_captioner",
+            licence=_LICENCE,
+            size_mb=4,
+        )
+    ]
+
+
+@hookimpl
+def register_delta_encoders() -> list[DeltaEncoderSpec]:
+    """The CLIP pair of the same world."""
+    return [
+        DeltaEncoderSpec(
+            id="diorama",
+            title="Diorama CLIP",
+            description="Text and vision towers trained on the landscapes and their captions.",
+            factory="diffinv_diorama.clip:load_delta_encoder",
+            licence=_LICENCE,
+            size_mb=4,
+        )
+    ]
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """``diffinv evaluate diorama``: analogies whose true answer is known."""
+    from .command import diorama
+
+    evaluate = cli.commands.get("evaluate")
+    if evaluate is not None:
+        evaluate.add_command(diorama)  # type: ignore[attr-defined]

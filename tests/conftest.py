@@ -1,0 +1,109 @@
+"""Fixtures: tiny checkpoints of the real classes, made on the spot."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test has an empty home of its own and no network to fall back on."""
+    monkeypatch.setenv("DIFFINV_HOME", str(tmp_path_factory.mktemp("home")))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def _make_pipeline(folder: Path, prediction_type: str) -> Path:
+    import torch
+    from diffinv_diorama.weights import pipeline_folder
+    from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+
+    torch.manual_seed(0)
+    shutil.copytree(pipeline_folder() / "tokenizer", folder / "tokenizer")
+    tokenizer = CLIPTokenizer.from_pretrained(folder / "tokenizer")
+    text = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=tokenizer.model_max_length,
+        projection_dim=128,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    CLIPTextModelWithProjection(text).save_pretrained(folder / "text_encoder")
+    UNet2DConditionModel(
+        sample_size=4,
+        block_out_channels=(8, 16),
+        layers_per_block=1,
+        norm_num_groups=4,
+        down_block_types=("CrossAttnDownBlock2D", "DownBlock2D"),
+        up_block_types=("UpBlock2D", "CrossAttnUpBlock2D"),
+        cross_attention_dim=32,
+        attention_head_dim=(1, 2),
+        use_linear_projection=True,
+    ).save_pretrained(folder / "unet")
+    AutoencoderKL(
+        block_out_channels=(8, 16),
+        norm_num_groups=4,
+        down_block_types=("DownEncoderBlock2D",) * 2,
+        up_block_types=("UpDecoderBlock2D",) * 2,
+        sample_size=16,
+        scaling_factor=1.0,
+    ).save_pretrained(folder / "vae")
+    DDIMScheduler(
+        beta_schedule="scaled_linear",
+        beta_start=0.00085,
+        beta_end=0.012,
+        clip_sample=False,
+        prediction_type=prediction_type,
+        timestep_spacing="trailing",
+    ).save_pretrained(folder / "scheduler")
+    return folder
+
+
+@pytest.fixture(scope="session", params=["epsilon", "v_prediction"])
+def tiny_backbone(request, tmp_path_factory):
+    """A random backbone of the real classes, once for each prediction type."""
+    from diffinv_diorama.backbone import load
+
+    folder = tmp_path_factory.mktemp("pipeline") / request.param
+    return load(str(_make_pipeline(folder, request.param)), "cpu")
+
+
+class FixedEncoder:
+    """A delta encoder whose vectors depend on the mean colour and on the words."""
+
+    id = "fixed"
+    space = "diorama-clip"
+
+    def encode_images(self, images):
+        import numpy as np
+        import torch
+
+        rows = [np.asarray(image, dtype=np.float32).mean((0, 1)) / 255 for image in images]
+        padded = np.zeros((len(rows), 128), dtype=np.float32)
+        padded[:, :3] = rows
+        padded[:, 3] = 1
+        return torch.from_numpy(padded)
+
+    def encode_texts(self, texts):
+        import torch
+
+        rows = torch.zeros(len(texts), 128)
+        for row, text in zip(rows, texts, strict=True):
+            for word in text.split():
+                row[sum(map(ord, word)) % 128] += 1
+            row[3] += 1
+        return rows
+
+
+@pytest.fixture
+def fixed_encoder():
+    """See FixedEncoder."""
+    return FixedEncoder()

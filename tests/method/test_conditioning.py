@@ -1,0 +1,79 @@
+import pytest
+import torch
+
+from diffinv.method.conditioning import Conditioning, DiffTokens
+
+SPACES = ["additive", "input", "output"]
+
+
+def tokens(space, seed=0, k=2):
+    return DiffTokens(torch.randn(1, k, 32, generator=torch.Generator().manual_seed(seed)), space)
+
+
+@pytest.fixture
+def prompt(tiny_backbone):
+    return tiny_backbone.encode_prompts(["a red castle in the snow", "a mill"])
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_strength_zero_equals_no_difference(prompt, space):
+    assert prompt.extend(tokens(space), 0.0) is prompt
+
+
+@pytest.mark.parametrize("space", ["additive", "output"])
+def test_strength_is_a_factor(prompt, space):
+    doubled = DiffTokens(2 * tokens(space).values, space)
+    torch.testing.assert_close(
+        prompt.extend(tokens(space), 2.0).prompt_embeds, prompt.extend(doubled, 1.0).prompt_embeds
+    )
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_a_negative_strength_uses_the_negated_tokens(prompt, space):
+    negative = prompt.extend(tokens(space), -0.7).prompt_embeds
+    torch.testing.assert_close(negative, prompt.extend(-tokens(space), 0.7).prompt_embeds)
+    assert not torch.equal(negative, prompt.extend(tokens(space), 0.7).prompt_embeds)
+
+
+def test_additive_opposites_cancel_exactly_and_spare_the_start_token(prompt):
+    once = prompt.extend(tokens("additive"))
+    torch.testing.assert_close(once.prompt_embeds[:, 0], prompt.prompt_embeds[:, 0])
+    back = once.extend(-tokens("additive"))
+    torch.testing.assert_close(back.prompt_embeds, prompt.prompt_embeds, atol=1e-5, rtol=0)
+
+
+def test_output_tokens_are_appended(prompt):
+    longer = prompt.extend(tokens("output", k=5)).prompt_embeds
+    assert longer.shape[1] == prompt.prompt_embeds.shape[1] + 5
+    torch.testing.assert_close(longer[:, :-5], prompt.prompt_embeds)
+
+
+def test_input_tokens_stand_behind_the_words(tiny_backbone):
+    """The embeddings of real words, given as tokens, equal the prompt with those words."""
+    ids = tiny_backbone.tokenizer.encode("blue mill", add_special_tokens=False)
+    table = tiny_backbone.text_encoder.get_input_embeddings().weight
+    words = DiffTokens(table[ids][None].detach(), "input")
+    expected = tiny_backbone.encode_prompts(["a red castle blue mill"]).prompt_embeds
+    actual = tiny_backbone.encode_prompts(["a red castle"]).extend(words).prompt_embeds
+    assert float((actual - expected).abs().max()) == 0.0
+
+
+def test_two_input_differences_stand_behind_each_other(tiny_backbone):
+    prompt = tiny_backbone.encode_prompts(["a castle"])
+    first, second = tokens("input", 1), tokens("input", 2)
+    both = DiffTokens(torch.cat([first.values, second.values], dim=1), "input")
+    torch.testing.assert_close(
+        prompt.extend(first).extend(second).prompt_embeds, prompt.extend(both).prompt_embeds
+    )
+
+
+@pytest.mark.parametrize("space", SPACES)
+def test_several_differences_at_once_keep_the_batch(prompt, space):
+    combined = prompt.extend(tokens(space, 1), 0.5).extend(tokens(space, 2), -0.5)
+    assert len(combined) == 2
+    assert torch.isfinite(combined.prompt_embeds).all()
+
+
+def test_a_backbone_without_input_space_refuses():
+    with pytest.raises(ValueError, match="input-space"):
+        Conditioning(torch.zeros(1, 4, 32)).extend(tokens("input"))

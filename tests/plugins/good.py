@@ -1,0 +1,23 @@
+"""A plugin as it should be."""
+
+import click
+
+from diffinv.contracts import BackboneSpec
+from diffinv.hookspecs import hookimpl
+
+
+@hookimpl
+def register_backbones():
+    return [BackboneSpec(id="good", title="Good", factory="good:load", description="Works.")]
+
+
+@hookimpl
+def register_commands(cli):
+    @cli.command()
+    def hello():
+        """Say hello."""
+        click.echo("hello from a plugin")
+
+
+def load(weights, device):
+    return f"good {weights} {device}"
