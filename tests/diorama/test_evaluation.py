@@ -3,6 +3,7 @@ import math
 
 import pytest
 from click.testing import CliRunner
+
 from diffinv.cli.app import cli
 from diffinv.evaluation.statistics import bootstrap
 from diffinv_diorama.evaluation import METHODS, SCORES, word_edit

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-import diffinv_diorama
 import numpy as np
 import pytest
 import torch
+
+import diffinv_diorama
 from diffinv.evaluation.scores import psnr
 from diffinv.method.application import denoise
 from diffinv.method.editors import Ddim, Trajectory, seeded_noise
@@ -42,6 +43,11 @@ def share_right(read):
     return np.mean([r == s for r, s in zip(read, SCENES, strict=True)])
 
 
+def mean_psnr(images, references):
+    pairs = zip(to_images(images), references, strict=True)
+    return np.mean([psnr(a, b) for a, b in pairs])
+
+
 def test_the_oracle_reads_true_and_autoencoded_pictures(backbone, pictures):
     images = to_tensor(pictures)
     assert share_right(read_scenes(images)) >= 0.97
@@ -72,8 +78,7 @@ def test_ddim_round_trip_loses_less_than_a_decibel(backbone, pictures, captions)
     path = Ddim().trajectory(backbone, latents, prompt, prompt, 20, 1.0, 0)
     with torch.no_grad():
         back = denoise(backbone, path, prompt, prompt, 1.0, None)
-    plain = np.mean([psnr(a, b) for a, b in zip(to_images(backbone.decode(latents)), few)])
-    tripped = np.mean([psnr(a, b) for a, b in zip(to_images(backbone.decode(back)), few)])
+    plain, tripped = (mean_psnr(backbone.decode(x), few) for x in (latents, back))
     assert plain > 27
     assert tripped > plain - 1
 

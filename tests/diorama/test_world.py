@@ -2,6 +2,9 @@ from dataclasses import fields
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from diffinv_diorama.captions import caption
 from diffinv_diorama.render import SIZE, Layout, render
 from diffinv_diorama.world import (
@@ -16,8 +19,6 @@ from diffinv_diorama.world import (
     random_scene,
     training_scenes,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 
 def test_there_are_thousands_of_combinations_and_one_in_twenty_is_held_out():
