@@ -83,14 +83,13 @@ def round_trips(backbone: DioramaBackbone, pictures: Tensor, texts: list[str]) -
     }
 
 
-def retrieval(pictures: list[Image.Image], texts: list[str]) -> float:
-    """How often CLIP finds a picture's own caption among those of all other pictures."""
+def retrieval(pictures: list[Image.Image], texts: list[str], scenes: list[Scene]) -> float:
+    """How often the caption that CLIP finds for a picture, among those of all, says the truth."""
     clip = load_delta_encoder(None, "cpu")
     unit = torch.nn.functional.normalize
-    similarity = (
-        unit(clip.encode_images(pictures), dim=-1) @ unit(clip.encode_texts(texts), dim=-1).T
-    )
-    return float((similarity.argmax(1) == torch.arange(len(texts))).float().mean())
+    images = unit(clip.encode_images(pictures), dim=-1)
+    found = (images @ unit(clip.encode_texts(texts), dim=-1).T).argmax(1)
+    return float(np.mean([scenes[i] == scene for i, scene in zip(found, scenes, strict=True)]))
 
 
 def sample_sheet(made: Tensor, file: Path, columns: int = 8, rows: int = 4) -> None:
@@ -138,7 +137,7 @@ def main() -> None:
             "captioner": agreement(captioner.read(images), scenes),
             "oracle": agreement(read_scenes(pictures), scenes),
             "oracle_after_autoencoder": agreement(read_scenes(decoded), scenes),
-            "clip_retrieval": retrieval(images, texts),
+            "clip_retrieval": retrieval(images, texts, scenes),
             **round_trips(backbone, pictures[:BATCH], texts[:BATCH]),
         }
     print(json.dumps(figures, indent=1))
