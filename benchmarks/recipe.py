@@ -118,7 +118,7 @@ def line(name: str, rows: list[Row], default: list[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=40)
+    parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--group", choices=GROUPS, action="append")
     parser.add_argument("--state", type=Path, default=Path(".recipe"))

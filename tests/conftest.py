@@ -6,6 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Examples are the same in every run, and slow machines are no failures.
+settings.register_profile("diffinv", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("diffinv")
 
 
 @pytest.fixture(autouse=True)

@@ -30,7 +30,8 @@ def test_word_edit_swaps_the_words_that_change():
 
 
 def test_evaluate_diorama_gives_the_promised_json():
-    ran = CliRunner().invoke(cli, ["evaluate", "diorama", "--count", "8", "--seed", "3", "--json"])
+    words = "evaluate diorama --count 8 --seed 3 --set steps=20 --json"
+    ran = CliRunner().invoke(cli, words.split())
     assert ran.exit_code == 0, ran.output
     report = json.loads(ran.stdout)
     assert set(report["methods"]) == set(METHODS)
