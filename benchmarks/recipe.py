@@ -16,12 +16,11 @@ from math import comb
 from pathlib import Path
 from typing import Any
 
+from diffinv.evaluation.statistics import bootstrap
+from diffinv.method.settings import ApplicationSettings, inversion_settings
 from diffinv_diorama.command import load_parts
 from diffinv_diorama.evaluation import Parts, Row, evaluate
 from diffinv_diorama.world import EDIT_TYPES, analogies
-
-from diffinv.evaluation.statistics import bootstrap
-from diffinv.method.settings import ApplicationSettings, inversion_settings
 
 Change = dict[str, Any]
 

@@ -17,9 +17,10 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 def _make_pipeline(folder: Path, prediction_type: str) -> Path:
     import torch
-    from diffinv_diorama.weights import pipeline_folder
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+
+    from diffinv_diorama.weights import pipeline_folder
 
     torch.manual_seed(0)
     shutil.copytree(pipeline_folder() / "tokenizer", folder / "tokenizer")

@@ -14,13 +14,14 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 from diffinv.contracts import PredictionType
 from diffinv.method.conditioning import Conditioning
 
-from .weights import pipeline_folder
+from .weights import pipeline_folder, without_loading_bars
 
 JOINT_SPACE = "diorama-clip"
 
 
 def load(weights: str | None, device: str) -> DioramaBackbone:
     """The backbone from a folder in diffusers' layout (default: the one installed with it)."""
+    without_loading_bars()
     return DioramaBackbone(Path(weights) if weights else pipeline_folder(), torch.device(device))
 
 

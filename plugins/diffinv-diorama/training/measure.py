@@ -11,12 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffinv_diorama.backbone import DioramaBackbone, load
-from diffinv_diorama.captions import caption
-from diffinv_diorama.clip import load_captioner, load_delta_encoder
-from diffinv_diorama.oracle import read_scenes
-from diffinv_diorama.render import render
-from diffinv_diorama.world import ATTRIBUTES, Scene, held_out_scenes
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -25,6 +19,12 @@ from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.application import denoise
 from diffinv.method.editors import Ddim, Trajectory, seeded_noise
 from diffinv.method.pictures import to_images, to_tensor
+from diffinv_diorama.backbone import DioramaBackbone, load
+from diffinv_diorama.captions import caption
+from diffinv_diorama.clip import load_captioner, load_delta_encoder
+from diffinv_diorama.oracle import read_scenes
+from diffinv_diorama.render import render
+from diffinv_diorama.world import ATTRIBUTES, Scene, held_out_scenes
 
 BATCH = 50
 
