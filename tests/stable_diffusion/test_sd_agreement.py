@@ -12,12 +12,12 @@ from diffusers import (
     StableDiffusionXLImg2ImgPipeline,
     StableDiffusionXLPipeline,
 )
-from diffinv_stable_diffusion.backbone import load
 
 from diffinv.method.application import denoise
 from diffinv.method.conditioning import DiffTokens
 from diffinv.method.editors import Ddim, SDEdit, Trajectory
 from diffinv.method.sampling import add_noise, alpha_bar, training_target
+from diffinv_stable_diffusion.backbone import load
 
 PROMPT = "the red cat in the cab"
 STEPS = 10
@@ -33,9 +33,7 @@ def pipeline(folder, family, backbone, image_to_image=False):
     }
     cls = classes[family == "sdxl", image_to_image]
     extra = {} if family == "sdxl" else {"safety_checker": None}
-    pipe = cls.from_pretrained(
-        folder, dtype=backbone.plan.dtype, local_files_only=True, **extra
-    )
+    pipe = cls.from_pretrained(folder, dtype=backbone.plan.dtype, local_files_only=True, **extra)
     pipe.scheduler = DDIMScheduler.from_config(backbone.scheduler.config)
     pipe.set_progress_bar_config(disable=True)
     return pipe

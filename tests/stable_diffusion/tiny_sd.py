@@ -88,8 +88,9 @@ def write_configs(root: Path, family: str) -> Path:
 
 
 def make_tokenizer(pad: str):
-    from diffinv_stable_diffusion.single_file import _byte_letters
     from transformers import CLIPTokenizer
+
+    from diffinv_stable_diffusion.single_file import _byte_letters
 
     letters = _byte_letters()
     tokens = [*letters, *(f"{c}</w>" for c in letters), *("".join(pair) for pair in MERGES)]

@@ -1,4 +1,4 @@
-"""From a checked source to frozen models, from a folder or from one file, never from the network."""
+"""From a checked source, a folder or one file, to frozen models. The network is not touched."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -19,7 +19,7 @@ from .memory import TILE, MemoryPlan, vae_factor
 from .single_file import SingleFile, bundled_tokenizer
 from .sources import Source, towers
 
-TextModel = CLIPTextModel | CLIPTextModelWithProjection
+TextModel: TypeAlias = CLIPTextModel | CLIPTextModelWithProjection
 
 _LOUD = ("diffusers", "transformers")
 
@@ -79,9 +79,7 @@ def _from_folder(source: Source, plan: MemoryPlan) -> Parts:
     unet = UNet2DConditionModel.from_pretrained(
         source.path / "unet", dtype=plan.dtype, **options("unet")
     )
-    vae = AutoencoderKL.from_pretrained(
-        source.path / "vae", dtype=torch.float32, **options("vae")
-    )
+    vae = AutoencoderKL.from_pretrained(source.path / "vae", dtype=torch.float32, **options("vae"))
     names = towers(source.family)
     tokenizers = tuple(
         CLIPTokenizer.from_pretrained(
@@ -115,7 +113,7 @@ def _text_class(source: Source, part: str) -> type[TextModel]:
 
 def _mend_end_token(model: TextModel, tokenizer: CLIPTokenizer) -> None:
     """Old settings name 2 as the end token; the pooled output is then read off the highest id."""
-    inner = getattr(model, "text_model", model)
+    inner: Any = getattr(model, "text_model", model)
     if inner.eos_token_id == 2:
         inner.eos_token_id = tokenizer.eos_token_id
 

@@ -111,9 +111,7 @@ def free_bytes(device: torch.device) -> int | None:
     return None
 
 
-def _too_little(
-    source: Source, device: torch.device, peak: int, free: int, setting: str
-) -> str:
+def _too_little(source: Source, device: torch.device, peak: int, free: int, setting: str) -> str:
     advice = f"set {VARIABLE}=low" if setting == "high" else "close other programs"
     return (
         f"The model {source.name!r} needs about {peak / 1e9:.1f} GB on {device} and "

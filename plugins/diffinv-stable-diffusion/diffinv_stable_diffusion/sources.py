@@ -211,7 +211,9 @@ def _shards(index: Path, name: str, hub: bool) -> Iterator[Path]:
     for shard in sorted({str(file) for file in table.values()}):
         path = index.parent / shard
         if path.name != shard or not path.is_file():
-            raise DiffinvError(_lacks(name, f"the shard {index.parent.name}/{text_safe(shard)}", hub))
+            raise DiffinvError(
+                _lacks(name, f"the shard {index.parent.name}/{text_safe(shard)}", hub)
+            )
         yield _readable(path, name)
 
 
@@ -266,8 +268,7 @@ def _wrong_family(source: Source, reason: str, fits: Iterable[str]) -> UsageErro
     names = " or ".join(repr(f) for f in fits)
     advice = f"use --backbone {names}" if names else "no backbone here fits it"
     return UsageError(
-        f"The model {source.name!r} is not of the family {source.family.id!r} ({reason}); "
-        f"{advice}."
+        f"The model {source.name!r} is not of the family {source.family.id!r} ({reason}); {advice}."
     )
 
 
