@@ -238,7 +238,7 @@ def _errors_named(model: str) -> Iterator[None]:
     except (HfHubHTTPError, OSError, RuntimeError) as error:
         raise DiffinvError(_unreachable(model, error)) from error
     except Exception as error:
-        if type(error).__module__.partition(".")[0] in ("httpx", "requests"):
+        if type(error).__module__.startswith(("httpx", "httpcore", "requests")):
             raise DiffinvError(_unreachable(model, error)) from error
         raise
 

@@ -119,17 +119,25 @@ def find_source(family: Family, weights: str | None) -> Source:
 
 
 def cached_snapshot(model: str) -> Path:
-    """The folder of a model in the hub's local cache; UsageError where it is not there."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    """The folder of a model in the hub's local cache; UsageError where it is not there.
 
+    The hub's own look-up refuses a model of which not every file was fetched, which is how models
+    are fetched here; so the reference is read that names the folder.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
     try:
-        return Path(snapshot_download(model, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError, HfHubHTTPError, OSError) as error:
-        raise UsageError(
-            f"The model {model!r} is not on this machine: fetch it with 'diffinv models pull "
-            f"{model}'."
-        ) from error
+        commit = (cached / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        commit = ""
+    snapshot = cached / "snapshots" / commit
+    if commit and snapshot.is_dir():
+        return snapshot
+    raise UsageError(
+        f"The model {model!r} is not on this machine: fetch it with 'diffinv models pull {model}'."
+    )
 
 
 # Folders
