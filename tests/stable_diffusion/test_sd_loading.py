@@ -263,3 +263,49 @@ def test_files_in_the_hubs_cache_are_not_read_for_their_hash(tmp_path):
     before = weights_id([link])
     blob.unlink()
     assert weights_id([link]) == before
+
+
+@pytest.mark.parametrize(
+    ("family", "unet", "texts"),
+    [
+        ("sd15", 859_520_964, [123_060_480]),
+        ("sd21-base", 865_910_724, [340_387_840]),
+        ("sd21", 865_910_724, [340_387_840]),
+        ("sdxl", 2_567_463_684, [123_060_480, 694_659_840]),
+    ],
+)
+def test_the_bundled_settings_give_models_of_the_published_sizes(family, unet, texts):
+    from diffusers import AutoencoderKL, UNet2DConditionModel
+    from transformers import CLIPTextConfig
+
+    from diffinv_stable_diffusion.loading import _text_class
+
+    root = sources.CONFIGS / family
+    source = sources.Source(FAMILIES[family], family, root, root)
+
+    def size(model):
+        return sum(p.numel() for p in model.parameters())
+
+    with torch.device("meta"):
+        assert size(UNet2DConditionModel.from_config(source.config("unet"))) == unet
+        assert size(AutoencoderKL.from_config(source.config("vae"))) == 83_653_863
+        for part, wanted in zip(sources.towers(FAMILIES[family]), texts, strict=True):
+            config = CLIPTextConfig.from_dict(source.config(part))
+            assert size(_text_class(source, part)(config)) == wanted
+
+
+def test_text_encoders_leave_the_device_until_tokens_are_learned_through_them(checkpoints):
+    backbone = load("sdxl", str(checkpoints("sdxl")), "cpu")
+    moves = []
+    for tower in backbone.towers:
+        tower.leave = True
+        tower.model.to = moves.append
+    conditioning = backbone.encode_prompts(["a cat"])
+    assert [str(m) for m in moves] == ["cpu", "cpu"] * 2
+    conditioning.extend(DiffTokens(torch.zeros(1, 1, 80), "input"))
+    assert all(tower.leave for tower in backbone.towers)
+    moves.clear()
+    values = torch.zeros(1, 1, 80, requires_grad=True)
+    conditioning.extend(DiffTokens(values, "input")).prompt_embeds.sum().backward()
+    assert not any(tower.leave for tower in backbone.towers)
+    assert len(moves) == 2

@@ -54,7 +54,7 @@ def list_models(as_json: bool) -> None:
 def pull_model(model: str, full_precision: bool, include: tuple[str, ...], yes: bool) -> None:
     """Fetch MODEL (a backbone's id, or OWNER/NAME) into the local cache.
 
-    Its size and licence are shown first. Of an interrupted fetch what is there is kept.
+    Its size and licence are shown first. After an interruption, files that are whole are kept.
     """
     from .hub import describe, fetch, readable, resolve_id
 

@@ -165,7 +165,7 @@ def _component_weights(inside: list[str], full_precision: bool) -> list[str]:
 
 
 def fetch(wanted: HubModel) -> Path:
-    """Fetch a model's files, with the hub's own bars; what an earlier try fetched is kept."""
+    """Fetch a model's files with the hub's own bars; those that are whole already are kept."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -246,5 +246,5 @@ def _errors_named(model: str) -> Iterator[None]:
 def _unreachable(model: str, error: Exception) -> str:
     return (
         f"The model {model!r} cannot be fetched ({type(error).__name__}); check the connection "
-        "and try again: what has been fetched is kept."
+        "and try again: files that are whole are kept."
     )
