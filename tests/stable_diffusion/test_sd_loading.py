@@ -309,3 +309,16 @@ def test_text_encoders_leave_the_device_until_tokens_are_learned_through_them(ch
     conditioning.extend(DiffTokens(values, "input")).prompt_embeds.sum().backward()
     assert not any(tower.leave for tower in backbone.towers)
     assert len(moves) == 2
+
+
+def test_strength_blends_the_pooled_embedding_too(checkpoints):
+    backbone = load("sdxl", str(checkpoints("sdxl")), "cpu")
+    plain = backbone.encode_prompts(["a cat"])
+    values = torch.randn(1, 2, 80, generator=torch.Generator().manual_seed(1))
+    tokens = DiffTokens(values, "input")
+    with torch.no_grad():
+        whole, half = plain.extend(tokens, 1.0), plain.extend(tokens, 0.5)
+    middle = (plain.extra["text_embeds"] + whole.extra["text_embeds"]) / 2
+    assert torch.allclose(half.extra["text_embeds"], middle, atol=1e-6)
+    assert (whole.extra["text_embeds"] - plain.extra["text_embeds"]).abs().max() > 1e-3
+    assert torch.equal(half.extra["time_ids"], plain.extra["time_ids"])
