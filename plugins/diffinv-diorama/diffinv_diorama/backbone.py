@@ -85,7 +85,7 @@ class DioramaBackbone:
             self.tokenizer.encode(p, add_special_tokens=False)[: self.token_budget] for p in prompts
         ]
         hidden = self._hidden(words, None)
-        return Conditioning(hidden, reencode=lambda values: self._hidden(words, values))
+        return Conditioning(hidden, reencode=lambda v: Conditioning(self._hidden(words, v)))
 
     def _hidden(self, words: list[list[int]], values: Tensor | None) -> Tensor:
         """Hidden states of the prompts, with ``values`` [n, k, 160] embedded behind the words."""
