@@ -10,7 +10,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from installing import MODULES, install
+from installing import MODULES, install, install_project
 
 from diffinv import pip
 from diffinv.cli import app
@@ -25,10 +25,7 @@ TEMPLATE = ROOT / "plugins" / "template"
 def diffinv(tmp_path, monkeypatch, capsys):
     """Run a command line in this process, with test plugins and the template installed."""
     install(tmp_path / "site", "toy", "good", "prints", "bad_import")
-    info = tmp_path / "site" / "diffinv_template-0.1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: diffinv-template\nVersion: 0.1\n")
-    (info / "entry_points.txt").write_text("[diffinv]\ntemplate = diffinv_template.plugin\n")
+    install_project(tmp_path / "site", TEMPLATE)
     for folder in (MODULES, TEMPLATE, tmp_path / "site"):
         monkeypatch.syspath_prepend(str(folder))
     registry.cache_clear()
