@@ -55,7 +55,7 @@ def plan(target: str) -> list[Change]:
     """What installing would change, by pip's own dry run."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
-        _pip("install", "--dry-run", "--quiet", "--report", str(report), target)
+        _pip("install", "--dry-run", "--quiet", "--report", str(report), *_arguments(target))
         try:
             found = json.loads(report.read_text(encoding="utf-8"))["install"]
             return [_change(item["metadata"]) for item in found]
@@ -76,7 +76,7 @@ def refuse_guarded(what: str, changes: Sequence[Change]) -> None:
 
 def install(target: str) -> None:
     """Install into the environment that diffinv runs in."""
-    _pip("install", "--quiet", target)
+    _pip("install", "--quiet", *_arguments(target))
     importlib.invalidate_caches()
 
 
@@ -87,6 +87,11 @@ def plugins_of(distribution: str) -> list[str]:
     except metadata.PackageNotFoundError:
         return []
     return [entry.name for entry in entries.select(group=GROUP)]
+
+
+def _arguments(target: str) -> list[str]:
+    """Of an index, wheels alone: a source would run its own code in the dry run already."""
+    return [target] if os.sep in target else ["--only-binary", ":all:", target]
 
 
 def _change(about: dict[str, str]) -> Change:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -187,6 +188,33 @@ def test_what_would_change_is_shown_and_nobody_is_asked_unseen(diffinv, tmp_path
     assert "some-plugin" in out
     assert "3.1" in out
     assert "--yes" in err
+
+
+@pytest.mark.parametrize(("said", "code", "installed"), [("y", 0, 1), ("n", 130, 0), ("", 130, 0)])
+def test_it_is_installed_where_somebody_agrees(
+    diffinv, tmp_path, offline, monkeypatch, said, code, installed
+):
+    done = []
+    monkeypatch.setattr(pip, "install", done.append)
+    path = wheel(tmp_path, "some_plugin", "3.1")
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setattr(sys, "stdin", Terminal(f"{said}\n"))
+    found, out, err = diffinv("plugins", "install", path)
+    assert (found, len(done)) == (code, installed)
+    assert "Install this?" in err
+    assert "Install this?" not in out
+
+
+def test_of_an_index_no_source_is_taken(monkeypatch):
+    seen = []
+    monkeypatch.setattr(pip, "_pip", lambda *arguments: seen.append(arguments))
+    pip.install("some-plugin")
+    pip.install(str(TEMPLATE))
+    assert ["--only-binary" in arguments for arguments in seen] == [True, False]
 
 
 @pytest.mark.parametrize("name", ["torch", "textual"])

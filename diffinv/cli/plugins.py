@@ -137,8 +137,8 @@ def _report_as_dict(spec: Spec, results: list[CheckResult]) -> dict[str, Any]:
 def install_plugin(what: str, yes: bool, as_json: bool) -> None:
     """Install a plugin with pip, once it is shown and agreed what would change.
 
-    NAME is a distribution's name, PATH a folder or a wheel (with a slash, or ending in .whl). A
-    plugin that would change the installed torch or textual is refused.
+    NAME is a distribution's name, of which wheels alone are taken; PATH a folder or a wheel (with a
+    slash, or ending in .whl). What would change the installed torch or textual is refused.
     """
     from .. import pip
 

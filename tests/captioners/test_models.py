@@ -14,9 +14,11 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
+from diffinv.conformance import check_part
 from diffinv.errors import DiffinvError, UsageError
 
-SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>"]
+SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>"]
+SPECIAL += ["<start>", "<end>"]
 WORDS = [f"word{i}" for i in range(40)] + ["a", "photo", "of", "USER", "ASSISTANT"]
 TEMPLATE = (
     "{% for m in messages %}USER {% for c in m['content'] %}"
@@ -102,7 +104,49 @@ def save_llava_next(folder):
     ).save_pretrained(folder)
 
 
-MODELS = {"blip2": (save_blip2, blip2.load), "llava-next": (save_llava_next, vlm.load)}
+def save_qwen(folder):
+    config = transformers.Qwen2_5_VLConfig(
+        text_config={
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_hidden_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 2,
+            "vocab_size": SIZE,
+            "rope_parameters": {"rope_type": "default", "mrope_section": [1, 1, 2]},
+            **ENDS,
+        },
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": 16,
+            "patch_size": 8,
+            "spatial_merge_size": 2,
+            "fullatt_block_indexes": [0],
+        },
+        image_token_id=4,
+        video_token_id=SPECIAL.index("<video>"),
+        vision_start_token_id=SPECIAL.index("<start>"),
+        vision_end_token_id=SPECIAL.index("<end>"),
+    )
+    transformers.Qwen2_5_VLForConditionalGeneration(config).save_pretrained(folder)
+    pictures = transformers.Qwen2VLImageProcessorPil(
+        patch_size=8, merge_size=2, size={"shortest_edge": 256, "longest_edge": 1024}
+    )
+    tokens = tokenizer(extra_special_tokens={"image_token": "<image>", "video_token": "<video>"})
+    videos = transformers.Qwen2VLVideoProcessor(patch_size=8, merge_size=2)
+    template = TEMPLATE.replace("IMAGE", "<start> <image> <end>")
+    processor = transformers.Qwen2_5_VLProcessor(pictures, tokens, videos, chat_template=template)
+    processor.save_pretrained(folder)
+
+
+MODELS = {
+    "blip2": (save_blip2, blip2.load),
+    "llava-next": (save_llava_next, vlm.load),
+    "qwen2.5-vl": (save_qwen, vlm.load),
+}
 
 
 @pytest.fixture(scope="session")
@@ -124,11 +168,17 @@ def test_a_picture_gets_one_sentence_and_always_the_same(folders, name):
     assert captioner.caption([red]) == [first]
     for caption in (first, second):
         assert 0 < len(caption) <= MAX_LENGTH
-        assert set(caption.split()) <= set(WORDS)
+        assert set(caption.split()) <= {*WORDS, *SPECIAL}
         assert not caption.startswith(("USER", "a photo of"))
     assert captioner.caption([]) == []
     assert not captioner.model.training
     assert not any(p.requires_grad for p in captioner.model.parameters())
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_it_conforms(folders, name):
+    results = check_part("captioner", MODELS[name][1](str(folders / name), "cpu"))
+    assert [f"{r.name}: {r.detail}" for r in results if not r.passed] == []
 
 
 def test_the_prompt_is_no_part_of_the_caption(folders, monkeypatch):
@@ -153,7 +203,7 @@ def copy(folders, name, tmp_path):
 def test_missing_tensors_are_not_made_up(folders, tmp_path, name):
     folder = copy(folders, name, tmp_path)
     state = load_file(folder / "model.safetensors")
-    lost = next(key for key in state if "vision" in key)
+    lost = next(key for key in state if "vis" in key)
     del state[lost]
     save_file(state, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(DiffinvError, match="lack 1 of the model's tensors"):

@@ -17,6 +17,7 @@ from torch.nn import functional as F  # noqa: N812
 from transformers import CLIPTokenizer
 
 from diffinv import local_models
+from diffinv.conformance import check_part
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.method.prompts import HardPromptEncoder, make_prompts
 
@@ -91,6 +92,11 @@ def test_it_agrees_with_open_clip_itself(folder, encoder):
     torch.testing.assert_close(encoder.encode_texts(texts), words, atol=1e-5, rtol=0)
     assert not encoder.model.training
     assert not any(p.requires_grad for p in encoder.model.parameters())
+
+
+def test_it_conforms(encoder):
+    results = check_part("delta encoder", encoder)
+    assert [f"{r.name}: {r.detail}" for r in results if not r.passed] == []
 
 
 def test_half_precision_weights_run_in_float32(folder, encoder, tmp_path):

@@ -61,7 +61,7 @@ def say(model: Any, inputs: Any, tokens: int) -> torch.Tensor:
     """The ids [k] that a model adds to its prompt: greedy, so always the same."""
     inputs = inputs.to(model.device)
     for name, value in inputs.items():
-        if value.is_floating_point():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
             inputs[name] = value.to(model.dtype)
     output = model.generate(
         **inputs, max_new_tokens=tokens, do_sample=False, num_beams=1, temperature=None,
