@@ -113,7 +113,7 @@ def _print_report(spec: Spec, results: list[CheckResult]) -> None:
 
     say(f"{kind_of(spec)} {spec.id}")
     for result in results:
-        mark = "ok  " if result.passed else "FAIL"
+        mark = "pass" if result.passed else "FAIL"
         detail = f" ({result.detail})" if result.detail and result.passed else ""
         say(f"  {mark}  {result.promise}{detail}")
         if not result.passed:
