@@ -12,10 +12,6 @@ import time
 
 import torch
 from common import where
-from diffinv_diorama.backbone import DioramaBackbone
-from diffinv_diorama.command import load_parts
-from diffinv_diorama.render import render
-from diffinv_diorama.world import random_scene
 from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline
 from numpy.random import default_rng
 from PIL import Image
@@ -23,6 +19,10 @@ from PIL import Image
 from diffinv.method.application import apply_differences
 from diffinv.method.conditioning import DiffTokens
 from diffinv.method.settings import ApplicationSettings
+from diffinv_diorama.backbone import DioramaBackbone
+from diffinv_diorama.command import load_parts
+from diffinv_diorama.render import render
+from diffinv_diorama.world import random_scene
 
 STEPS, STRENGTH, GUIDANCE = 20, 0.7, 2.0
 

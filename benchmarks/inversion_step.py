@@ -9,12 +9,12 @@ import argparse
 
 import torch
 from common import paired, where
-from diffinv_diorama.command import load_parts
-from diffinv_diorama.render import render
-from diffinv_diorama.world import analogies
 
 from diffinv.method.inversion import Pair, invert
 from diffinv.method.settings import inversion_settings
+from diffinv_diorama.command import load_parts
+from diffinv_diorama.render import render
+from diffinv_diorama.world import analogies
 
 STEPS = 20
 

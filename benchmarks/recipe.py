@@ -16,12 +16,11 @@ from math import comb
 from pathlib import Path
 from typing import Any
 
+from diffinv.evaluation.statistics import bootstrap
+from diffinv.method.settings import ApplicationSettings, inversion_settings
 from diffinv_diorama.command import load_parts
 from diffinv_diorama.evaluation import Parts, Row, evaluate
 from diffinv_diorama.world import EDIT_TYPES, analogies
-
-from diffinv.evaluation.statistics import bootstrap
-from diffinv.method.settings import ApplicationSettings, inversion_settings
 
 Change = dict[str, Any]
 
@@ -50,17 +49,17 @@ GROUPS: dict[str, dict[str, Change]] = {
     "steps": {
         "lr 0.03": {"lr": 0.03},
         "lr 0.3": {"lr": 0.3},
-        "15 steps": {"steps": 15},
-        "25 steps": {"steps": 25},
-        "80 steps": {"steps": 80},
+        "20 steps": {"steps": 20},
+        "40 steps": {"steps": 40},
+        "160 steps": {"steps": 160},
     },
     "tokens": {
-        "input, 5 tokens": {"token_space": "input", "tokens": 5},
         **{
-            f"output, {n} token{'s' * (n > 1)}": {"token_space": "output", "tokens": n}
+            f"{space}, n = {n}": {"token_space": space, "tokens": n}
+            for space in ("input", "output")
             for n in (1, 3, 5, 8)
         },
-        "additive, 5 vectors": {"tokens": 5},
+        "input, n = 5, lr 0.03": {"token_space": "input", "tokens": 5, "lr": 0.03},
     },
     "prompts": {"PEZ prompts": {"prompter": "pez"}},
     "application": {
@@ -119,7 +118,7 @@ def line(name: str, rows: list[Row], default: list[Row]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--count", type=int, default=80)
+    parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--group", choices=GROUPS, action="append")
     parser.add_argument("--state", type=Path, default=Path(".recipe"))

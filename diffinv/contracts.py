@@ -46,10 +46,16 @@ class Spec:
 
 @dataclass(frozen=True)
 class BackboneSpec(Spec):
-    """A text-to-image model. ``captioner`` and ``delta_encoder`` are the ids that suit it."""
+    """A text-to-image model. ``captioner`` and ``delta_encoder`` are the ids that suit it.
+
+    ``embedding_layout`` are the tensor names, and their widths, of the textual-inversion file that
+    other programs read for this model, in the order in which they make up ``token_width``; empty
+    where there is no such file.
+    """
 
     captioner: str | None = None
     delta_encoder: str | None = None
+    embedding_layout: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

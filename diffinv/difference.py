@@ -47,11 +47,12 @@ class DifferenceInfo:
     """What is known of a difference without loading its tensors.
 
     ``backbone`` and ``backbone_weights`` (a content hash) name the model it was learned on and
-    the only one it fits. ``captions``, ``prompts`` and ``pair_hashes`` have one (A, A') a pair.
-    ``settings`` has every value of InversionSettings. ``date`` is ISO 8601 in UTC, ``seconds``
-    the time learning took. ``token_count``, ``token_width`` and ``hash_sha256`` ("0x" and 64 hex
-    digits, over all tensors) are found when it is saved. ``extra`` has header entries this
-    version does not know; they are written back.
+    the only one it fits; without a hash, as from a textual inversion, it fits any weights.
+    ``captions``, ``prompts`` and ``pair_hashes`` have one (A, A') a pair. ``settings`` has every
+    value of InversionSettings. ``date`` is ISO 8601 in UTC, ``seconds`` the time learning took.
+    ``token_count``, ``token_width`` and ``hash_sha256`` ("0x" and 64 hex digits, over all
+    tensors) are found when it is saved. ``extra`` has header entries this version does not know;
+    they are written back.
     """
 
     name: str
@@ -99,7 +100,7 @@ class Difference:
     def check_backbone(self, backbone_id: str, weights_id: str) -> None:
         """Raise DiffinvError unless this is the backbone, with the weights, it was learned on."""
         info = self.info
-        if (info.backbone, info.backbone_weights) == (backbone_id, weights_id):
+        if info.backbone == backbone_id and info.backbone_weights in (weights_id, ""):
             return
         raise DiffinvError(
             f"The difference {text_safe(info.name)!r} was learned on the backbone "

@@ -29,8 +29,8 @@ def find_model(weights: str) -> Path:
     snapshot = cached_snapshot(weights)
     if snapshot is None:
         raise DiffinvError(
-            f"The model {weights!r} is not on this machine: fetch it with 'hf download {weights}', "
-            "or name a folder that holds it as ID=FOLDER."
+            f"The model {weights!r} is not on this machine: fetch it with "
+            f"'diffinv models pull {weights}', or name a folder that holds it as ID=FOLDER."
         )
     return snapshot
 

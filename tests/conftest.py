@@ -6,6 +6,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# Examples are the same in every run, and slow machines are no failures.
+settings.register_profile("diffinv", deadline=None, derandomize=True, max_examples=60)
+settings.load_profile("diffinv")
 
 
 @pytest.fixture(autouse=True)
@@ -17,9 +22,10 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 def _make_pipeline(folder: Path, prediction_type: str) -> Path:
     import torch
-    from diffinv_diorama.weights import pipeline_folder
     from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
     from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+
+    from diffinv_diorama.weights import pipeline_folder
 
     torch.manual_seed(0)
     shutil.copytree(pipeline_folder() / "tokenizer", folder / "tokenizer")

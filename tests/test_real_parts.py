@@ -122,8 +122,8 @@ def test_another_joint_space_is_refused_with_both_names(diffinv, pair, tmp_path)
 @pytest.mark.parametrize(
     ("option", "said"),
     [
-        (("--delta-encoder", "open-clip-h14"), "hf download laion/CLIP-ViT-H-14"),
-        (("--captioner", "blip2"), "hf download Salesforce/blip2-opt-2.7b"),
+        (("--delta-encoder", "open-clip-h14"), "diffinv models pull laion/CLIP-ViT-H-14"),
+        (("--captioner", "blip2"), "diffinv models pull Salesforce/blip2-opt-2.7b"),
         (("--captioner", "vlm"), "vlm=FOLDER_OR_HUB_ID"),
         (("--captioner", "endpoint"), "endpoint=http://HOST:PORT/v1#MODEL"),
         (("--delta-encoder", "dinov2=/nowhere"), "no model at '/nowhere'"),

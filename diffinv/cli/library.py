@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import json_option
-from .output import complain, print_fields, print_json, print_table
+from .options import PATH, json_option
+from .output import complain, print_fields, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..difference import DifferenceInfo
     from ..library.store import Library
+    from ..library.transfer import Exported, Format
 
 
 @click.group()
 def library() -> None:
-    """List and show the differences in the library."""
+    """List, show, export and import the differences in the library."""
 
 
 @library.command("list")
@@ -47,6 +48,63 @@ def show_difference(name: str, as_json: bool) -> None:
         print_json(_as_dict(info.name, path, info, None))
     else:
         print_fields(_fields(path, info))
+
+
+@library.command("export")
+@click.argument("name")
+@click.option(
+    "--format",
+    type=click.Choice(["safetensors", "textual-inversion", "a1111", "comfyui"]),
+    default="safetensors",
+    show_default=True,
+    help="Its own file, or a textual inversion for diffusers, A1111 or ComfyUI.",
+)
+@click.option("--out", type=PATH, metavar="FILE", help="File or folder; default: right here.")
+@click.option("--replace", is_flag=True, help="Replace files that exist.")
+@json_option
+def export_difference(
+    name: str, format: Format, out: Path | None, replace: bool, as_json: bool
+) -> None:
+    """Write a difference as a file for others, with a preview picture beside it."""
+    from ..library.transfer import export
+
+    done = export(_library(), name, format, out, replace)
+    if as_json:
+        print_json(vars(done))
+        return
+    for path in (done.file, done.negative, done.preview):
+        if path:
+            say(str(path))
+    if done.token:
+        complain(_how_to_use(format, done))
+
+
+@library.command("import")
+@click.argument("file", type=PATH)
+@click.option("--name", metavar="N", help="What to call it; default: its own name.")
+@click.option("--backbone", metavar="ID", help="For a textual inversion that fits several.")
+@json_option
+def import_difference(file: Path, name: str | None, backbone: str | None, as_json: bool) -> None:
+    """Take a difference file, or a textual-inversion file, into the library."""
+    from ..library.transfer import import_file
+
+    entry = import_file(_library(), file, name, backbone)
+    if as_json:
+        print_json(_as_dict(entry.name, entry.path, entry.info, None))
+    else:
+        say(f"Imported {entry.name!r}: {entry.path}")
+
+
+def _how_to_use(format: Format, done: Exported) -> str:
+    """Where other programs want the file, and how a prompt calls it."""
+    if format == "a1111":
+        return f"Put it into 'embeddings' and write {done.token} behind the prompt."
+    if format == "comfyui":
+        return f"Put it into 'models/embeddings' and write embedding:{done.token}."
+    if len(done.keys) > 1:
+        keys = " and ".join(done.keys)
+        return f"Load {keys} each with load_textual_inversion, for its own text encoder."
+    return f"Load it with load_textual_inversion(FILE, token='<{done.token}>')."
 
 
 def _library() -> Library:

@@ -34,8 +34,9 @@ class DiffTokens:
         return replace(self, values=self.values[index])
 
 
-Reencode = Callable[[Tensor], Tensor]
-"""Word embeddings [n, k, width] to the hidden states [n, length, width] of {prompt, D}."""
+Reencode = Callable[[Tensor], "Conditioning"]
+"""Word embeddings [n, k, width] to the conditioning of {prompt, D}: hidden states
+[n, length, width], and those of the prompt's ``extra`` that depend on its words."""
 
 
 @dataclass(frozen=True)
@@ -82,10 +83,12 @@ class Conditioning:
             raise ValueError("this backbone takes no input-space tokens")
         reencode = self.reencode
         signed = (1.0 if strength > 0 else -1.0) * values.expand(len(self), -1, -1)
-        hidden = reencode(signed)
+        other, share = reencode(signed), abs(strength)
+        blended = {k: torch.lerp(self.extra[k], v, share) for k, v in other.extra.items()}
         return replace(
             self,
-            prompt_embeds=torch.lerp(self.prompt_embeds, hidden, abs(strength)),
+            prompt_embeds=torch.lerp(self.prompt_embeds, other.prompt_embeds, share),
+            extra={**self.extra, **blended},
             reencode=lambda more: reencode(torch.cat([signed, more], dim=1)),
         )
 

@@ -6,12 +6,13 @@ Denoising along it with B's own prompt gives B back; with {prompt_B, D} it gives
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone
+from ..contracts import Backbone, PredictionType
 from .conditioning import Conditioning
 from .sampling import (
     add_noise,
@@ -55,10 +56,12 @@ class Ddim:
     """DDIM inversion at guidance 1, the exact inverse of each step by fixed-point iteration.
 
     ``x_t = (x_prev - b * model(x_t, t)) / a`` is iterated from ``x_prev``; the result returns to
-    B within rounding for epsilon and for v.
+    B within rounding for epsilon and for v. Epsilon converges at about half the pace of v: over
+    50 steps a random denoiser needs 8 passes a step to come back within 1e-3, where v needs 3.
     """
 
-    iterations = 4
+    iterations: Mapping[PredictionType, int] = {"epsilon": 8, "v_prediction": 4}
+    """Passes through the denoiser for each step of the inversion, its whole cost."""
 
     @torch.no_grad()
     def trajectory(
@@ -86,13 +89,16 @@ class Ddim:
         a_bar_prev = alpha_bar(backbone.alphas_cumprod, _rows(t_prev, x_prev))
         a, b = ddim_coefficients(a_bar, a_bar_prev, backbone.prediction_type)
         x = x_prev
-        for _ in range(self.iterations):
+        for _ in range(self.iterations[backbone.prediction_type]):
             x = (x_prev - b * backbone.predict(x, rows, source)) / a
         return x
 
 
 class SDEdit:
-    """Partial noise: B is noised up to a share of the way and denoised from there."""
+    """Partial noise: B is noised up to a share of the way and denoised from there.
+
+    The share is rounded down to whole steps, as image-to-image pipelines do.
+    """
 
     share = 0.7
 
@@ -108,7 +114,7 @@ class SDEdit:
     ) -> Trajectory:
         """B under one fixed noise; the denoiser is not called."""
         every = backbone.timesteps(steps)
-        timesteps = every[len(every) - max(1, round(len(every) * self.share)) :]
+        timesteps = every[len(every) - max(1, int(len(every) * self.share)) :]
         noise = noise_like_each(latents, seed)
         noisy = [
             add_noise(latents, noise, alpha_bar(backbone.alphas_cumprod, _rows(t, latents)))

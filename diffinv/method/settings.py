@@ -31,7 +31,7 @@ class InversionSettings:
     weight_by_change: bool = True
     init_std: float = 0.0
     prompter: str = "caption"
-    steps: int = 40
+    steps: int = 80
     lr: float = 0.1
     seed: int = 0
 
@@ -67,7 +67,14 @@ are those of VISII, its nearest ancestor."""
 
 
 def inversion_settings(preset: str = "default", **changes: Any) -> InversionSettings:
-    """The settings of a preset with some of them changed; None means unchanged."""
+    """The settings of a preset with some of them changed; None means unchanged.
+
+    Tokens that stand beside the prompt's own (input, output) are the paper's five unless
+    ``tokens`` says otherwise; one vector that is added to all of them needs no fellows.
+    """
     if preset not in PRESETS:
         raise UsageError(f"There is no preset {preset!r}; choose from {', '.join(PRESETS)}.")
-    return replace(PRESETS[preset], **{k: v for k, v in changes.items() if v is not None})
+    given = {k: v for k, v in changes.items() if v is not None}
+    if given.get("token_space") in ("input", "output"):
+        given.setdefault("tokens", PRESETS["paper"].tokens)
+    return replace(PRESETS[preset], **given)

@@ -12,10 +12,10 @@ import time
 from email.utils import formatdate
 
 import pytest
-from diffinv_captioners.endpoint import EndpointCaptioner, load
 from PIL import Image
 
 from diffinv.errors import DiffinvError, UsageError
+from diffinv_captioners.endpoint import EndpointCaptioner, load
 
 
 def answer(content) -> bytes:

@@ -8,14 +8,14 @@ import shutil
 import pytest
 import torch
 import transformers
-from diffinv_captioners import blip2, vlm
-from diffinv_captioners.answers import MAX_LENGTH
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from diffinv.conformance import check_part
 from diffinv.errors import DiffinvError, UsageError
+from diffinv_captioners import blip2, vlm
+from diffinv_captioners.answers import MAX_LENGTH
 
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>"]
 SPECIAL += ["<start>", "<end>"]
@@ -244,7 +244,7 @@ def test_code_of_a_models_own_is_never_run(folders, tmp_path):
 
 def test_a_model_that_is_not_here_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    with pytest.raises(DiffinvError, match="'hf download Salesforce/blip2-opt-2.7b'"):
+    with pytest.raises(DiffinvError, match="'diffinv models pull Salesforce/blip2-opt-2.7b'"):
         blip2.load(None, "cpu")
     with pytest.raises(UsageError, match="vlm=FOLDER_OR_HUB_ID"):
         vlm.load(None, "cpu")

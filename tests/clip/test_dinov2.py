@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-from diffinv_clip.dinov2 import load
 from PIL import Image
 from transformers import BitImageProcessor, CLIPConfig, CLIPModel, Dinov2Config, Dinov2Model
 
 from diffinv.errors import DiffinvError, UsageError
+from diffinv_clip.dinov2 import load
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,6 @@ import numpy as np
 import open_clip
 import pytest
 import torch
-from diffinv_clip.encoder import load, load_h14, load_l14
-from diffinv_clip.network import space_of
-from diffinv_clip.sources import FAMILIES, find_source
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch.nn import functional as F  # noqa: N812
@@ -20,6 +17,9 @@ from diffinv import local_models
 from diffinv.conformance import check_part
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.method.prompts import HardPromptEncoder, make_prompts
+from diffinv_clip.encoder import load, load_h14, load_l14
+from diffinv_clip.network import space_of
+from diffinv_clip.sources import FAMILIES, find_source
 
 CONFIG = {
     "embed_dim": 16,
@@ -229,10 +229,10 @@ def test_a_hub_model_that_was_fetched_before(folder, hub_cache, tiny_families):
 
 def test_nothing_is_downloaded(hub_cache):
     for weights, said in {
-        None: "hf download laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
-        "ViT-bigG-14": "hf download laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
-        "ViT-B-32": "hf download timm/vit_base_patch32_clip_224.",
-        "someone/some-model": "hf download someone/some-model",
+        None: "diffinv models pull laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+        "ViT-bigG-14": "diffinv models pull laion/CLIP-ViT-bigG-14-laion2B-39B-b160k",
+        "ViT-B-32": "diffinv models pull timm/vit_base_patch32_clip_224.",
+        "someone/some-model": "diffinv models pull someone/some-model",
         "/nowhere/at-all": "'/nowhere/at-all'",
         "ViT-H-14:/nowhere.safetensors": "no file '/nowhere.safetensors'",
     }.items():
@@ -276,8 +276,22 @@ def _reconfigure(folder, **changes):
 
 
 def _index(folder, shard):
-    index = {"weight_map": {"a": "open_clip_model.safetensors", "b": shard}}
+    (folder / "open_clip_model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": shard}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+
+
+def test_other_weights_beside_those_of_open_clip_do_not_matter(folder, encoder, tmp_path):
+    for file in folder.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "other.safetensors").write_bytes(b"")
+    assert load(str(tmp_path), "cpu").space == encoder.space
+    (tmp_path / "model.safetensors.index.json").unlink()
+    (tmp_path / "open_clip_model.safetensors").rename(tmp_path / "another.safetensors")
+    with pytest.raises(DiffinvError, match="several weights"):
+        load(str(tmp_path), "cpu")
 
 
 def test_a_checkpoint_alone_asks_for_its_architecture(folder, tmp_path):

@@ -93,10 +93,10 @@ def _named(architecture: str) -> Source:
     for hub_id in wanted:
         if snapshot := cached_snapshot(hub_id):
             return _from_folder(snapshot)
-    example = wanted[0] if wanted else "its weights"
+    pull = f"fetch it with 'diffinv models pull {wanted[0]}', or " if wanted else ""
     raise DiffinvError(
-        f"The model {architecture} is not on this machine: fetch it with 'hf download {example}', "
-        "or name a folder that holds it as --delta-encoder open-clip=FOLDER."
+        f"The model {architecture} is not on this machine: {pull}name a folder that holds it as "
+        "--delta-encoder open-clip=FOLDER."
     )
 
 
@@ -117,10 +117,11 @@ def _from_folder(folder: Path) -> Source:
     path = folder / CONFIG
     if not path.is_file():
         raise DiffinvError(f"The folder {str(folder)!r} is no open_clip model: it has no {CONFIG}.")
-    check_weights(folder)
     config = _read_config(path)
     names = sorted(p.name for p in folder.glob("*.safetensors"))
     usual = [name for name in _WEIGHTS if name in names]
+    if not usual:  # the same model in the layout of transformers may lie beside them, in part
+        check_weights(folder)
     if not usual and len(names) > 1:
         raise DiffinvError(
             f"The folder {str(folder)!r} holds several weights and none is called "

@@ -14,13 +14,14 @@ from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 from diffinv.contracts import PredictionType
 from diffinv.method.conditioning import Conditioning
 
-from .weights import pipeline_folder
+from .weights import pipeline_folder, without_loading_bars
 
 JOINT_SPACE = "diorama-clip"
 
 
 def load(weights: str | None, device: str) -> DioramaBackbone:
     """The backbone from a folder in diffusers' layout (default: the one installed with it)."""
+    without_loading_bars()
     return DioramaBackbone(Path(weights) if weights else pipeline_folder(), torch.device(device))
 
 
@@ -84,7 +85,7 @@ class DioramaBackbone:
             self.tokenizer.encode(p, add_special_tokens=False)[: self.token_budget] for p in prompts
         ]
         hidden = self._hidden(words, None)
-        return Conditioning(hidden, reencode=lambda values: self._hidden(words, values))
+        return Conditioning(hidden, reencode=lambda v: Conditioning(self._hidden(words, v)))
 
     def _hidden(self, words: list[list[int]], values: Tensor | None) -> Tensor:
         """Hidden states of the prompts, with ``values`` [n, k, 160] embedded behind the words."""

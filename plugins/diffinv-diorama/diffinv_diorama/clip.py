@@ -24,17 +24,19 @@ from .backbone import JOINT_SPACE
 from .captions import caption
 from .oracle import scenes_from_logits
 from .render import SIZE
-from .weights import pipeline_folder
+from .weights import pipeline_folder, without_loading_bars
 from .world import Scene
 
 
 def load_delta_encoder(weights: str | None, device: str) -> DioramaClip:
     """The CLIP pair from a pipeline folder (default: the one installed with it)."""
+    without_loading_bars()
     return DioramaClip(Path(weights) if weights else pipeline_folder(), torch.device(device))
 
 
 def load_captioner(weights: str | None, device: str) -> DioramaCaptioner:
     """The captioner from a pipeline folder (default: the one installed with it)."""
+    without_loading_bars()
     return DioramaCaptioner(Path(weights) if weights else pipeline_folder(), torch.device(device))
 
 

@@ -12,6 +12,15 @@ def pipeline_folder() -> Path:
     return ROOT / "pipeline"
 
 
+def without_loading_bars() -> None:
+    """Small models load at once: transformers and diffusers need not draw a bar for each."""
+    import diffusers
+    import transformers
+
+    transformers.utils.logging.disable_progress_bar()
+    diffusers.utils.logging.disable_progress_bar()
+
+
 def oracle_file() -> Path:
     """The oracle's weights."""
     return ROOT / "oracle.safetensors"

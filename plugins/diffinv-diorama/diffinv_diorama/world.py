@@ -11,6 +11,7 @@ import hashlib
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
+from functools import cache
 
 import numpy as np
 
@@ -113,9 +114,10 @@ def training_scenes() -> list[Scene]:
     return [s for s in all_scenes() if not is_held_out(s)]
 
 
-def held_out_scenes() -> list[Scene]:
+@cache
+def held_out_scenes() -> tuple[Scene, ...]:
     """The combinations no model has ever been trained on."""
-    return [s for s in all_scenes() if is_held_out(s)]
+    return tuple(s for s in all_scenes() if is_held_out(s))
 
 
 def edits_of(kind: str) -> list[Edit]:

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffinv_diorama.world import Scene
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+
+from diffinv_diorama.world import Scene
 
 
 def to_tensor(images: list[Image.Image]) -> Tensor:

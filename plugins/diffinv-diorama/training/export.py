@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 
 import torch
-from diffinv_diorama.weights import ROOT
 from safetensors.torch import load_file, save_file
+
+from diffinv_diorama.weights import ROOT
 
 PARTS = ("tokenizer", "text_encoder", "vision_encoder", "vae", "unet", "scheduler")
 

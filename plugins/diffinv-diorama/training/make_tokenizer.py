@@ -7,10 +7,11 @@ import json
 from pathlib import Path
 
 import numpy as np
-from diffinv_diorama.captions import caption
-from diffinv_diorama.world import random_scene
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import CLIPTokenizer
+
+from diffinv_diorama.captions import caption
+from diffinv_diorama.world import random_scene
 
 MAX_LENGTH = 40
 VOCABULARY = 1000

@@ -11,12 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from diffinv_diorama.backbone import DioramaBackbone, load
-from diffinv_diorama.captions import caption
-from diffinv_diorama.clip import load_captioner, load_delta_encoder
-from diffinv_diorama.oracle import read_scenes
-from diffinv_diorama.render import render
-from diffinv_diorama.world import ATTRIBUTES, Scene, held_out_scenes
 from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
@@ -25,6 +19,12 @@ from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.application import denoise
 from diffinv.method.editors import Ddim, Trajectory, seeded_noise
 from diffinv.method.pictures import to_images, to_tensor
+from diffinv_diorama.backbone import DioramaBackbone, load
+from diffinv_diorama.captions import caption
+from diffinv_diorama.clip import load_captioner, load_delta_encoder
+from diffinv_diorama.oracle import read_scenes
+from diffinv_diorama.render import render
+from diffinv_diorama.world import ATTRIBUTES, Scene, held_out_scenes
 
 BATCH = 50
 
@@ -83,14 +83,13 @@ def round_trips(backbone: DioramaBackbone, pictures: Tensor, texts: list[str]) -
     }
 
 
-def retrieval(pictures: list[Image.Image], texts: list[str]) -> float:
-    """How often CLIP finds a picture's own caption among those of all other pictures."""
+def retrieval(pictures: list[Image.Image], texts: list[str], scenes: list[Scene]) -> float:
+    """How often the caption that CLIP finds for a picture, among those of all, says the truth."""
     clip = load_delta_encoder(None, "cpu")
     unit = torch.nn.functional.normalize
-    similarity = (
-        unit(clip.encode_images(pictures), dim=-1) @ unit(clip.encode_texts(texts), dim=-1).T
-    )
-    return float((similarity.argmax(1) == torch.arange(len(texts))).float().mean())
+    images = unit(clip.encode_images(pictures), dim=-1)
+    found = (images @ unit(clip.encode_texts(texts), dim=-1).T).argmax(1)
+    return float(np.mean([scenes[i] == scene for i, scene in zip(found, scenes, strict=True)]))
 
 
 def sample_sheet(made: Tensor, file: Path, columns: int = 8, rows: int = 4) -> None:
@@ -138,7 +137,7 @@ def main() -> None:
             "captioner": agreement(captioner.read(images), scenes),
             "oracle": agreement(read_scenes(pictures), scenes),
             "oracle_after_autoencoder": agreement(read_scenes(decoded), scenes),
-            "clip_retrieval": retrieval(images, texts),
+            "clip_retrieval": retrieval(images, texts, scenes),
             **round_trips(backbone, pictures[:BATCH], texts[:BATCH]),
         }
     print(json.dumps(figures, indent=1))

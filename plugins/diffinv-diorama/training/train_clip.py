@@ -14,9 +14,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import Run, random_training_scene, to_tensor
-from diffinv_diorama.captions import caption
-from diffinv_diorama.render import SIZE, render
-from diffinv_diorama.world import ATTRIBUTES, Scene, is_held_out, training_scenes
 from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -27,6 +24,10 @@ from transformers import (
     CLIPVisionConfig,
     CLIPVisionModelWithProjection,
 )
+
+from diffinv_diorama.captions import caption
+from diffinv_diorama.render import SIZE, render
+from diffinv_diorama.world import ATTRIBUTES, Scene, is_held_out, training_scenes
 
 PROJECTION = 128
 TEXT = {

@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import Run, random_training_scene, to_tensor
-from diffinv_diorama.oracle import Reader
-from diffinv_diorama.render import render
-from diffinv_diorama.world import all_scenes
 from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 from train_clip import read_loss
+
+from diffinv_diorama.oracle import Reader
+from diffinv_diorama.render import render
+from diffinv_diorama.world import all_scenes
 
 
 def soften(images: Tensor, rng: np.random.Generator) -> Tensor:

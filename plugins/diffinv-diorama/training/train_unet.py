@@ -13,13 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import Run, random_training_scene, to_tensor
-from diffinv_diorama.captions import caption
-from diffinv_diorama.render import SIZE, render
-from diffinv_diorama.world import Scene, training_scenes
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
+
+from diffinv_diorama.captions import caption
+from diffinv_diorama.render import SIZE, render
+from diffinv_diorama.world import Scene, training_scenes
 
 SCHEDULER = {
     "num_train_timesteps": 1000,

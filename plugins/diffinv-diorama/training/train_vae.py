@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import Run, random_training_scene, to_tensor
-from diffinv_diorama.render import SIZE, render
-from diffinv_diorama.world import Scene, training_scenes
 from diffusers import AutoencoderKL
 from torch import Tensor
+
+from diffinv_diorama.render import SIZE, render
+from diffinv_diorama.world import Scene, training_scenes
 
 CONFIG = {
     "in_channels": 3,

@@ -1,10 +1,10 @@
 """The plugin keeps every promise of the interface: copy this test with it."""
 
 import pytest
-from diffinv_template.model import Model
-from diffinv_template.parts import Captioner, Encoder
 
 from diffinv.conformance import check_part
+from diffinv_template.model import Model
+from diffinv_template.parts import Captioner, Encoder
 
 PARTS = {"backbone": Model, "captioner": Captioner, "delta encoder": Encoder}
 

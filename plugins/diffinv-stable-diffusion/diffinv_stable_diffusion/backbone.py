@@ -1,0 +1,147 @@
+"""Stable Diffusion behind diffinv's contract: one class, four families."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property, partial
+
+import torch
+from torch import Tensor
+
+from diffinv.contracts import PredictionType
+from diffinv.method.conditioning import Conditioning
+
+from .encoding import Tower
+from .families import FAMILIES
+from .identity import weights_id
+from .loading import Parts, load_parts
+from .memory import MemoryPlan, plan_memory, resolution
+from .projection import text_projection
+from .sources import Source, find_source
+
+
+def load(
+    family: str, weights: str | None, device: str | None, dtype: torch.dtype | None = None
+) -> StableDiffusion:
+    """A checkpoint of a family: a hub id in the local cache, a folder, or a .safetensors file.
+
+    Everything that can be wrong is a DiffinvError before the first weight is read; ``dtype``
+    None is what suits the device.
+    """
+    where = torch.device(device or "cpu")
+    source = find_source(FAMILIES[family], weights)
+    return StableDiffusion(source, plan_memory(source, where, dtype), where)
+
+
+load_sd15 = partial(load, "sd15")
+load_sd21_base = partial(load, "sd21-base")
+load_sd21 = partial(load, "sd21")
+load_sdxl = partial(load, "sdxl")
+
+
+class StableDiffusion:
+    """See :class:`diffinv.contracts.Backbone`.
+
+    Of SDXL's two text encoders the vectors are side by side, 2048 = 768 | 1280. The joint space is
+    that of the second, so its part alone is projected. The pooled embedding is the prompt's own;
+    with input-space tokens it is that of the prompt with them, as in any program that reads them.
+    """
+
+    def __init__(self, source: Source, plan: MemoryPlan, device: torch.device) -> None:
+        parts = load_parts(source, plan)
+        self.family, self.plan, self.device = source.family, plan, device
+        self.id = source.family.id
+        self.joint_space = source.family.joint_space
+        self.weights_id = weights_id(source.files)
+        self.unet = parts.unet.to(device)
+        self.vae = parts.vae.to(device)
+        self.scheduler = parts.scheduler
+        self.towers = _towers(parts, plan, device)
+        self.alphas_cumprod = self.scheduler.alphas_cumprod.float().to(device)
+        self.prediction_type: PredictionType = self.scheduler.config.prediction_type
+        self.resolution = resolution(source)
+        self.token_budget = min(t.tokenizer.model_max_length for t in self.towers) - 2
+        self.token_width = sum(tower.width for tower in self.towers)
+        self._force_zeros = source.force_zeros
+
+    def timesteps(self, steps: int) -> list[int]:
+        """Descending timesteps, as the checkpoint's own scheduler spaces them."""
+        self.scheduler.set_timesteps(steps)
+        return [int(t) for t in self.scheduler.timesteps]
+
+    @torch.no_grad()
+    def encode_images(self, images: Tensor) -> Tensor:
+        """Pictures to latents: the posterior's mean, scaled; in float32."""
+        mean = self.vae.encode(images.to(self.device, torch.float32)).latent_dist.mean
+        return mean * self.vae.config.scaling_factor
+
+    @torch.no_grad()
+    def decode(self, latents: Tensor) -> Tensor:
+        """Latents to pictures in about [-1, 1]; in float32."""
+        return self.vae.decode(latents.float() / self.vae.config.scaling_factor).sample
+
+    def count_tokens(self, prompt: str) -> int:
+        """Tokens of a prompt, start and end apart."""
+        return max(len(tower.words(prompt)) for tower in self.towers)
+
+    @torch.no_grad()
+    def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
+        """Hidden states [n, 77, width]; too long a prompt is cut at its end.
+
+        SDXL's empty prompt is zeros where the checkpoint says so, as it was trained.
+        """
+        prompts = list(prompts)
+        encoded = self._encode(prompts, None)
+        embeds, extra = encoded.prompt_embeds, dict(encoded.extra)
+        if self._force_zeros:
+            said = torch.tensor([bool(p) for p in prompts], device=self.device)
+            embeds = embeds * said[:, None, None]
+            extra["text_embeds"] = extra["text_embeds"] * said[:, None]
+        if len(self.towers) > 1:
+            extra["time_ids"] = self._time_ids(len(prompts))
+        return Conditioning(embeds, extra, lambda values: self._encode(prompts, values))
+
+    def _encode(self, prompts: list[str], values: Tensor | None) -> Conditioning:
+        """Hidden states side by side, and the last encoder's pooled output where there are two."""
+        widths = [tower.width for tower in self.towers]
+        split = [None] * len(widths) if values is None else values.split(widths, dim=-1)
+        outputs = [t.encode(prompts, v) for t, v in zip(self.towers, split, strict=True)]
+        hidden = torch.cat([hidden for hidden, _ in outputs], dim=-1)
+        pooled = outputs[-1][1]
+        extra = {"text_embeds": pooled} if len(widths) > 1 and pooled is not None else {}
+        return Conditioning(hidden, extra)
+
+    def _time_ids(self, rows: int) -> Tensor:
+        """A picture of the model's own size, not cropped, not resized."""
+        side = self.resolution
+        one = torch.tensor([side, side, 0, 0, side, side], device=self.device)
+        return one.float().repeat(rows, 1)
+
+    def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
+        """Epsilon or v for noisy latents; computed in the plan's dtype, given in float32."""
+        dtype = self.plan.dtype
+        added = {key: value.to(dtype) for key, value in conditioning.extra.items()}
+        return self.unet(
+            noisy.to(dtype),
+            timesteps,
+            encoder_hidden_states=conditioning.prompt_embeds.to(dtype),
+            added_cond_kwargs=added or None,
+        ).sample.float()
+
+    def project_tokens(self, tokens: Tensor) -> Tensor:
+        """[n, width] to the joint space [n, d], by the text projection of the last encoder.
+
+        No layer norm comes before it: a token is a change of hidden states, and zero stays zero.
+        """
+        return tokens[:, -self.towers[-1].width :] @ self._projection
+
+    @cached_property
+    def _projection(self) -> Tensor:
+        return text_projection(self.family, self.towers[-1].model).to(self.device)
+
+
+def _towers(parts: Parts, plan: MemoryPlan, device: torch.device) -> tuple[Tower, ...]:
+    leave = plan.low and device.type != "cpu"
+    several = len(parts.text_models) > 1
+    pairs = zip(parts.tokenizers, parts.text_models, strict=True)
+    return tuple(Tower(tokenizer, model, device, several, leave) for tokenizer, model in pairs)

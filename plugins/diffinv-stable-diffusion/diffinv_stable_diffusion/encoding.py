@@ -1,0 +1,83 @@
+"""Prompts, with or without word embeddings behind them, to what the denoiser attends to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from transformers import CLIPTokenizer
+
+from .loading import TextModel
+
+_PLACEHOLDER = 0
+"""The id at the places of DIFF tokens: not an end token, by which pooled outputs are found."""
+
+
+@dataclass
+class Tower:
+    """A text encoder with its tokenizer.
+
+    ``penultimate`` takes the hidden states before the last layer, without the final layer norm
+    (SDXL), else the last ones with it. Off ``device``, the encoder comes to it for each call
+    (``leave``), until tokens are learned in its input space: then it stays.
+    """
+
+    tokenizer: CLIPTokenizer
+    model: TextModel
+    device: torch.device
+    penultimate: bool
+    leave: bool
+
+    @property
+    def width(self) -> int:
+        """The width of its vectors."""
+        return int(self.model.config.hidden_size)
+
+    def words(self, prompt: str) -> list[int]:
+        """The ids of a prompt, start and end apart."""
+        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
+        return ids
+
+    def encode(self, prompts: Sequence[str], values: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Hidden states [n, length, width] and, of an encoder with a projection, the pooled
+        output [n, d]; ``values`` [n, k, width] are embedded behind the prompts' words. float32."""
+        count = 0 if values is None else values.shape[1]
+        ids, places = self._ids(prompts, count)
+        self.model.to(self.device)
+        if values is not None and values.requires_grad:
+            self.leave = False  # its weights have to stay where the backward pass finds them
+        hook = None
+        if values is not None:
+            hook = self.model.get_input_embeddings().register_forward_hook(
+                lambda _module, _inputs, embedded: _place(embedded, values, places)
+            )
+        try:
+            output = self.model(input_ids=ids, output_hidden_states=self.penultimate)
+        finally:
+            if hook:
+                hook.remove()
+            if self.leave:
+                self.model.to("cpu")
+        hidden = output.hidden_states[-2] if self.penultimate else output.last_hidden_state
+        pooled = getattr(output, "text_embeds", None)
+        return hidden.float(), None if pooled is None else pooled.float()
+
+    def _ids(self, prompts: Sequence[str], count: int) -> tuple[Tensor, Tensor]:
+        """Padded ids [n, length] with ``count`` placeholders, and the places [n, count]."""
+        tokenizer, length = self.tokenizer, self.tokenizer.model_max_length
+        start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+        rows, places = [], []
+        for prompt in prompts:
+            words = self.words(prompt)[: length - 2 - count]
+            row = [start, *words, *[_PLACEHOLDER] * count, end]
+            places.append(range(1 + len(words), 1 + len(words) + count))
+            rows.append(row + [pad] * (length - len(row)))
+        at = torch.tensor([list(p) for p in places], dtype=torch.long, device=self.device)
+        return torch.tensor(rows, device=self.device), at
+
+
+def _place(embedded: Tensor, values: Tensor, places: Tensor) -> Tensor:
+    index = places[:, :, None].expand(-1, -1, embedded.shape[-1])
+    return embedded.scatter(1, index, values.to(embedded))

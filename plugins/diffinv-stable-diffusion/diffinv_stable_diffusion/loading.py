@@ -1,0 +1,148 @@
+"""From a checked source, a folder or one file, to frozen models. The network is not touched."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
+from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+from transformers.utils import logging as transformers_logging
+
+from diffinv.errors import DiffinvError
+
+from .memory import TILE, MemoryPlan, vae_factor
+from .single_file import SingleFile, bundled_tokenizer
+from .sources import Source, towers
+
+TextModel: TypeAlias = CLIPTextModel | CLIPTextModelWithProjection
+
+_LOUD = ("diffusers", "transformers")
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The models of a checkpoint, frozen, in evaluation mode, on the CPU."""
+
+    unet: UNet2DConditionModel
+    vae: AutoencoderKL
+    text_models: tuple[TextModel, ...]
+    tokenizers: tuple[CLIPTokenizer, ...]
+    scheduler: DDIMScheduler
+
+
+def load_parts(source: Source, plan: MemoryPlan) -> Parts:
+    """All parts of a source: the autoencoder in float32, the rest in the plan's dtype.
+
+    Raises DiffinvError where the weights do not fit the settings beside them.
+    """
+    with _quiet(), _errors_named(source):
+        parts = _from_file(source, plan) if source.is_file else _from_folder(source, plan)
+    for model in (parts.unet, parts.vae, *parts.text_models):
+        model.eval().requires_grad_(False)
+    if plan.low:
+        parts.unet.enable_gradient_checkpointing()
+        parts.vae.enable_slicing()
+        parts.vae.enable_tiling()
+        parts.vae.tile_sample_min_size = TILE
+        parts.vae.tile_latent_min_size = TILE // vae_factor(source)
+    for model, tokenizer in zip(parts.text_models, parts.tokenizers, strict=True):
+        _mend_end_token(model, tokenizer)
+    return parts
+
+
+def make_scheduler(source: Source) -> DDIMScheduler:
+    """DDIM with the checkpoint's own noise schedule, spacing and prediction type.
+
+    Nothing is clipped, and the last step goes all the way to the clean latents.
+    """
+    changes = {"clip_sample": False, "thresholding": False, "set_alpha_to_one": True}
+    return DDIMScheduler.from_config({**source.scheduler, **changes})
+
+
+def _from_folder(source: Source, plan: MemoryPlan) -> Parts:
+    def options(part: str) -> dict[str, Any]:
+        variant = source.weights[part].variant
+        return {"variant": variant, "use_safetensors": True, "local_files_only": True}
+
+    def text(part: str) -> TextModel:
+        cls = _text_class(source, part)
+        model: TextModel = cls.from_pretrained(
+            source.path / part, dtype=plan.dtype, **options(part)
+        )
+        return model
+
+    unet = UNet2DConditionModel.from_pretrained(
+        source.path / "unet", dtype=plan.dtype, **options("unet")
+    )
+    vae = AutoencoderKL.from_pretrained(source.path / "vae", dtype=torch.float32, **options("vae"))
+    names = towers(source.family)
+    tokenizers = tuple(
+        CLIPTokenizer.from_pretrained(
+            source.path / name.replace("text_encoder", "tokenizer"), local_files_only=True
+        )
+        for name in names
+    )
+    return Parts(unet, vae, tuple(map(text, names)), tokenizers, make_scheduler(source))
+
+
+def _from_file(source: Source, plan: MemoryPlan) -> Parts:
+    file = SingleFile(source)
+    names = towers(source.family)
+    return Parts(
+        file.unet(plan.dtype),
+        file.vae(),
+        tuple(file.text_model(n, _text_class(source, n), plan.dtype) for n in names),
+        tuple(bundled_tokenizer(source, n.replace("text_encoder", "tokenizer")) for n in names),
+        make_scheduler(source),
+    )
+
+
+def _text_class(source: Source, part: str) -> type[TextModel]:
+    """The class the encoder was saved as: with its text projection or without."""
+    architectures = source.config(part).get("architectures") or []
+    if part == "text_encoder_2" or "CLIPTextModelWithProjection" in architectures:
+        with_projection: type[TextModel] = CLIPTextModelWithProjection
+        return with_projection
+    return CLIPTextModel
+
+
+def _mend_end_token(model: TextModel, tokenizer: CLIPTokenizer) -> None:
+    """Old settings name 2 as the end token; the pooled output is then read off the highest id."""
+    inner: Any = getattr(model, "text_model", model)
+    if inner.eos_token_id == 2:
+        inner.eos_token_id = tokenizer.eos_token_id
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the libraries' bars, and their reports of weights that nobody asked about."""
+    bars = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.disable_progress_bar()
+    loggers = [logging.getLogger(name) for name in _LOUD]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+        if bars:
+            transformers_logging.enable_progress_bar()
+
+
+@contextlib.contextmanager
+def _errors_named(source: Source) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError) as error:
+        raise DiffinvError(
+            f"The weights of the model {source.name!r} do not fit the settings of a "
+            f"{source.family.title} checkpoint ({type(error).__name__}); get another copy of it, "
+            "or name its family with --backbone."
+        ) from error

@@ -1,0 +1,42 @@
+"""What this plugin registers: four backbones and ``diffinv models``. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from diffinv.contracts import BackboneSpec
+from diffinv.hookspecs import hookimpl
+
+from .families import FAMILIES, Family
+
+if TYPE_CHECKING:
+    import click
+
+
+@hookimpl
+def register_backbones() -> list[BackboneSpec]:
+    """Stable Diffusion 1.5, 2.1 (base and 768) and XL."""
+    return [_spec(family) for family in FAMILIES.values()]
+
+
+@hookimpl
+def register_commands(cli: click.Group) -> None:
+    """``diffinv models``: what lies in the local cache, and what is to be fetched into it."""
+    from .command import models
+
+    cli.add_command(models)
+
+
+def _spec(family: Family) -> BackboneSpec:
+    return BackboneSpec(
+        id=family.id,
+        title=family.title,
+        description=family.description,
+        factory=f"diffinv_stable_diffusion.backbone:load_{family.id.replace('-', '_')}",
+        licence=family.licence,
+        size_mb=family.size_mb,
+        defaults={"model": family.model, "memory": "auto"},
+        captioner="blip2",
+        delta_encoder=family.delta_encoder,
+        embedding_layout=family.embedding_layout,
+    )

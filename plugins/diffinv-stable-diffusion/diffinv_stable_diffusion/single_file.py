@@ -1,0 +1,153 @@
+"""Checkpoints in one ``.safetensors`` file, as the original programs wrote them.
+
+The settings, which such a file does not carry, are those bundled with this plugin; so is the
+vocabulary of CLIP. diffusers translates the denoiser and the autoencoder, this module the text
+encoders.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+from diffusers import AutoencoderKL, UNet2DConditionModel
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import CLIPTextConfig, CLIPTokenizer
+
+from diffinv.errors import DiffinvError
+
+from .sources import Source
+
+Tensors = dict[str, Tensor]
+
+_PREFIXES = {
+    "sd15": {"text_encoder": "cond_stage_model.transformer."},
+    "sd21": {"text_encoder": "cond_stage_model.model."},
+    "sd21-base": {"text_encoder": "cond_stage_model.model."},
+    "sdxl": {
+        "text_encoder": "conditioner.embedders.0.transformer.",
+        "text_encoder_2": "conditioner.embedders.1.model.",
+    },
+}
+
+_RESBLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)\.(\w+)")
+_RENAMED = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+    "attn.out_proj": "self_attn.out_proj",
+}
+_TOP = {
+    "token_embedding.weight": "embeddings.token_embedding.weight",
+    "positional_embedding": "embeddings.position_embedding.weight",
+    "ln_final.weight": "final_layer_norm.weight",
+    "ln_final.bias": "final_layer_norm.bias",
+}
+
+
+class SingleFile:
+    """The models in one file. Nothing is copied before it is used: the file is mapped."""
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.tensors: Tensors = load_file(source.path)
+
+    def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
+        """The denoiser."""
+        return self._model(UNet2DConditionModel, "unet", "model.diffusion_model.", dtype)
+
+    def vae(self) -> AutoencoderKL:
+        """The autoencoder, in float32."""
+        return self._model(AutoencoderKL, "vae", "first_stage_model.", torch.float32)
+
+    def _model(self, cls: Any, part: str, prefix: str, dtype: torch.dtype) -> Any:
+        return cls.from_single_file(
+            {key: value for key, value in self.tensors.items() if key.startswith(prefix)},
+            config=str(self.source.configs),
+            subfolder=part,
+            local_files_only=True,
+            dtype=dtype,
+        )
+
+    def text_model(self, part: str, cls: Any, dtype: torch.dtype) -> Any:
+        """A text encoder, of either of the two ways in which files hold them."""
+        prefix = _PREFIXES[self.source.family.id][part]
+        own = {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+        config = CLIPTextConfig.from_dict(self.source.config(part))
+        weights = (
+            _from_transformers(own)
+            if prefix.endswith(".transformer.")
+            else _from_open_clip(own, config.num_hidden_layers)
+        )
+        model = cls(config)
+        expected = model.state_dict()
+        if any(key.startswith("text_model.") for key in expected):
+            projection = own.get("text_projection")
+            weights = {f"text_model.{key}": value for key, value in weights.items()}
+            if projection is not None:
+                weights["text_projection.weight"] = projection.T
+        lacking = sorted(expected.keys() - weights.keys())
+        if lacking:
+            raise DiffinvError(
+                f"The file {self.source.name!r} lacks {len(lacking)} tensors of its {part}, "
+                f"the first {lacking[0]!r}; get another copy of it."
+            )
+        model.load_state_dict({key: weights[key] for key in expected})
+        return model.to(dtype)
+
+
+def _from_transformers(weights: Tensors) -> Tensors:
+    return {key.removeprefix("text_model."): value for key, value in weights.items()}
+
+
+def _from_open_clip(weights: Tensors, layers: int) -> Tensors:
+    """OpenCLIP's names to transformers'; layers beyond the settings' number are not used."""
+    renamed = {_TOP[key]: value for key, value in weights.items() if key in _TOP}
+    for key, value in weights.items():
+        match = _RESBLOCK.fullmatch(key)
+        if not match or int(match[1]) >= layers:
+            continue
+        layer = f"encoder.layers.{match[1]}"
+        if match[2] in _RENAMED:
+            renamed[f"{layer}.{_RENAMED[match[2]]}.{match[3]}"] = value
+        elif match[3].startswith("in_proj_"):
+            kind = match[3].removeprefix("in_proj_")
+            for name, third in zip("qkv", value.chunk(3), strict=True):
+                renamed[f"{layer}.self_attn.{name}_proj.{kind}"] = third
+    return renamed
+
+
+def bundled_tokenizer(source: Source, part: str) -> CLIPTokenizer:
+    """CLIP's tokenizer with the family's padding."""
+    settings = source.config(part, "tokenizer_config.json")
+    vocabulary, merges = clip_vocabulary(source.configs.parent / "tokenizer" / "merges.txt.gz")
+    return CLIPTokenizer(
+        vocab=dict(vocabulary),
+        merges=list(merges),
+        pad_token=settings["pad_token"],
+        model_max_length=settings["model_max_length"],
+    )
+
+
+@lru_cache(maxsize=2)
+def clip_vocabulary(path: Path) -> tuple[dict[str, int], tuple[tuple[str, str], ...]]:
+    """CLIP's 49,408 tokens and the merges they come from: bytes, their word ends, merges."""
+    text = gzip.decompress(path.read_bytes()).decode()
+    merges = tuple((first, second) for first, second in map(str.split, text.splitlines()))
+    letters = _byte_letters()
+    tokens = [*letters, *(f"{c}</w>" for c in letters), *("".join(pair) for pair in merges)]
+    tokens += ["<|startoftext|>", "<|endoftext|>"]
+    return {token: index for index, token in enumerate(tokens)}, merges
+
+
+def _byte_letters() -> list[str]:
+    """The 256 bytes as printable letters, in the order of CLIP's vocabulary."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    rest = [byte for byte in range(256) if byte not in printable]
+    return [chr(b) for b in printable] + [chr(256 + i) for i in range(len(rest))]

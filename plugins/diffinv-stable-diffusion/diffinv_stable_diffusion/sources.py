@@ -1,0 +1,386 @@
+"""Where a checkpoint lies, and everything that can be wrong with it before it is loaded.
+
+A source is a folder in diffusers' layout (the user's own, or one in the hub's local cache) or one
+``.safetensors`` file. Only safetensors headers and JSON are read here; nothing is fetched.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from diffinv.errors import DiffinvError, UsageError
+from diffinv.text import text_safe
+
+from .families import FAMILIES, Family
+
+CONFIGS = Path(__file__).parent / "configs"
+"""The configuration that a single file does not carry, a folder for each family."""
+
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_MAX_HEADER = 100 * 2**20
+_DENOISER = "model.diffusion_model."
+_CROSS_ATTENTION = re.compile(r".*\.transformer_blocks\.0\.attn2\.to_k\.weight")
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The weight files of one component, and the variant (``fp16``) that their names carry."""
+
+    files: tuple[Path, ...]
+    variant: str | None = None
+
+
+@dataclass(frozen=True)
+class Source:
+    """A checkpoint that has been found to be whole and of its family.
+
+    ``name`` is how the user knows it. ``configs`` is the folder with the components' settings;
+    of a folder it is that folder. ``weights`` has one entry a component, of a single file none.
+    """
+
+    family: Family
+    name: str
+    path: Path
+    configs: Path
+    weights: dict[str, Weights] = field(default_factory=dict)
+    overrides: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is one ``.safetensors`` file."""
+        return not self.weights
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All weight files, in the order of their components."""
+        if self.is_file:
+            return (self.path,)
+        return tuple(f for part in sorted(self.weights) for f in self.weights[part].files)
+
+    def config(self, part: str, file: str = "config.json") -> dict[str, Any]:
+        """The settings of a component."""
+        return _read_json(self.configs / part / file, self.name)
+
+    @property
+    def scheduler(self) -> dict[str, Any]:
+        """The scheduler's settings, with what a single file says of its own."""
+        return self.config("scheduler", "scheduler_config.json") | self.overrides
+
+    @cached_property
+    def parameters(self) -> dict[str, int]:
+        """How many weights each component has."""
+        if not self.is_file:
+            return {
+                part: sum(_count(read_shapes(f, self.name)) for f in weights.files)
+                for part, weights in self.weights.items()
+            }
+        shapes = read_shapes(self.path, self.name)
+        unet = _count({k: s for k, s in shapes.items() if k.startswith(_DENOISER)})
+        vae = _count({k: s for k, s in shapes.items() if k.startswith("first_stage_model.")})
+        return {"unet": unet, "vae": vae, "text_encoder": _count(shapes) - unet - vae}
+
+    @property
+    def force_zeros(self) -> bool:
+        """Whether the empty prompt is a vector of zeros (SDXL), not the encoded empty text."""
+        index = self.configs / "model_index.json"
+        if self.family.towers < 2 or not index.is_file():
+            return False
+        return bool(_read_json(index, self.name).get("force_zeros_for_empty_prompt", False))
+
+
+def find_source(family: Family, weights: str | None) -> Source:
+    """The checkpoint that ``--backbone ID=WEIGHTS`` names, or the family's own, checked.
+
+    Raises UsageError where it is not there, DiffinvError where it is damaged or does not fit.
+    """
+    name = weights or family.model
+    path = Path(name).expanduser()
+    if path.is_dir():
+        return _from_folder(family, text_safe(name), path)
+    if path.is_file():
+        return _from_file(family, text_safe(name), path)
+    if _HUB_ID.fullmatch(name) and not name.startswith("."):
+        return _from_folder(family, name, cached_snapshot(name), hub=True)
+    raise UsageError(
+        f"{text_safe(name)!r} is neither a folder, a .safetensors file nor the id of a model; "
+        "check the path."
+    )
+
+
+def cached_snapshot(model: str) -> Path:
+    """The folder of a model in the hub's local cache; UsageError where it is not there.
+
+    The hub's own look-up refuses a model of which not every file was fetched, which is how models
+    are fetched here; so the reference is read that names the folder.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
+    try:
+        commit = (cached / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        commit = ""
+    snapshot = cached / "snapshots" / commit
+    if commit and snapshot.is_dir():
+        return snapshot
+    raise UsageError(
+        f"The model {model!r} is not on this machine: fetch it with 'diffinv models pull {model}'."
+    )
+
+
+# Folders
+
+
+def _from_folder(family: Family, name: str, folder: Path, hub: bool = False) -> Source:
+    if not (folder / "unet" / "config.json").is_file():
+        raise UsageError(
+            f"The folder {name!r} is no model in diffusers' layout: it has no unet/config.json."
+            if not hub
+            else _fetch_again(name, "unet/config.json")
+        )
+    parts = ["unet", "vae", *towers(family)]
+    for part in parts[1:]:
+        _check_present(folder, f"{part}/config.json", name, hub)
+    _check_present(folder, "scheduler/scheduler_config.json", name, hub)
+    for part in towers(family):
+        tokenizer = folder / part.replace("text_encoder", "tokenizer")
+        if not any((tokenizer / f).is_file() for f in ("tokenizer.json", "vocab.json")):
+            raise DiffinvError(_lacks(name, f"{tokenizer.name}/vocab.json", hub))
+    weights = {part: _find_weights(folder / part, name, hub) for part in parts}
+    source = Source(family, name, folder, folder, weights)
+    _check_family(source, (folder / "text_encoder_2").is_dir())
+    return source
+
+
+def towers(family: Family) -> tuple[str, ...]:
+    """The folder names of a family's text encoders."""
+    return ("text_encoder", "text_encoder_2")[: family.towers]
+
+
+def _check_present(folder: Path, file: str, name: str, hub: bool) -> None:
+    if (folder / file).is_file():
+        return
+    if file.startswith("text_encoder_2"):
+        raise UsageError(
+            f"The model {name!r} has one text encoder where 'sdxl' has two; choose the --backbone "
+            f"of its family ({', '.join(f for f in FAMILIES if f != 'sdxl')})."
+        )
+    raise DiffinvError(_lacks(name, file, hub))
+
+
+def _lacks(name: str, file: str, hub: bool) -> str:
+    if hub:
+        return _fetch_again(name, file)
+    return f"The model {name!r} is not whole: it lacks {file}; get another copy of it."
+
+
+def _fetch_again(name: str, file: str) -> str:
+    return (
+        f"The model {name!r} is not whole on this machine: it lacks {file}; fetch the rest with "
+        f"'diffinv models pull {name}'."
+    )
+
+
+def _find_weights(folder: Path, name: str, hub: bool) -> Weights:
+    """The safetensors files of a component: full precision, else half."""
+    stem = "model" if folder.name.startswith("text_encoder") else "diffusion_pytorch_model"
+    for variant in (None, "fp16"):
+        infix = f".{variant}" if variant else ""
+        single = folder / f"{stem}{infix}.safetensors"
+        index = folder / f"{stem}.safetensors.index{infix}.json"
+        if single.exists():
+            return Weights((_readable(single, name),), variant)
+        if index.is_file():
+            return Weights(tuple(_shards(index, name, hub)), variant)
+    if any(file.suffix in PICKLES for file in folder.iterdir()):
+        raise DiffinvError(
+            f"The model {name!r} has its {folder.name} as a pickle only, which could run any code "
+            "and is not loaded; get a copy with .safetensors files."
+        )
+    raise DiffinvError(_lacks(name, f"{folder.name}/{stem}.safetensors", hub))
+
+
+def _shards(index: Path, name: str, hub: bool) -> Iterator[Path]:
+    table = _read_json(index, name).get("weight_map")
+    if not isinstance(table, dict) or not table:
+        raise DiffinvError(f"The model {name!r} is damaged: {index.name} lists no shards.")
+    for shard in sorted({str(file) for file in table.values()}):
+        path = index.parent / shard
+        if path.name != shard or not path.is_file():
+            raise DiffinvError(
+                _lacks(name, f"the shard {index.parent.name}/{text_safe(shard)}", hub)
+            )
+        yield _readable(path, name)
+
+
+def _readable(path: Path, name: str) -> Path:
+    read_shapes(path, name)
+    return path
+
+
+def _check_family(source: Source, two_towers: bool) -> None:
+    """Refuse a checkpoint of another family; the messages name both."""
+    family, unet = source.family, source.config("unet")
+    width = unet.get("cross_attention_dim")
+    own = _family_of_width(width)
+    if two_towers and family.towers == 1:
+        raise _wrong_family(source, "it has two text encoders", ["sdxl"])
+    if own and family.id not in own:
+        raise _wrong_family(source, f"its vectors are {width} wide, not {family.width}", own)
+    hidden = sum(source.config(part).get("hidden_size", 0) for part in towers(family))
+    if width != hidden:
+        raise DiffinvError(
+            f"The parts of the model {source.name!r} do not belong together: its denoiser reads "
+            f"vectors {width} wide, its text encoders give {hidden}."
+        )
+    _check_channels(source, unet.get("in_channels"))
+    check_prediction(source)
+
+
+def _check_channels(source: Source, channels: object) -> None:
+    if channels != 4:
+        raise UsageError(
+            f"The model {source.name!r} takes {channels} channels, not 4: it is made for "
+            f"inpainting or another task; name a text-to-image model of {source.family.id!r}."
+        )
+
+
+def check_prediction(source: Source) -> None:
+    """Refuse a prediction type that the family does not have."""
+    family = source.family
+    prediction = source.scheduler.get("prediction_type", "epsilon")
+    if prediction in family.predictions:
+        return
+    others = [f.id for f in FAMILIES.values() if f.width == family.width and f is not family]
+    fits = [o for o in others if prediction in FAMILIES[o].predictions]
+    raise _wrong_family(source, f"its prediction type is {text_safe(str(prediction))!r}", fits)
+
+
+def _family_of_width(width: object) -> list[str]:
+    return [family.id for family in FAMILIES.values() if family.width == width]
+
+
+def _wrong_family(source: Source, reason: str, fits: Iterable[str]) -> UsageError:
+    names = " or ".join(repr(f) for f in fits)
+    advice = f"use --backbone {names}" if names else "no backbone here fits it"
+    return UsageError(
+        f"The model {source.name!r} is not of the family {source.family.id!r} ({reason}); {advice}."
+    )
+
+
+# Single files
+
+
+def _from_file(family: Family, name: str, path: Path) -> Source:
+    if path.suffix in PICKLES:
+        raise UsageError(
+            f"The file {name!r} is a pickle, which could run any code and is not loaded; get the "
+            "model as .safetensors."
+        )
+    if path.suffix != ".safetensors":
+        raise UsageError(f"The file {name!r} is no .safetensors checkpoint; choose another.")
+    shapes = read_shapes(path, name)
+    entry = f"{_DENOISER}input_blocks.0.0.weight"
+    vae = any(key.startswith("first_stage_model.") for key in shapes)
+    if entry not in shapes or not vae:
+        raise UsageError(
+            f"The file {name!r} is not a whole Stable Diffusion checkpoint: it lacks the "
+            f"{'autoencoder' if entry in shapes else 'denoiser'}; name a full model."
+        )
+    overrides: dict[str, Any] = {}
+    if "v_pred" in shapes:
+        overrides["prediction_type"] = "v_prediction"
+    if "ztsnr" in shapes:
+        overrides["rescale_betas_zero_snr"] = True
+    source = Source(family, name, path, CONFIGS / family.id, overrides=overrides)
+    _check_file_family(source, shapes)
+    return source
+
+
+def _check_file_family(source: Source, shapes: Shapes) -> None:
+    found = _file_family(shapes)
+    if found != source.family.id.removesuffix("-base"):
+        fits = [f for f in FAMILIES if f.removesuffix("-base") == found]
+        raise _wrong_family(source, "by the names of its tensors", fits)
+    _check_channels(source, shapes[f"{_DENOISER}input_blocks.0.0.weight"][1])
+    width = next((s[1] for k, s in shapes.items() if _CROSS_ATTENTION.fullmatch(k)), None)
+    expected = source.config("unet").get("cross_attention_dim")
+    if width != expected:
+        raise _wrong_family(source, f"its vectors are {width} wide, not {expected}", ())
+    check_prediction(source)
+
+
+def _file_family(shapes: Shapes) -> str | None:
+    """``sd15``, ``sd21`` (of either kind: the file does not tell) or ``sdxl``, by its keys."""
+    for prefix, family in (
+        ("conditioner.embedders.1.", "sdxl"),
+        ("cond_stage_model.model.", "sd21"),
+        ("cond_stage_model.transformer.", "sd15"),
+    ):
+        if any(key.startswith(prefix) for key in shapes):
+            return family
+    return None
+
+
+# Reading
+
+
+def read_shapes(path: Path, name: str) -> Shapes:
+    """The shapes of all tensors of a safetensors file, from its header.
+
+    Raises DiffinvError where the file is damaged or cut short.
+    """
+    problem = "is no safetensors file"
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if 0 < length <= min(size - 8, _MAX_HEADER):
+                table = json.loads(file.read(length))
+                table.pop("__metadata__", None)
+                end = max((entry["data_offsets"][1] for entry in table.values()), default=0)
+                if end == size - 8 - length:
+                    return {key: tuple(entry["shape"]) for key, entry in table.items()}
+                problem = "is cut short or damaged"
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+        raise _damaged(path, name, "cannot be read") from error
+    raise _damaged(path, name, problem)
+
+
+def _damaged(path: Path, name: str, problem: str) -> DiffinvError:
+    which = "" if Path(name).name == path.name else f" of the model {name!r}"
+    return DiffinvError(
+        f"The file {text_safe(path.name)!r}{which} {problem}; get another copy of it."
+    )
+
+
+def _count(shapes: Shapes) -> int:
+    return sum(math.prod(shape) for shape in shapes.values())
+
+
+def _read_json(path: Path, name: str) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(value, dict):
+            return value
+    except (OSError, ValueError) as error:
+        raise DiffinvError(
+            f"The file {path.parent.name}/{path.name} of the model {name!r} cannot be read as "
+            "JSON; get another copy of it."
+        ) from error
+    raise DiffinvError(
+        f"The file {path.parent.name}/{path.name} of the model {name!r} is damaged; get another "
+        "copy of it."
+    )

@@ -1,0 +1,53 @@
+import json
+import math
+
+import pytest
+from click.testing import CliRunner
+
+from diffinv.cli.app import cli
+from diffinv.evaluation.statistics import bootstrap
+from diffinv_diorama.evaluation import METHODS, SCORES, word_edit
+
+
+def test_bootstrap_interval_holds_the_mean_and_narrows_with_n():
+    few, many = bootstrap([0.0, 1.0] * 10), bootstrap([0.0, 1.0] * 1000)
+    assert few.low < few.mean == 0.5 < few.high
+    assert many.high - many.low < (few.high - few.low) / 5
+    assert few.n == 20
+
+
+def test_bootstrap_matches_the_normal_interval():
+    values = [0.0] * 80 + [1.0] * 120
+    half = 1.96 * math.sqrt(0.6 * 0.4 / 200)
+    estimate = bootstrap(values)
+    assert estimate.low == pytest.approx(0.6 - half, abs=0.01)
+    assert estimate.high == pytest.approx(0.6 + half, abs=0.01)
+
+
+def test_word_edit_swaps_the_words_that_change():
+    made = word_edit("a red cabin at night", "a cabin by day, alone", "a castle by day")
+    assert made == "a red at night castle"
+
+
+def test_evaluate_diorama_gives_the_promised_json():
+    words = "evaluate diorama --count 8 --seed 3 --set steps=20 --json"
+    ran = CliRunner().invoke(cli, words.split())
+    assert ran.exit_code == 0, ran.output
+    report = json.loads(ran.stdout)
+    assert set(report["methods"]) == set(METHODS)
+    for scores in report["methods"].values():
+        assert set(scores) == set(SCORES)
+        for estimate in scores.values():
+            assert estimate["low"] <= estimate["mean"] <= estimate["high"]
+            assert estimate["n"] == 8
+    means = {method: scores["right"]["mean"] for method, scores in report["methods"].items()}
+    assert means["copy-b"] == 0
+    assert means["autoencoder"] >= 0.8
+    assert means["difference-inversion"] >= 0.5
+    assert set(report["edits"]["swap"]) == set(METHODS)
+
+
+def test_an_unknown_setting_is_a_usage_error():
+    ran = CliRunner().invoke(cli, ["evaluate", "diorama", "--set", "magic=1"])
+    assert ran.exit_code != 0
+    assert "magic" in str(ran.exception)

@@ -1,0 +1,261 @@
+"""Export to other programs, read back with diffusers, and import."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import safetensors.numpy
+from PIL import Image
+
+from diffinv.cli import app
+from diffinv.difference import Difference, DifferenceInfo
+from diffinv.errors import DiffinvError, UsageError
+from diffinv.images import to_webp
+from diffinv.library.store import Library
+from diffinv.library.transfer import export, import_file, token_name
+from diffinv.paths import library_folder
+
+WIDTHS = {"sd15": 768, "sd21-base": 1024, "sd21": 1024, "sdxl": 2048}
+
+
+def make(backbone="sd21", space="input", name="To Winter!", count=3, width=None) -> Difference:
+    generator = np.random.default_rng(0)
+    width = width or WIDTHS.get(backbone, 160)
+    return Difference(
+        DifferenceInfo(name=name, backbone=backbone, backbone_weights="f" * 64, token_space=space),
+        generator.normal(size=(count, width)).astype(np.float32),
+        np.ones(8, np.float32),
+        np.zeros((4, 3), np.float32),
+        {"preview": to_webp(Image.new("RGB", (32, 32), "red"))},
+    )
+
+
+@pytest.fixture
+def library() -> Library:
+    return Library(library_folder())
+
+
+@pytest.mark.parametrize("format", ["textual-inversion", "a1111", "comfyui"])
+@pytest.mark.parametrize("backbone", ["sd15", "sd21-base", "sd21"])
+def test_keys_of_one_encoder(library, tmp_path, backbone, format):
+    difference = make(backbone)
+    library.add(difference)
+    done = export(library, "To Winter!", format, tmp_path)
+    assert done.file == tmp_path / "to-winter.safetensors"
+    assert done.token == "to-winter"
+    assert done.preview.name == ("to-winter.preview.png" if format == "a1111" else "to-winter.png")
+    assert Image.open(done.preview).convert("RGB").getpixel((5, 5))[0] > 200
+    tensors = safetensors.numpy.load_file(done.file)
+    assert list(tensors) == ["emb_params"]
+    assert tensors["emb_params"].dtype == np.float32
+    assert (tensors["emb_params"] == difference.tokens).all()
+    assert done.negative == tmp_path / "to-winter-negative.safetensors"
+    negative = safetensors.numpy.load_file(done.negative)
+    assert (negative["emb_params"] == -difference.tokens).all()
+
+
+def test_keys_of_two_encoders(library, tmp_path):
+    difference = make("sdxl")
+    library.add(difference)
+    done = export(library, "To Winter!", "comfyui", tmp_path / "Snow.safetensors")
+    assert (done.file.name, done.token) == ("snow.safetensors", "snow")
+    tensors = safetensors.numpy.load_file(done.file)
+    assert {k: v.shape for k, v in tensors.items()} == {"clip_l": (3, 768), "clip_g": (3, 1280)}
+    joined = np.concatenate([tensors["clip_l"], tensors["clip_g"]], axis=1)
+    assert (joined == difference.tokens).all()
+
+
+class Loader:
+    """diffusers' loader over text encoders of the real widths, one layer deep."""
+
+    def __init__(self, widths):
+        from diffusers.loaders import TextualInversionLoaderMixin
+        from tiny_sd import make_tokenizer
+        from transformers import CLIPTextConfig, CLIPTextModel
+
+        class Pipe(TextualInversionLoaderMixin):
+            hf_device_map = None
+            components = {}  # noqa: RUF012
+
+        self.pipe = Pipe()
+        self.parts = []
+        for width in widths:
+            config = CLIPTextConfig(
+                vocab_size=527, hidden_size=width, intermediate_size=8, num_hidden_layers=1,
+                num_attention_heads=4,
+            )  # fmt: skip
+            self.parts.append((CLIPTextModel(config), make_tokenizer("!")))
+
+    def load(self, what, token, part=0):
+        encoder, tokenizer = self.parts[part]
+        self.pipe.load_textual_inversion(
+            what, token=token, text_encoder=encoder, tokenizer=tokenizer, local_files_only=True
+        )
+        prompt = self.pipe.maybe_convert_prompt(f"a cat {token}", tokenizer)
+        ids = tokenizer(prompt, add_special_tokens=False).input_ids
+        return encoder.get_input_embeddings().weight[ids].detach().numpy()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_diffusers_loads_the_file(library, tmp_path, count):
+    difference = make("sd21", count=count)
+    library.add(difference)
+    done = export(library, "To Winter!", "textual-inversion", tmp_path)
+    loader = Loader([1024])
+    rows = loader.load(str(done.file), f"<{done.token}>")
+    assert (rows[-count:] == difference.tokens).all()
+    rows = loader.load(str(done.negative), f"<{done.token}-negative>")
+    assert (rows[-count:] == -difference.tokens).all()
+
+
+def test_diffusers_loads_both_parts_of_sdxl(library, tmp_path):
+    from safetensors.torch import load_file
+
+    difference = make("sdxl", count=2)
+    library.add(difference)
+    done = export(library, "To Winter!", "textual-inversion", tmp_path)
+    state, loader = load_file(done.file), Loader([768, 1280])
+    first = loader.load({"clip_l": state["clip_l"]}, f"<{done.token}>", 0)
+    second = loader.load({"clip_g": state["clip_g"]}, f"<{done.token}>", 1)
+    assert (np.concatenate([first, second], axis=1)[-2:] == difference.tokens).all()
+
+
+@pytest.mark.parametrize("space", ["additive", "output"])
+def test_a_space_that_cannot_be_exported(library, tmp_path, space):
+    library.add(make(space=space))
+    with pytest.raises(UsageError) as error:
+        export(library, "To Winter!", "a1111", tmp_path)
+    assert str(error.value) == (
+        f"The difference 'To Winter!' has tokens in the {space} space, which only diffinv "
+        "applies; learn it again with 'diffinv invert --token-space input' to export it for "
+        "other programs."
+    )
+    assert not list(tmp_path.iterdir())
+    assert export(library, "To Winter!", "safetensors", tmp_path).file.exists()
+
+
+def test_backbones_that_other_programs_do_not_have(library, tmp_path):
+    library.add(make("diorama", name="one"))
+    library.add(make("sd21", name="two", width=64))
+    with pytest.raises(UsageError, match="No other program has the backbone 'diorama'"):
+        export(library, "one", "comfyui", tmp_path)
+    with pytest.raises(UsageError, match="are 64 wide and other programs expect 1024"):
+        export(library, "two", "comfyui", tmp_path)
+
+
+def test_files_that_exist_are_kept(library, tmp_path):
+    library.add(make())
+    kept = tmp_path / "to-winter-negative.safetensors"
+    kept.write_bytes(b"mine")
+    with pytest.raises(UsageError, match=r"to-winter-negative\.safetensors exists already"):
+        export(library, "To Winter!", "a1111", tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [kept.name]
+    export(library, "To Winter!", "a1111", tmp_path, replace=True)
+    assert kept.read_bytes() != b"mine"
+    with pytest.raises(UsageError, match="is no folder; a file ends in"):
+        export(library, "To Winter!", "a1111", tmp_path / "x.pt")
+
+
+def test_token_names_are_lower_case_words():
+    assert token_name("Day → Night (v2)") == "day-night-v2"
+    assert token_name("秋") == "difference"
+
+
+def test_its_own_file_comes_back_whole(library, tmp_path):
+    entry = library.add(make(space="additive"))
+    done = export(library, "To Winter!", "safetensors", tmp_path / "copy.safetensors")
+    assert (done.negative, done.token) == (None, None)
+    assert done.file.read_bytes() == entry.path.read_bytes()
+    again = import_file(library, done.file, "Second")
+    assert again.name == "Second"
+    loaded = library.load("Second")
+    assert (loaded.tokens == make().tokens).all()
+    assert loaded.info.backbone_weights == "f" * 64
+
+
+@pytest.mark.parametrize("backbone", ["sd15", "sdxl", "sd21"])
+def test_an_export_is_imported_as_a_difference(library, tmp_path, backbone):
+    difference = make(backbone)
+    library.add(difference)
+    done = export(library, "To Winter!", "a1111", tmp_path)
+    entry = import_file(library, done.file, "Back", backbone if backbone == "sd21" else None)
+    loaded = library.load(entry.path)
+    assert (loaded.tokens == difference.tokens).all()
+    assert (loaded.info.backbone, loaded.info.token_space) == (backbone, "input")
+    loaded.check_backbone(backbone, "whatever weights")
+    with pytest.raises(DiffinvError):
+        loaded.check_backbone("another", "whatever weights")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float32"])
+def test_other_programs_files_in_any_precision(library, tmp_path, dtype):
+    import torch
+    from safetensors.torch import save_file
+
+    vector = torch.linspace(-1, 1, 768).to(getattr(torch, dtype))
+    save_file({"<my-token>": vector}, tmp_path / "style.safetensors")
+    entry = import_file(library, tmp_path / "style.safetensors")
+    loaded = library.load(entry.path)
+    assert (entry.name, loaded.info.backbone) == ("style", "sd15")
+    assert loaded.tokens.shape == (1, 768)
+    assert (loaded.tokens[0] == vector.float().numpy()).all()
+
+
+def test_what_cannot_be_imported(library, tmp_path):
+    def refusal(name, data=None, backbone=None):
+        path = tmp_path / name
+        if isinstance(data, dict):
+            safetensors.numpy.save_file(data, path)
+        elif data is not None:
+            path.write_bytes(data)
+        with pytest.raises(DiffinvError) as error:
+            import_file(library, path, backbone=backbone)
+        assert str(error.value).endswith(".")
+        return str(error.value)
+
+    def ones(*shape):
+        return np.ones(shape, np.float32)
+
+    assert "is no file; check the path." in refusal("nothing.safetensors")
+    assert "is a pickle, which could run any code" in refusal("old.pt", b"\x80\x02")
+    assert "neither a difference nor" in refusal("a.safetensors", b"not at all")
+    assert "neither a difference nor" in refusal("i.safetensors", {"x": np.ones((1, 768), int)})
+    assert "fits several backbones; choose one with --backbone: sd21-base, sd21." in refusal(
+        "b.safetensors", {"emb_params": ones(2, 1024)}
+    )
+    assert "(emb_params 7 wide) that do not fit any backbone" in refusal(
+        "c.safetensors", {"emb_params": ones(2, 7)}
+    )
+    assert "that do not fit the backbone 'sdxl'" in refusal(
+        "d.safetensors", {"emb_params": ones(2, 768)}, "sdxl"
+    )
+    assert "not the same number of tokens" in refusal(
+        "e.safetensors", {"clip_l": ones(2, 768), "clip_g": ones(3, 1280)}
+    )
+    assert "which no textual inversion has" in refusal("f.safetensors", {"x": ones(1, 2, 768)})
+    assert "not finite" in refusal("g.safetensors", {"x": ones(1, 768) * np.inf})
+    damaged = library.add(make()).path.read_bytes()
+    assert "is damaged" in refusal("h.safetensors", damaged[:-3] + b"abc")
+    assert [entry.name for entry in library.entries()] == ["To Winter!"]
+
+
+def test_the_command_line(library, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    library.add(make("sd15"))
+    assert app.run(["library", "export", "To Winter!", "--format", "comfyui", "--json"]) == 0
+    done = json.loads(capsys.readouterr().out)
+    assert done["file"] == "to-winter.safetensors"
+    assert done["token"] == "to-winter"
+    assert app.run(["library", "export", "To Winter!", "--format", "comfyui", "--replace"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.splitlines() == [
+        "to-winter.safetensors", "to-winter-negative.safetensors", "to-winter.png",
+    ]  # fmt: skip
+    assert "embedding:to-winter" in shown.err
+    args = ["library", "import", "to-winter.safetensors", "--name", "Back", "--json"]
+    assert app.run(args) == 0
+    assert json.loads(capsys.readouterr().out)["backbone"] == "sd15"
+    assert app.run(["library", "export", "nobody"]) == 2
+    assert capsys.readouterr().err.startswith("Error: There is no difference 'nobody'")
