@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import io
+import os
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -43,6 +44,22 @@ HOOKS: Mapping[str, tuple[Kind, type[Spec]]] = {
 }
 COMMANDS_HOOK = "register_commands"
 
+DISABLED = "DIFFINV_DISABLE_PLUGINS"
+"""The environment variable that names plugins, or their distributions, that are not to be loaded,
+with commas between."""
+
+ONLY_OWN = "DIFFINV_NO_PLUGINS"
+"""The environment variable that keeps every plugin of a third party from being loaded."""
+
+OWN_DISTRIBUTIONS = (
+    "diffinv",
+    "diffinv-diorama",
+    "diffinv-stable-diffusion",
+    "diffinv-clip",
+    "diffinv-captioners",
+)
+"""The distributions that belong to the project; a plugin of any other is a third party's."""
+
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _FACTORY = re.compile(r"[\w.]+:[\w.]+")
 
@@ -59,7 +76,7 @@ class PluginRow:
     version: str
     distribution: str
     hooks: tuple[str, ...] = ()
-    status: Literal["ok", "broken"] = "ok"
+    status: Literal["ok", "broken", "disabled"] = "ok"
     error: str | None = None
     specs: tuple[Spec, ...] = ()
     printed: str = ""
@@ -111,9 +128,13 @@ class Registry:
         near = difflib.get_close_matches(id, ids, n=1)
         guess = f" (did you mean {near[0]!r}?)" if near else ""
         known = f"installed: {', '.join(ids)}" if ids else "none is installed"
-        broken = any(row.status == "broken" for row in self.rows)
-        hint = "; a plugin is broken, see 'diffinv plugins list'" if broken else ""
+        faults = [word for word in ("broken", "disabled") if self._any(word)]
+        states = " and another ".join(faults)
+        hint = f"; a plugin is {states}, see 'diffinv plugins list'" if faults else ""
         return f"There is no {kind} {id!r} for {option(kind)}{guess}; {known}{hint}."
+
+    def _any(self, status: str) -> bool:
+        return any(row.status == status for row in self.rows)
 
     def default_backbone(self) -> BackboneSpec:
         """The backbone that is used where none is named: the first."""
@@ -165,6 +186,9 @@ class Registry:
     def _load(self, entry: metadata.EntryPoint) -> None:
         """One entry point: a row in any case, its specs only where everything is right."""
         row = _row(entry)
+        if reason := _disabled(row):
+            self.rows.append(replace(row, status="disabled", error=reason))
+            return
         with _swallowed() as printed:
             try:
                 row = self._register(row, entry)
@@ -319,6 +343,24 @@ def _row(entry: metadata.EntryPoint) -> PluginRow:
 
 def _key(row: PluginRow) -> str:
     return f"{row.distribution}:{row.name}"
+
+
+def _disabled(row: PluginRow) -> str | None:
+    """Why a plugin is not to be loaded, if it is not. diffinv's own parts always are."""
+    distribution = _plain(row.distribution)
+    if distribution == hookspecs.GROUP:
+        return None
+    named = {_plain(name) for name in os.environ.get(DISABLED, "").split(",")}
+    if {distribution, _plain(row.name)} & named:
+        return f"{DISABLED} names it"
+    if os.environ.get(ONLY_OWN, "") not in ("", "0") and distribution not in OWN_DISTRIBUTIONS:
+        return "plugins of third parties are left out (--no-plugins)"
+    return None
+
+
+def _plain(name: str) -> str:
+    """A distribution's name as the package index compares it."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _order(entry: metadata.EntryPoint) -> tuple[bool, str, str]:

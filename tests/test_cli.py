@@ -9,6 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pytest
 from installing import MODULES, install
 from PIL import Image
@@ -335,6 +336,18 @@ def test_several_pairs_and_captions_by_hand(diffinv, pictures):
     assert done.code == 0, done.err
     shown = diffinv("library", "show", done.json["name"], "--json").out
     assert "a green wall" in shown
+
+
+def test_two_pictures_of_different_things_are_a_warning(diffinv, tmp_path):
+    generator = np.random.default_rng(0)
+    for name in ("x", "y"):
+        noise = generator.integers(0, 256, (40, 40, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{name}.png")
+    result = diffinv(
+        "invert", tmp_path / "x.png", tmp_path / "y.png", "--backbone", "toy", "--steps", 1
+    )
+    assert result.code == 0
+    assert result.err.count("hardly alike") == 1
 
 
 def test_equal_captions_are_a_warning(diffinv, pictures):

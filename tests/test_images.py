@@ -26,6 +26,7 @@ from diffinv.images import (
     pixel_hash,
     save_png,
     to_webp,
+    unlike_warning,
 )
 
 
@@ -206,7 +207,9 @@ def test_colour_profile_is_converted_below_transparency(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "profile", [b"junk", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()]
+    "profile",
+    [b"junk", ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()],
+    ids=["junk", "srgb"],
 )
 def test_broken_and_srgb_profiles_leave_the_pixels(tmp_path, profile):
     path = saved(tmp_path, gradient(), icc_profile=profile)
@@ -327,6 +330,25 @@ def test_framing_warning_only_where_shapes_differ():
     warning = framing_warning(a, gradient(50, 100))
     assert warning is not None
     assert "100 x 50 and 50 x 100" in warning
+
+
+def test_pictures_of_one_scene_are_alike_and_of_two_are_not():
+    from diffinv_diorama.render import render
+    from diffinv_diorama.world import analogies
+
+    examples = analogies(40, seed=1)
+    pairs = [(render(e.a, e.seed_a), render(e.a_prime, e.seed_a)) for e in examples]
+    assert [pair for pair in pairs if unlike_warning(*pair)] == []
+    strangers = [(a, b) for (a, _), (b, _) in zip(pairs, pairs[1:], strict=False)]
+    warned = [warning for pair in strangers if (warning := unlike_warning(*pair))]
+    assert len(warned) > len(strangers) // 2
+    assert "hardly alike" in warned[0]
+
+
+def test_flat_and_small_pictures_say_nothing_of_likeness():
+    assert unlike_warning(Image.new("RGB", (9, 9), "red"), Image.new("RGB", (9, 9), "blue")) is None
+    assert unlike_warning(gradient(), gradient()) is None
+    assert unlike_warning(gradient(1, 1), gradient(300, 2)) is None
 
 
 def test_list_images_is_recursive_natural_and_skips_the_hidden(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import traceback
 from collections.abc import Sequence
 
@@ -9,6 +10,7 @@ import click
 
 from .. import __version__
 from ..errors import DiffinvError
+from ..plugins import ONLY_OWN
 from .apply import apply
 from .demo import demo
 from .doctor import doctor
@@ -26,6 +28,12 @@ def _set_debug(_ctx: click.Context, _option: click.Parameter, value: bool) -> No
     _state["debug"] = value
 
 
+def _leave_plugins_out(_ctx: click.Context, _option: click.Parameter, value: bool) -> None:
+    """By the environment, so that it holds for the processes that are started too."""
+    if value:
+        os.environ[ONLY_OWN] = "1"
+
+
 @click.group(
     cls=ExtensibleGroup,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -36,6 +44,14 @@ def _set_debug(_ctx: click.Context, _option: click.Parameter, value: bool) -> No
     expose_value=False,
     callback=_set_debug,
     help="Show where in the program an error comes from.",
+)
+@click.option(
+    "--no-plugins",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_leave_plugins_out,
+    help="Leave out plugins of third parties.",
 )
 @click.version_option(__version__, prog_name="diffinv")
 def cli() -> None:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import UsageError
-from .options import json_option
-from .output import print_fields, print_json, print_table
+from .options import device_option, json_option
+from .output import complain, print_fields, print_json, print_table, say, stdout_for_data
 
 if TYPE_CHECKING:
+    from ..conformance import CheckResult
+    from ..contracts import Spec
+    from ..pip import Change
     from ..plugins import PluginRow
+
+_KINDS = ("backbone", "captioner", "delta-encoder", "editor")
 
 
 @click.group()
 def plugins() -> None:
-    """List and show the installed plugins."""
+    """List, show, check and install plugins."""
 
 
 @plugins.command("list")
@@ -49,6 +55,129 @@ def show_plugin(ctx: click.Context, name: str, as_json: bool) -> None:
         return
     for row in found:
         print_fields(_fields(row))
+
+
+@plugins.command("check")
+@click.argument("part", metavar="ID[=PATH]")
+@click.option("--kind", type=click.Choice(_KINDS), help="Which, where one id names several parts.")
+@device_option
+@json_option
+@click.pass_context
+def check_plugin(
+    ctx: click.Context, part: str, kind: str | None, device: str | None, as_json: bool
+) -> None:
+    """Load the part ID and check that it keeps the promises of the plugin interface.
+
+    The exit code is 1 where a check fails.
+    """
+    from ..plugins import parse_part
+
+    id, weights = parse_part(part)
+    specs = _specs_to_check(id, kind)
+    with stdout_for_data():
+        reports = [(spec, _check(spec, weights, device)) for spec in specs]
+    if as_json:
+        print_json([_report_as_dict(spec, results) for spec, results in reports])
+    else:
+        for spec, results in reports:
+            _print_report(spec, results)
+    if not all(result.passed for _, results in reports for result in results):
+        ctx.exit(1)
+
+
+def _specs_to_check(id: str, kind: str | None) -> list[Spec]:
+    """Every installed part with that id, of the kind asked for."""
+    from ..plugins import HOOKS, registry
+
+    kinds = [known for known, _ in HOOKS.values() if kind in (None, known.replace(" ", "-"))]
+    found = [registry().parts(known).get(id) for known in kinds]
+    specs: list[Spec] = [spec for spec in found if spec is not None]
+    if specs:
+        return specs
+    known = sorted({known for kind_ in kinds for known in registry().parts(kind_)})
+    raise UsageError(f"There is no part {id!r} to check; installed: {', '.join(known) or 'none'}.")
+
+
+def _check(spec: Spec, weights: str | None, device: str | None) -> list[CheckResult]:
+    from ..conformance import check_part
+    from ..jobs.tasks import choose_device
+    from ..plugins import kind_of, registry
+
+    kind = kind_of(spec)
+    part = registry().create(spec, weights, choose_device(device))
+    return check_part(kind, part)
+
+
+def _print_report(spec: Spec, results: list[CheckResult]) -> None:
+    from ..plugins import kind_of
+
+    say(f"{kind_of(spec)} {spec.id}")
+    for result in results:
+        mark = "pass" if result.passed else "FAIL"
+        detail = f" ({result.detail})" if result.detail and result.passed else ""
+        say(f"  {mark}  {result.promise}{detail}")
+        if not result.passed:
+            say(f"        {result.name}: {result.detail}")
+    failed = sum(not result.passed for result in results)
+    say(f"  {len(results)} checks, {failed or 'none'} failed")
+
+
+def _report_as_dict(spec: Spec, results: list[CheckResult]) -> dict[str, Any]:
+    from ..plugins import kind_of
+
+    checks = [vars(result) for result in results]
+    passed = all(result.passed for result in results)
+    return {"kind": kind_of(spec), "id": spec.id, "passed": passed, "checks": checks}
+
+
+@plugins.command("install")
+@click.argument("what", metavar="NAME_OR_PATH")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@json_option
+def install_plugin(what: str, yes: bool, as_json: bool) -> None:
+    """Install a plugin with pip, once it is shown and agreed what would change.
+
+    NAME is a distribution's name, of which wheels alone are taken; PATH a folder or a wheel (with a
+    slash, or ending in .whl). What would change the installed torch or textual is refused.
+    """
+    from .. import pip
+
+    target = pip.parse_target(what)
+    changes = pip.plan(target)
+    if not as_json:
+        _print_changes(changes)
+    pip.refuse_guarded(what, changes)
+    if not yes and changes:
+        _ask()
+    if changes:
+        pip.install(target)
+    _tell_installed(changes, as_json)
+
+
+def _print_changes(changes: list[Change]) -> None:
+    if not changes:
+        say("Nothing would change: all of it is installed.")
+        return
+    rows = [(change.name, change.before or "-", change.after) for change in changes]
+    print_table(("WOULD CHANGE", "NOW", "THEN"), rows)
+
+
+def _ask() -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("Nobody can be asked here; add --yes to install what is shown.")
+    click.confirm("Install this?", abort=True, err=True)
+
+
+def _tell_installed(changes: list[Change], as_json: bool) -> None:
+    from .. import pip
+
+    found = [name for change in changes for name in pip.plugins_of(change.name)]
+    if as_json:
+        print_json({"changes": [vars(change) for change in changes], "plugins": found})
+    elif found:
+        say(f"Installed: {', '.join(found)}; 'diffinv plugins list' shows what it brings.")
+    elif changes:
+        complain("Installed, but none of it is a plugin of diffinv.")
 
 
 def _rows(ctx: click.Context) -> list[PluginRow]:

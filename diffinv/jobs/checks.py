@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from ..contracts import BackboneSpec, Spec
 from ..difference import Difference
 from ..errors import DiffinvError, UsageError
-from ..images import framing_warning, list_images, open_image, pixel_hash
+from ..images import framing_warning, list_images, open_image, pixel_hash, unlike_warning
 from ..library.store import Library
 from ..method.settings import InversionSettings
 from ..paths import library_folder
@@ -201,7 +201,8 @@ def _open_pairs(
 ) -> tuple[tuple[tuple[Image, Image], ...], tuple[str, ...]]:
     if not pairs:
         raise UsageError("Give at least one pair of pictures.")
-    pictures, warnings = [], []
+    pictures = []
+    warnings: list[str] = []
     for path_a, path_a_prime in pairs:
         a, a_prime = open_image(path_a), open_image(path_a_prime)
         if pixel_hash(a) == pixel_hash(a_prime):
@@ -209,8 +210,8 @@ def _open_pairs(
                 f"A and A′ are the same picture: there is no difference to learn from "
                 f"{str(path_a)!r} and {str(path_a_prime)!r}."
             )
-        if warning := framing_warning(a, a_prime):
-            warnings.append(warning)
+        found = (framing_warning(a, a_prime), unlike_warning(a, a_prime))
+        warnings += [warning for warning in found if warning]
         pictures.append((a, a_prime))
     return tuple(pictures), tuple(warnings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import time
@@ -41,6 +42,9 @@ DESCRIBING = "Describing the pictures"
 LEARNING = "Learning the difference"
 PREVIEW = "Making the preview"
 APPLYING = "Applying"
+
+PROMPT_IDS = "diffinv.prompt_ids"
+"""The header entry that holds the token ids of hard prompts."""
 
 
 class Models:
@@ -107,7 +111,7 @@ def run_inversion(
     result = _learn(request, parts, pairs, meter)
     preview = _preview(request, parts, pairs[0], result, meter)
     seconds = time.perf_counter() - started
-    info = _info(request, plan, pairs, meter, parts.backbone, seconds)
+    info = _info(request, plan, pairs, meter, parts, seconds)
     difference = Difference(
         info,
         _array(result.tokens),
@@ -289,12 +293,12 @@ def _info(
     plan: InversionPlan,
     pairs: list[Pair],
     meter: Meter,
-    backbone: Backbone,
+    parts: _InversionParts,
     seconds: float,
 ) -> DifferenceInfo:
     """Everything that is known of how a difference came about."""
-    parts = [plan.backbone, plan.delta_encoder, *([plan.captioner] if plan.captioner else [])]
-    first = pairs[0]
+    used = [plan.backbone, plan.delta_encoder, *([plan.captioner] if plan.captioner else [])]
+    first, backbone = pairs[0], parts.backbone
     return DifferenceInfo(
         name=plan.name,
         description=f"{first.caption_a} → {first.caption_a_prime}",
@@ -309,10 +313,21 @@ def _info(
         pair_hashes=tuple((pixel_hash(a), pixel_hash(b)) for a, b in plan.pictures),
         settings=asdict(request.settings),
         device=str(backbone.device),
-        versions=_versions(parts),
+        versions=_versions(used),
         seconds=round(seconds, 3),
         warnings=tuple(meter.warnings),
+        extra=_prompt_ids(request, parts.delta_encoder, pairs),
     )
+
+
+def _prompt_ids(request: InvertRequest, encoder: DeltaEncoder, pairs: list[Pair]) -> dict[str, str]:
+    """The token ids of hard prompts, (A, A') a pair, as an entry of the file's header."""
+    from ..method.prompts import HardPromptEncoder
+
+    if request.settings.prompter != "pez" or not isinstance(encoder, HardPromptEncoder):
+        return {}
+    ids = [[encoder.ids_of(pair.prompt_a), encoder.ids_of(pair.prompt_a_prime)] for pair in pairs]
+    return {PROMPT_IDS: json.dumps(ids)}
 
 
 def _array(tensor: Tensor) -> NDArray[np.float32]:

@@ -20,6 +20,10 @@ _PARALLEL = 1e-4
 NO_DELTA = 1e-4
 """A delta shorter than this share of the embeddings' length says nothing."""
 
+FAINT_DELTA = 0.05
+"""A delta of unit vectors shorter than this is hardly more than a picture saved again: noise of
+1 % moves a picture by 0.01, a change that one can name by 0.3 and more."""
+
 
 def image_delta(encoder: DeltaEncoder, a: Sequence[Image], a_prime: Sequence[Image]) -> Tensor:
     """Eq 2: D_img = E_I(A') - E_I(A), mean over the pairs of one difference: [d]."""
@@ -60,6 +64,22 @@ def _orthogonal(unit: Tensor) -> Tensor:
     """A unit vector orthogonal to each of ``unit``, made from the axis it touches least."""
     axis = F.one_hot(unit.abs().argmin(-1), unit.shape[-1]).to(unit)
     return F.normalize(axis - (axis * unit).sum(-1, keepdim=True) * unit, dim=-1)
+
+
+def faint_warning(d_img: Tensor, d_txt: Tensor) -> str | None:
+    """One sentence where the encoder sees next to no difference, though not none at all."""
+    lengths = {"pictures": float(d_img.norm()), "captions": float(d_txt.norm())}
+    faint = [f"the {name} ({length:.3f})" for name, length in lengths.items() if _faint(length)]
+    if not faint:
+        return None
+    return (
+        f"The encoder sees next to no difference between {' and between '.join(faint)} of A and A′;"
+        " choose a pair that differs more clearly, or captions that say what changes."
+    )
+
+
+def _faint(length: float) -> bool:
+    return 0 < length < FAINT_DELTA
 
 
 def interpolated_delta(d_img: Tensor, d_txt: Tensor, alpha: float) -> tuple[Tensor, str | None]:

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..contracts import Backbone, DeltaEncoder
 from ..errors import DiffinvError
 from .conditioning import Conditioning, DiffTokens, concatenate
-from .deltas import image_delta, interpolated_delta, text_delta
+from .deltas import faint_warning, image_delta, interpolated_delta, text_delta
 from .objective import change_weight, clip_loss, token_consistency, total_loss
 from .pictures import to_tensor
 from .sampling import add_noise, alpha_bar, training_target
@@ -161,7 +161,8 @@ def _prepare(
         )
         d_inter, warning = interpolated_delta(d_img, d_txt, settings.alpha)
         deltas.append(d_inter)
-        warnings.append((warning,) if warning else ())
+        found = (warning, faint_warning(d_img, d_txt))
+        warnings.append(tuple(text for text in found if text))
     problem = _Problem(
         z_a=z_a,
         z_a_prime=z_a_prime,

@@ -40,6 +40,9 @@ class HardPromptEncoder(Protocol):
     def text_of(self, ids: Tensor) -> str:
         """The text of token ids [k]."""
 
+    def ids_of(self, text: str) -> list[int]:
+        """The token ids of a text; those that :meth:`text_of` made it of."""
+
 
 def make_prompts(
     prompter: str,
@@ -61,9 +64,12 @@ def make_prompts(
     raise UsageError(f"There is no prompter {prompter!r}; choose from {', '.join(PROMPTERS)}.")
 
 
-def nearest_words(table: Tensor, embeddings: Tensor) -> Tensor:
-    """Rows of a normalised table [v, w] closest by cosine to embeddings [..., w]: [...]."""
-    return (F.normalize(embeddings, dim=-1) @ table.T).argmax(-1)
+def nearest_words(columns: Tensor, embeddings: Tensor) -> Tensor:
+    """Columns of a normalised table [w, v] closest by cosine to embeddings [..., w]: [...].
+
+    The scale of the embeddings does not matter, so they are not normalised.
+    """
+    return (embeddings @ columns).argmax(-1)
 
 
 def pez(encoder: HardPromptEncoder, targets: Tensor, seed: int) -> list[str]:
@@ -73,16 +79,16 @@ def pez(encoder: HardPromptEncoder, targets: Tensor, seed: int) -> list[str]:
     (AdamW, learning rate 0.1, weight decay 0.1); the best projection met on the way is kept.
     """
     table = encoder.token_table
-    unit_table = F.normalize(table, dim=-1)
+    columns = F.normalize(table, dim=-1).T.contiguous()
     generator = torch.Generator().manual_seed(seed)
     first = torch.randint(len(table), (len(targets), _PEZ_TOKENS), generator=generator)
     soft = table[first.to(table.device)].clone().requires_grad_()
     optimiser = torch.optim.AdamW([soft], lr=_PEZ_LR, weight_decay=_PEZ_WEIGHT_DECAY)
     direction = F.normalize(targets, dim=-1)
     best = torch.full((len(targets),), -torch.inf, device=table.device)
-    words = nearest_words(unit_table, soft.detach())
+    words = nearest_words(columns, soft.detach())
     for _ in range(_PEZ_STEPS):
-        nearest = nearest_words(unit_table, soft.detach())
+        nearest = nearest_words(columns, soft.detach())
         hard = table[nearest].clone().requires_grad_()
         cosine = (F.normalize(encoder.encode_embeddings(hard), dim=-1) * direction).sum(-1)
         (soft.grad,) = torch.autograd.grad(-cosine.sum(), hard)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from diffinv.method.deltas import interpolated_delta, slerp
+from diffinv.method.deltas import FAINT_DELTA, faint_warning, interpolated_delta, slerp
 
 
 def vectors(seed, n=2, d=16):
@@ -83,3 +83,17 @@ def test_identical_captions_give_exactly_zero(fixed_encoder):
     from diffinv.method.deltas import text_delta
 
     assert text_delta(fixed_encoder, ["a red barn"], ["a red barn"]).count_nonzero() == 0
+
+
+def test_a_faint_delta_is_named_with_its_length():
+    clear, faint, none = torch.tensor([0.3, 0.4]), torch.tensor([0.03, 0.0]), torch.zeros(2)
+    assert faint_warning(clear, clear) is None
+    assert faint_warning(clear, none) is None
+    warning = faint_warning(faint, clear)
+    assert warning is not None
+    assert "the pictures (0.030)" in warning
+    assert "captions (" not in warning
+    both = faint_warning(faint, faint)
+    assert both is not None
+    assert "the pictures (0.030) and between the captions (0.030)" in both
+    assert faint_warning(torch.tensor([FAINT_DELTA]), clear) is None

@@ -87,6 +87,15 @@ def test_identical_captions_warn(tiny_backbone, fixed_encoder):
     assert "captions" in result.warnings[0]
 
 
+def test_pictures_that_hardly_differ_warn(tiny_backbone, fixed_encoder):
+    near = replace(pair(), a=Image.new("RGB", (16, 16), (200, 0, 0)))
+    near = replace(near, a_prime=Image.new("RGB", (16, 16), (203, 0, 0)))
+    (result,) = invert(tiny_backbone, fixed_encoder, [[near]], FAST)
+    assert [w for w in result.warnings if "next to no difference between the pictures" in w]
+    (result,) = invert(tiny_backbone, fixed_encoder, [[pair()]], FAST)
+    assert result.warnings == ()
+
+
 def test_every_step_is_reported(tiny_backbone, fixed_encoder):
     seen = []
     invert(tiny_backbone, fixed_encoder, [[pair()]], FAST, on_step=seen.append)

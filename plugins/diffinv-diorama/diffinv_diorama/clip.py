@@ -121,6 +121,10 @@ class DioramaClip:
         """The words of token ids [k]."""
         return self.tokenizer.decode(ids.tolist()).strip()
 
+    def ids_of(self, text: str) -> list[int]:
+        """The token ids of a text, start and end apart."""
+        return list(self.tokenizer.encode(text, add_special_tokens=False))
+
 
 class DioramaCaptioner:
     """See :class:`diffinv.contracts.Captioner`.

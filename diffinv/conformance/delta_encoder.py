@@ -1,0 +1,87 @@
+"""What a delta encoder has to keep: see :class:`diffinv.contracts.DeltaEncoder`."""
+
+from __future__ import annotations
+
+import torch
+
+from ..contracts import DeltaEncoder
+from ..method.prompts import HardPromptEncoder
+from .kit import Check, require
+from .tensors import check_detached, check_same, check_tensor, distance, example_images
+
+_TEXTS = ("a red house by the sea", "two dogs")
+_ROWS = 1e-3
+
+
+def it_names_its_space(encoder: DeltaEncoder) -> str:
+    """id and space are texts."""
+    for name in ("id", "space"):
+        value = getattr(encoder, name)
+        require(isinstance(value, str) and bool(value), f"{name} is {value!r}, not a text")
+    return encoder.space
+
+
+def pictures_become_vectors(encoder: DeltaEncoder) -> str:
+    """encode_images gives [n, d] float32 without gradient; it repeats, row by row."""
+    images = example_images(96)
+    found = check_tensor(encoder.encode_images(images), "the result", (2, None))
+    check_detached(found, "the result")
+    check_same(found, encoder.encode_images(images), "encoding twice gives two results")
+    require(distance(found[0], found[1]) > 0, "two pictures have the same vector")
+    alone = encoder.encode_images(images[:1])
+    check_same(found[:1], alone, "a picture alone has another vector", _ROWS)
+    return f"{found.shape[1]} wide"
+
+
+def texts_become_vectors(encoder: DeltaEncoder) -> None:
+    """encode_texts gives [n, d] float32 without gradient; it repeats, row by row."""
+    found = check_tensor(encoder.encode_texts(list(_TEXTS)), "the result", (2, None))
+    check_detached(found, "the result")
+    check_same(found, encoder.encode_texts(list(_TEXTS)), "encoding twice gives two results")
+    require(distance(found[0], found[1]) > 0, "two texts have the same vector")
+    alone = encoder.encode_texts([_TEXTS[0]])
+    check_same(found[:1], alone, "a text alone has another vector", _ROWS)
+
+
+def both_share_one_space(encoder: DeltaEncoder) -> None:
+    """Pictures and texts have vectors of one width."""
+    widths = [
+        encoder.encode_images(example_images(96)).shape[1],
+        encoder.encode_texts(list(_TEXTS)).shape[1],
+    ]
+    require(widths[0] == widths[1], f"pictures are {widths[0]} wide and texts {widths[1]}")
+
+
+def any_text_is_taken(encoder: DeltaEncoder) -> None:
+    """An empty text, a far too long one and one of odd characters have vectors."""
+    texts = ["", "word " * 500, "日本 😀 \u202e <|endoftext|> \x00"]
+    check_tensor(encoder.encode_texts(texts), "the result", (3, None))
+
+
+def hard_prompts_work_if_offered(encoder: DeltaEncoder) -> str:
+    """Where it offers words for PEZ, they are embeddings that a gradient reaches."""
+    if not isinstance(encoder, HardPromptEncoder):
+        return "not offered"
+    table = check_tensor(encoder.token_table, "token_table", (None, None))
+    ids = encoder.token_ids
+    require(ids.shape == table.shape[:1], "token_ids and token_table have different lengths")
+    words = table[: min(4, len(table))][None].clone().requires_grad_()
+    found = encoder.encode_embeddings(words)
+    width = encoder.encode_texts(list(_TEXTS)).shape[1]
+    check_tensor(found.detach(), "encode_embeddings", (1, width))
+    (gradient,) = torch.autograd.grad(found.square().sum(), words)
+    require(bool((gradient != 0).any()), "no gradient reaches the embeddings")
+    some = ids[: min(4, len(ids))]
+    text = encoder.text_of(some)
+    require(encoder.ids_of(text) == some.tolist(), f"{text!r} has other ids than it was made of")
+    return f"{len(table)} words"
+
+
+CHECKS: list[Check] = [
+    it_names_its_space,
+    pictures_become_vectors,
+    texts_become_vectors,
+    both_share_one_space,
+    any_text_is_taken,
+    hard_prompts_work_if_offered,
+]

@@ -1,0 +1,61 @@
+"""How checks are written and run. Importing this imports no torch."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from ..plugins import describe
+
+Check = Callable[[Any], "str | None"]
+"""Takes the part; returns nothing, or a figure worth showing. Raises where the part is wrong."""
+
+PartKind = Literal["backbone", "captioner", "delta encoder", "editor"]
+
+KITS: dict[str, str] = {
+    "backbone": "diffinv.conformance.backbone",
+    "captioner": "diffinv.conformance.captioner",
+    "delta encoder": "diffinv.conformance.delta_encoder",
+    "editor": "diffinv.conformance.editor",
+}
+"""The module of each kind's checks; it has them in a list ``CHECKS``."""
+
+
+class BrokenPromiseError(Exception):
+    """What a part does that it must not, or does not that it must."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """One check: its name, what has to hold, and whether it does. ``detail`` is the reason why
+    not, or a figure."""
+
+    name: str
+    promise: str
+    passed: bool
+    detail: str = ""
+
+
+def check_part(kind: PartKind, part: Any) -> list[CheckResult]:
+    """Every check of a kind on a loaded part, in order; none stops the others."""
+    checks: Sequence[Check] = importlib.import_module(KITS[kind]).CHECKS
+    return [_run(check, part) for check in checks]
+
+
+def require(condition: bool, otherwise: str) -> None:
+    """Raise BrokenPromiseError unless the condition holds."""
+    if not condition:
+        raise BrokenPromiseError(otherwise)
+
+
+def _run(check: Check, part: Any) -> CheckResult:
+    name = check.__name__
+    promise = " ".join((check.__doc__ or "").split()).rstrip(".")
+    try:
+        return CheckResult(name, promise, True, check(part) or "")
+    except BrokenPromiseError as error:
+        return CheckResult(name, promise, False, str(error))
+    except (Exception, SystemExit) as error:
+        return CheckResult(name, promise, False, describe(error))

@@ -1,0 +1,1 @@
+"""Captioners: BLIP-2, vision-language models of transformers, OpenAI-compatible servers."""

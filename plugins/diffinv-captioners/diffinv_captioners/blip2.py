@@ -1,0 +1,49 @@
+"""BLIP-2, the paper's captioner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from PIL import Image
+from transformers import Blip2ForConditionalGeneration, Blip2Processor
+
+from diffinv.errors import DiffinvError
+
+from .answers import MAX_TOKENS, clean
+from .local import load_model, load_processor, model_folder, model_type, say
+
+HUB_ID = "Salesforce/blip2-opt-2.7b"
+_PROMPT = "a photo of"
+
+
+def load(weights: str | None, device: str) -> Blip2Captioner:
+    """BLIP-2 from a folder, or a hub id fetched before."""
+    return Blip2Captioner(weights or HUB_ID, torch.device(device))
+
+
+class Blip2Captioner:
+    """See :class:`diffinv.contracts.Captioner`. One picture at a time, so that the others of a
+    batch change nothing."""
+
+    id = "blip2"
+
+    def __init__(self, weights: str, device: torch.device) -> None:
+        folder = model_folder(weights)
+        kind = model_type(folder)
+        if kind != "blip-2":
+            raise DiffinvError(f"{weights!r} is a {kind} model, not BLIP-2; try vlm={weights}.")
+        self.processor = load_processor(Blip2Processor, folder)
+        self.model = load_model(Blip2ForConditionalGeneration, folder, device)
+        if self.processor.num_query_tokens is None:
+            self.processor.num_query_tokens = self.model.config.num_query_tokens
+
+    def caption(self, images: Sequence[Image.Image]) -> list[str]:
+        """One sentence a picture."""
+        return [self._caption(image.convert("RGB")) for image in images]
+
+    def _caption(self, image: Image.Image) -> str:
+        inputs = self.processor(images=image, text=_PROMPT, return_tensors="pt")
+        ids = say(self.model, inputs, MAX_TOKENS)
+        said = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
+        return clean(said, "BLIP-2")

@@ -1,0 +1,74 @@
+"""Loads models of transformers from this machine: from safetensors, without code of their own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from diffinv.errors import DiffinvError
+from diffinv.local_models import check_weights, find_model
+
+_HERE = {"local_files_only": True, "trust_remote_code": False}
+
+
+def model_folder(weights: str) -> Path:
+    """The folder of a model, once it is known to hold whole weights."""
+    folder = find_model(weights)
+    check_weights(folder)
+    return folder
+
+
+def load_model(model_class: Any, folder: Path, device: torch.device) -> Any:
+    """The model on a device, in eval mode, frozen: float32 on a CPU, else bfloat16.
+
+    Raises DiffinvError where weights are missing, which transformers would make up at random.
+    """
+    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    model, report = model_class.from_pretrained(
+        folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **_HERE
+    )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        raise DiffinvError(
+            f"The weights in {str(folder)!r} lack {len(missing)} of the model's tensors, among "
+            f"them {missing[0]!r}; get the model again."
+        )
+    return model.to(device).eval().requires_grad_(False)
+
+
+def load_processor(processor_class: Any, folder: Path) -> Any:
+    """What turns pictures and text into a model's inputs."""
+    return processor_class.from_pretrained(folder, **_HERE)
+
+
+def model_type(folder: Path) -> str:
+    """What kind of model a folder's config names. Refuses kinds that bring code of their own."""
+    from transformers import AutoConfig
+
+    try:
+        return str(AutoConfig.from_pretrained(folder, **_HERE).model_type)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DiffinvError(
+            f"{str(folder)!r} is no model that transformers knows without code of the model's own; "
+            "a program that serves it can be reached with --captioner endpoint=URL#MODEL."
+        ) from error
+
+
+@torch.no_grad()
+def say(model: Any, inputs: Any, tokens: int) -> torch.Tensor:
+    """The ids [k] that a model adds to its prompt: greedy, so always the same."""
+    inputs = inputs.to(model.device)
+    for name, value in inputs.items():
+        if isinstance(value, torch.Tensor) and value.is_floating_point():
+            inputs[name] = value.to(model.dtype)
+    output = model.generate(
+        **inputs, max_new_tokens=tokens, do_sample=False, num_beams=1, temperature=None,
+        top_p=None, top_k=None,
+    )  # fmt: skip
+    ids: torch.Tensor = output[0]
+    prompt = inputs.get("input_ids")
+    if prompt is not None and torch.equal(ids[: prompt.shape[1]], prompt[0]):
+        return ids[prompt.shape[1] :]
+    return ids

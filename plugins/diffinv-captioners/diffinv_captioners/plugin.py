@@ -1,0 +1,35 @@
+"""What this plugin registers: three captioners."""
+
+from __future__ import annotations
+
+from diffinv.contracts import CaptionerSpec
+from diffinv.hookspecs import hookimpl
+
+
+@hookimpl
+def register_captioners() -> list[CaptionerSpec]:
+    """``blip2``, the paper's; ``vlm``, any model of transformers; ``endpoint``, any server."""
+    return [
+        CaptionerSpec(
+            id="blip2",
+            title="BLIP-2",
+            description="The paper's captioner (Salesforce/blip2-opt-2.7b, or blip2=FOLDER).",
+            factory="diffinv_captioners.blip2:load",
+            licence="MIT",
+            size_mb=14979,
+        ),
+        CaptionerSpec(
+            id="vlm",
+            title="A vision-language model",
+            description="vlm=FOLDER or vlm=HUB_ID: any image-text-to-text model of transformers"
+            " (Qwen2-VL, Qwen2.5-VL, LLaVA-NeXT, InternVL and others).",
+            factory="diffinv_captioners.vlm:load",
+        ),
+        CaptionerSpec(
+            id="endpoint",
+            title="A server",
+            description="endpoint=http://HOST:PORT/v1#MODEL: any OpenAI-compatible server; its key,"
+            " if it wants one, in the environment variable DIFFINV_ENDPOINT_KEY.",
+            factory="diffinv_captioners.endpoint:load",
+        ),
+    ]

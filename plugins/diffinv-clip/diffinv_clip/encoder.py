@@ -1,0 +1,135 @@
+"""E_I and E_T by open_clip, and its words for hard prompts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+
+import torch
+from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, SimpleTokenizer
+from open_clip.transform import PreprocessCfg, image_transform_v2
+from PIL import Image
+from torch import Tensor, nn
+
+from diffinv.errors import DiffinvError
+
+from .network import build, space_of
+from .sources import FAMILIES, Family, Source, find_source
+
+_SPECIAL = re.compile(r"<start_of_text>|<end_of_text>", re.IGNORECASE)
+
+
+def load(weights: str | None, device: str) -> OpenClip:
+    """Any open_clip model: see :mod:`diffinv_clip.sources`."""
+    return OpenClip("open-clip", find_source(weights), torch.device(device))
+
+
+def load_l14(weights: str | None, device: str) -> OpenClip:
+    """ViT-L-14 with OpenAI's GELU."""
+    return _bound("open-clip-l14", FAMILIES[0], weights, device)
+
+
+def load_h14(weights: str | None, device: str) -> OpenClip:
+    """ViT-H-14."""
+    return _bound("open-clip-h14", FAMILIES[1], weights, device)
+
+
+def load_bigg14(weights: str | None, device: str) -> OpenClip:
+    """ViT-bigG-14."""
+    return _bound("open-clip-bigg14", FAMILIES[2], weights, device)
+
+
+def _bound(id: str, family: Family, weights: str | None, device: str) -> OpenClip:
+    source = find_source(weights, family.builtin)
+    space = space_of(source.model)
+    if space != family.space:
+        raise DiffinvError(
+            f"{id!r} is the encoder of the joint space {family.space!r}, but {weights!r} is a "
+            f"model of {space!r}; use it as --delta-encoder open-clip={weights}."
+        )
+    return OpenClip(id, source, torch.device(device))
+
+
+class OpenClip:
+    """See :class:`diffinv.contracts.DeltaEncoder` and
+    :class:`diffinv.method.prompts.HardPromptEncoder`. Runs in float32."""
+
+    def __init__(self, id: str, source: Source, device: torch.device) -> None:
+        self.id = id
+        self.space = space_of(source.model)
+        self.device = device
+        self.model = build(source, device)
+        text = source.model["text_cfg"]
+        self.context_length: int = text.get("context_length", DEFAULT_CONTEXT_LENGTH)
+        self.tokenizer = SimpleTokenizer(context_length=self.context_length)
+        size = self.model.visual.image_size
+        known = {k: v for k, v in source.preprocess.items() if k in PreprocessCfg.__annotations__}
+        self.preprocess = image_transform_v2(PreprocessCfg(**{**known, "size": size}), False)
+        if self.embedding.num_embeddings < self.tokenizer.vocab_size:
+            raise DiffinvError(
+                f"{str(source.checkpoint)!r} has {self.embedding.num_embeddings} words, fewer than "
+                f"the {self.tokenizer.vocab_size} of CLIP's tokenizer."
+            )
+
+    @property
+    def embedding(self) -> nn.Embedding:
+        """The table of word embeddings."""
+        table: nn.Embedding = getattr(self.model, "text", self.model).token_embedding
+        return table
+
+    @torch.no_grad()
+    def encode_images(self, images: Sequence[Image.Image]) -> Tensor:
+        """E_I: [n, d]."""
+        pixels = torch.stack([self.preprocess(image.convert("RGB")) for image in images])
+        return self.model.encode_image(pixels.to(self.device)).float()
+
+    @torch.no_grad()
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """E_T: [n, d]; too long a text is cut at its end."""
+        plain = [_SPECIAL.sub(" ", text) for text in texts]
+        return self.model.encode_text(self.tokenizer(plain).to(self.device)).float()
+
+    @cached_property
+    def token_table(self) -> Tensor:
+        """Word embeddings that a hard prompt may use: [v, w], rows as in ``token_ids``."""
+        return self.embedding.weight[self.token_ids].detach()
+
+    @cached_property
+    def token_ids(self) -> Tensor:
+        """Ids of the words [v] whose text gives the same id again: 34,277 of the 49,408.
+
+        Left out are word fragments and broken characters, which a prompt's text would not
+        bring back, so that the text of a hard prompt and its ids are the same thing.
+        """
+        table = self.tokenizer.encoder.items()
+        whole = [i for piece, i in table if piece.endswith("</w>")]
+        kept = [i for i in whole if self.tokenizer.encode(self.tokenizer.decode([i])) == [i]]
+        return torch.tensor(sorted(kept), device=self.device)
+
+    def encode_embeddings(self, embeddings: Tensor) -> Tensor:
+        """Word embeddings [n, k, w] through the text tower: [n, d], differentiable."""
+        count = embeddings.shape[1]
+        if count > self.context_length - 2:
+            raise ValueError(f"{count} words are more than the {self.context_length - 2} it reads")
+        ids = torch.zeros(len(embeddings), self.context_length, dtype=torch.long)
+        ids[:, 0] = self.tokenizer.sot_token_id
+        ids[:, 1 + count] = self.tokenizer.eot_token_id
+
+        def place(_module: object, _inputs: object, embedded: Tensor) -> Tensor:
+            parts = [embedded[:, :1], embeddings.to(embedded), embedded[:, 1 + count :]]
+            return torch.cat(parts, dim=1)
+
+        hook = self.embedding.register_forward_hook(place)
+        try:
+            return self.model.encode_text(ids.to(self.device)).float()
+        finally:
+            hook.remove()
+
+    def text_of(self, ids: Tensor) -> str:
+        """The words of token ids [k]."""
+        return self.tokenizer.decode(ids.tolist()).strip()
+
+    def ids_of(self, text: str) -> list[int]:
+        """The token ids of a text, start and end apart."""
+        return list(self.tokenizer.encode(text))

@@ -1,0 +1,53 @@
+"""What this plugin registers: a delta encoder for each CLIP family, any other one, and DINOv2."""
+
+from __future__ import annotations
+
+from diffinv.contracts import DeltaEncoderSpec
+from diffinv.hookspecs import hookimpl
+
+
+@hookimpl
+def register_delta_encoders() -> list[DeltaEncoderSpec]:
+    """``open-clip`` takes any model; the others are bound to the family that their id names."""
+    return [
+        DeltaEncoderSpec(
+            id="open-clip",
+            title="OpenCLIP, any model",
+            description="open-clip=FOLDER, =HUB_ID, =ARCHITECTURE or =ARCHITECTURE:FILE.safetensors"
+            " (ViT-H-14 where nothing is named).",
+            factory="diffinv_clip.encoder:load",
+            size_mb=3944,
+        ),
+        DeltaEncoderSpec(
+            id="open-clip-l14",
+            title="CLIP ViT-L-14 (OpenAI)",
+            description="The text tower of Stable Diffusion 1.5, and the first of SDXL's two.",
+            factory="diffinv_clip.encoder:load_l14",
+            licence="MIT",
+            size_mb=1710,
+        ),
+        DeltaEncoderSpec(
+            id="open-clip-h14",
+            title="OpenCLIP ViT-H-14 (LAION-2B)",
+            description="The text tower of Stable Diffusion 2.1.",
+            factory="diffinv_clip.encoder:load_h14",
+            licence="MIT",
+            size_mb=3944,
+        ),
+        DeltaEncoderSpec(
+            id="open-clip-bigg14",
+            title="OpenCLIP ViT-bigG-14 (LAION-2B)",
+            description="The second text tower of SDXL, whose joint space SDXL's differences use.",
+            factory="diffinv_clip.encoder:load_bigg14",
+            licence="MIT",
+            size_mb=10159,
+        ),
+        DeltaEncoderSpec(
+            id="dinov2",
+            title="DINOv2, pictures only (experimental)",
+            description="For scores, and for backbones of the same space; it has no text side.",
+            factory="diffinv_clip.dinov2:load",
+            licence="Apache-2.0",
+            size_mb=346,
+        ),
+    ]

@@ -1,0 +1,1 @@
+"""A backbone plugin for diffinv, to copy."""
