@@ -8,8 +8,10 @@ import itertools
 import os
 import re
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..difference import SUFFIX, Difference, DifferenceInfo, load, read_info, to_bytes
 from ..errors import DiffinvError, UsageError
@@ -31,6 +33,20 @@ class Entry:
     path: Path
     info: DifferenceInfo | None = None
     error: str | None = None
+
+
+TrashId = str
+Sort = Literal["newest", "oldest", "name", "backbone"]
+
+
+@dataclass(frozen=True)
+class Trashed:
+    """A file in the library's trash. ``deleted`` is in unix seconds."""
+
+    id: TrashId
+    name: str
+    path: Path
+    deleted: float
 
 
 class Library:
@@ -109,6 +125,58 @@ class Library:
     def load(self, name_or_path: str | Path) -> Difference:
         """The difference that :meth:`find` finds, checked. Raises DiffinvError as it does."""
         return load(self.find(name_or_path))
+
+    def search(
+        self, query: str = "", sort: Sort = "newest", limit: int | None = None, offset: int = 0
+    ) -> list[Entry]:
+        """The entries that a query finds; all of them where it is empty."""
+        raise NotImplementedError
+
+    def count(self, query: str = "") -> int:
+        """How many entries a query finds."""
+        raise NotImplementedError
+
+    def tags(self) -> list[tuple[str, int]]:
+        """Every tag with the number of its entries, the most used first."""
+        raise NotImplementedError
+
+    def rename(self, name: str | Path, new: str) -> Entry:
+        """Give a difference another name, and its file too."""
+        raise NotImplementedError
+
+    def set_tags(
+        self, name: str | Path, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> Entry:
+        """Add tags to a difference and remove others."""
+        raise NotImplementedError
+
+    def trash(self, name: str | Path) -> TrashId:
+        """Move a file to the library's trash; :meth:`restore` brings it back."""
+        raise NotImplementedError
+
+    def restore(self, trash_id: TrashId | None = None) -> Entry:
+        """Bring a file back from the trash, by default the one that went there last."""
+        raise NotImplementedError
+
+    def trashed(self) -> list[Trashed]:
+        """What is in the trash, the latest first."""
+        raise NotImplementedError
+
+    def duplicates(self) -> list[list[Entry]]:
+        """Groups of entries with the same tensors."""
+        raise NotImplementedError
+
+    def verify(self) -> list[tuple[str, str]]:
+        """(name, problem) of every file that is not whole. Reads them all."""
+        raise NotImplementedError
+
+    def import_file(self, path: Path, name: str | None = None) -> Entry:
+        """Check a difference's file and copy it into the library."""
+        raise NotImplementedError
+
+    def export(self, name: str | Path, path: Path, replace: bool = False) -> Path:
+        """Copy a difference's file to a path, or into a folder; where it is now."""
+        raise NotImplementedError
 
     def _missing(self, text: str, entries: list[Entry]) -> str:
         shown = text_safe(text)
