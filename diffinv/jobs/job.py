@@ -37,7 +37,7 @@ class Job:
     for each picture of an application that could not be done; ``skipped`` counts those that had
     been done before and are among the ``outputs``. ``difference`` is (name, file) of what an
     inversion learned. ``preview`` is a picture that is replaced as learning goes on. ``held`` jobs
-    wait until the queue is unpaused.
+    wait until the queue is unpaused. ``attempts`` counts how often the job was started.
     """
 
     id: int
@@ -63,6 +63,13 @@ class Job:
     priority: int = 0
     held: bool = False
     cancelling: bool = False
+    attempts: int = 0
+
+    @property
+    def folder(self) -> Path:
+        """What belongs to the job: log, checkpoint, preview. Its name is the job's for good; ids
+        start again where a damaged job list had to be set aside."""
+        return self.log.parent
 
     @property
     def is_finished(self) -> bool:

@@ -68,7 +68,8 @@ class AppliedImage:
 class Progress:
     """One event of a running task: where it is, or something the user should know (``warning``).
 
-    ``output`` is a result that has just been written. ``rate`` is steps a second, ``eta`` seconds to the end of the phase.
+    ``output`` is a result that has just been written. ``rate`` is steps a second,
+    ``eta`` seconds to the end of the phase.
     """
 
     phase: str
