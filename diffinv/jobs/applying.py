@@ -60,7 +60,7 @@ class Applier:
             return []
         prompts = self._prompts([image for *_, image, _ in opened], [p for *_, p in opened])
         results = self._apply(index, [image for *_, image, _ in opened], prompts)
-        seconds = (time.perf_counter() - started) / len(opened)
+        seconds = round((time.perf_counter() - started) / len(opened), 3)
         return [
             self._keep(source, target, image, seconds)
             for (source, target, *_), image in zip(opened, results, strict=True)

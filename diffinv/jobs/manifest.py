@@ -63,7 +63,7 @@ class Manifest:
             "input": str(done.input.absolute()),
             "stamp": _stamp(done.input),
             "output": str(done.output.relative_to(self.folder)),
-            "seconds": round(done.seconds, 3),
+            "seconds": done.seconds,
         }
         lines = [{"key": self.key, "restart": True}] if self._fresh and not self._started else []
         self._append("".join(json.dumps(line) + "\n" for line in [*lines, row]))

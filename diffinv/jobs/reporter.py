@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import time
@@ -121,9 +122,10 @@ def thinned(losses: list[float]) -> list[float]:
 
 def memory_mb() -> float:
     """What this process holds: of the GPU if it uses one, else of the machine."""
-    torch = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_initialized():
-        return round(torch.cuda.memory_reserved() / 2**20, 1)
+    with contextlib.suppress(KeyError, AttributeError):  # not imported, or only half so far
+        cuda = sys.modules["torch"].cuda
+        if cuda.is_initialized():
+            return round(cuda.memory_reserved() / 2**20, 1)
     return round(psutil.Process().memory_info().rss / 2**20, 1)
 
 

@@ -182,10 +182,16 @@ class JobStore:
         return self.pause_reason is not None
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether somebody paused the queue, so that no job starts at all; after a crash only
+        those wait that had been queued before it."""
+        return bool(self._data.read("SELECT 1 FROM notes WHERE key = 'paused'"))
+
+    @property
     def pause_reason(self) -> str | None:
         """Why the queue is paused, in one sentence."""
         self.notice_deaths()
-        if self._data.read("SELECT 1 FROM notes WHERE key = 'paused'"):
+        if self.is_stopped:
             return "The queue is paused; 'diffinv jobs unpause' goes on with it."
         (row,) = self._data.read(
             "SELECT count(*) AS held FROM jobs WHERE held = 1 AND state = 'queued'"
@@ -314,7 +320,7 @@ class JobStore:
     def waiting_devices(self) -> list[str]:
         """The devices that jobs wait for and that have no worker alive."""
         self.notice_deaths()
-        if self._data.read("SELECT 1 FROM notes WHERE key = 'paused'"):
+        if self.is_stopped:
             return []
         rows = self._data.read(
             "SELECT DISTINCT device FROM jobs WHERE state = 'queued' AND held = 0 "

@@ -23,6 +23,7 @@ from .job import Job
 from .process import this_process
 from .reporter import JobStopped, Reporter
 from .requests import InvertRequest
+from .rows import CHECKPOINT
 from .store import JobStore
 from .tasks import Models, run_application, run_inversion
 from .workspace import Workspace
@@ -125,6 +126,8 @@ class Worker:
         while True:
             try:
                 self.store.finish(job.id, **outcome)
+                if outcome["state"] == "done":
+                    (job.folder / CHECKPOINT).unlink(missing_ok=True)
                 return
             except DiffinvError as error:
                 print(error, file=sys.stderr, flush=True)
