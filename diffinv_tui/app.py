@@ -8,9 +8,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
+import rich.theme
+from rich.style import Style
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
+from textual.theme import Theme
 from textual.widgets import HelpPanel
 
 from diffinv.errors import DiffinvError
@@ -80,13 +83,14 @@ class DiffinvApp(App[None]):
         self._tags: dict[int, tuple[str, ...]] = {}
         self._states: dict[int, str] = {}
         self.preferences, self._problem = load_preferences(preferences_file())
-
-    def on_mount(self) -> None:
-        """Themes, keys, plugins, and the one poller."""
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self._set_theme(self.preferences.theme)
-        self.theme_changed_signal.subscribe(self, lambda theme: self._theme_chosen(theme.name))
+        self._name_styles(self.theme_variables)
+
+    def on_mount(self) -> None:
+        """Keys, plugins, and the one poller."""
+        self.theme_changed_signal.subscribe(self, self._theme_chosen)
         self.set_keymap(self.preferences.keys)
         if self._problem:
             self.complain(self._problem)
@@ -302,9 +306,16 @@ class DiffinvApp(App[None]):
     def _set_theme(self, name: str) -> None:
         self.theme = name if name in self.available_themes else DARK.name
 
-    def _theme_chosen(self, name: str) -> None:
-        if name != self.preferences.theme:
-            self.prefer(theme=name)
+    def _theme_chosen(self, theme: Theme) -> None:
+        self._name_styles(self.theme_variables)
+        if theme.name != self.preferences.theme:
+            self.prefer(theme=theme.name)
+
+    def _name_styles(self, colours: dict[str, str]) -> None:
+        """Let rich texts speak of ``good``, ``warn``, ``bad`` and ``muted`` in any theme."""
+        names = {"good": "success", "warn": "warning", "bad": "error"}
+        styles = {name: Style(color=colours[key]) for name, key in names.items()}
+        self.console.push_theme(rich.theme.Theme({**styles, "muted": Style(dim=True)}))
 
 
 def example(registry: Registry) -> tuple[str, Path] | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 import os
 import sys
 from collections.abc import Mapping
@@ -52,9 +53,8 @@ def fit(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
     """The cells a picture takes within ``columns`` x ``rows``; a cell is twice as high as wide."""
     width, height = max(1, size[0]), max(1, size[1])
     scale = min(columns / width, rows * 2 / height)
-    return max(1, min(columns, round(width * scale))), max(
-        1, min(rows, round(height * scale / 2))
-    )
+    wide, high = round(width * scale), math.ceil(height * scale / 2 - 0.01)
+    return max(1, min(columns, wide)), max(1, min(rows, high))
 
 
 def half_blocks(image: Image, columns: int, rows: int) -> list[list[Segment]]:

@@ -67,11 +67,11 @@ class Chosen(Horizontal):
 
     def __init__(self, name: str, path: Path) -> None:
         super().__init__(classes="chosen")
-        self.title, self.path = name, path
+        self.label, self.path = name, path
 
     def compose(self) -> ComposeResult:
         """The name, the slider, a cross."""
-        yield Static(plain(self.title, limit=60), classes="chosen-name")
+        yield Static(plain(self.label, limit=60), classes="chosen-name")
         yield Slider()
         yield Button("✗", compact=True, classes="cross")
 
@@ -100,7 +100,7 @@ class ApplyScreen(Place):
         self._planned: list[Path] = []
         self._images: list[Path] = []
         self._own_out = False
-        self._running: dict[int, str] = {}
+        self._started_jobs: dict[int, str] = {}
         self._folder = Path.cwd()
 
     def body(self) -> ComposeResult:
@@ -116,7 +116,7 @@ class ApplyScreen(Place):
             with Vertical(id="results"):
                 yield Static("Results", classes="heading -first", id="results-title")
                 yield Static(
-                    "Every picture beside its result, as they are made.",
+                    "Choose a difference and pictures.\n\nEvery picture is shown here\nbeside its result as it is made.",
                     id="no-results",
                     classes="notice",
                 )
@@ -131,7 +131,7 @@ class ApplyScreen(Place):
         with Horizontal(classes="buttons -compact"):
             yield Button("+ Folder", id="add-folder", compact=True)
             yield Button("+ Picture", id="add-file", compact=True)
-        yield Static("Results", classes="heading")
+        yield Static("Save to", classes="heading")
         yield Field("Folder", text_line("out", "beside the pictures"))
         with Collapsible(title="More settings", id="more"):
             yield Field("Prompt of B", text_line("prompt_b", "by the captioner"))
@@ -241,7 +241,7 @@ class ApplyScreen(Place):
         """Begin again."""
         self.query_one("#chosen").remove_children()
         self._images.clear()
-        self._running.clear()
+        self._started_jobs.clear()
         self._show_images()
         self._show_results([])
         self.call_after_refresh(self._changed)
@@ -340,7 +340,7 @@ class ApplyScreen(Place):
         notes = ["At strength 0 nothing changes."] if _changes_nothing(request) else []
         self.query_one(Checks).say(facts, notes)
         self._enable(True)
-        if not self._running:
+        if not self._started_jobs:
             self._show_results([Result(path, None) for path in self._planned[:_PLANNED]])
 
     # Starting, and what comes of it
@@ -362,7 +362,7 @@ class ApplyScreen(Place):
 
     def _submit(self, requests: list[tuple[ApplyRequest, str]]) -> None:
         def started(jobs: list[Job]) -> None:
-            self._running = {
+            self._started_jobs = {
                 job.id: about for job, (_, about) in zip(jobs, requests, strict=True)
             }
             self.query_one(Wall).focus()
@@ -372,12 +372,12 @@ class ApplyScreen(Place):
 
     def jobs_changed(self, jobs: list[Job]) -> None:
         """Show what the jobs that were started here have brought so far."""
-        own = [job for job in sorted(jobs, key=lambda job: job.id) if job.id in self._running]
+        own = [job for job in sorted(jobs, key=lambda job: job.id) if job.id in self._started_jobs]
         if not own:
             return
         results = []
         for job in own:
-            about = self._running[job.id]
+            about = self._started_jobs[job.id]
             done = {o.input: o for o in job.outputs}
             inputs = self._planned if len(own) == 1 else self._planned[:1]
             for path in dict.fromkeys([*done, *inputs]):
@@ -395,11 +395,11 @@ class ApplyScreen(Place):
         done = sum(result.after is not None for result in results)
         title = plain("Results", "bold")
         if jobs:
-            title.append(f"   {done} of {len(results)}", "dim")
+            title.append(f"   {done} of {len(results)}", "muted")
         elif results:
-            title.append(f"   {plural(len(results), 'picture')} to come", "dim")
+            title.append(f"   {plural(len(results), 'picture')} to come", "muted")
         for error in [job.error for job in jobs if job.error][:1]:
-            title.append("\n✗ ", "red").append_text(plain(error, limit=300))
+            title.append("\n✗ ", "bad").append_text(plain(error, limit=300))
         self.query_one("#results-title", Static).update(title)
 
     @on(Tiles.Opened)

@@ -23,6 +23,7 @@ class Place(Screen[None]):
     """A screen one can go to by its number."""
 
     MODE: ClassVar[str] = ""
+    AUTO_FOCUS = ""
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
     VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
 

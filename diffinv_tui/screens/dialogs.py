@@ -94,12 +94,12 @@ class Choose(ModalScreen[int | None]):
         wanted = letters.casefold()
         for index, (title, about) in enumerate(self._choices):
             if wanted in f"{title} {about}".casefold():
-                text = plain(title, limit=80).append("  ").append_text(plain(about, "dim", 120))
+                text = plain(title, limit=80).append("  ").append_text(plain(about, "muted", 120))
                 options.add_option(Option(_one_line(text), id=str(index)))
             if options.option_count == 200:
                 break
         if not options.option_count:
-            options.add_option(Option(Text(self._empty, "dim"), disabled=True))
+            options.add_option(Option(Text(self._empty, "muted"), disabled=True))
         options.highlighted = 0
 
     def action_down(self) -> None:
@@ -171,7 +171,7 @@ class Large(ModalScreen[None]):
                 yield Figure("B", "a", "…")
                 yield Figure("B′", "prime", "not there yet")
             where = self._paths[1] or self._paths[0]
-            yield Static(plain(f"{short_path(where)}   {self._about}", "dim"))
+            yield Static(plain(f"{short_path(where)}   {self._about}", "muted"))
         yield Footer()
 
     def on_mount(self) -> None:

@@ -69,6 +69,10 @@ class JobsScreen(Place):
         """The list has the focus."""
         self.query_one(JobList).focus()
 
+    def on_resize(self) -> None:
+        """Bars follow the width."""
+        self.call_after_refresh(self.jobs_changed, self.diffinv.jobs)
+
     def select(self, id: int) -> None:
         """Show a job, as soon as it is listed."""
         self._wanted = id
@@ -227,7 +231,7 @@ def _entry(name: str, path: Any) -> Entry:
 def prompt(job: Job, width: int) -> Text:
     """A job in two lines."""
     mark, style = LOOKS[job.state]
-    text = Text(f"{mark} ", style, no_wrap=True, overflow="ellipsis")
+    text = Text(no_wrap=True, overflow="ellipsis").append(f"{mark} ", style)
     title = plain(job.title, "bold" if job.state == "running" else "", 200)
     title.truncate(width, overflow="ellipsis")
     text.append_text(title).append("\n  ")
@@ -240,14 +244,14 @@ def prompt(job: Job, width: int) -> Text:
 
 def _about(job: Job, width: int) -> Text:
     if job.state == "running":
-        text = plain(job.progress.phase or "starting", "dim")
+        text = plain(job.progress.phase or "starting", "muted")
     elif job.state == "failed" and job.error:
-        text = plain(job.error, "red")
+        text = plain(job.error, "bad")
     elif job.state == "done":
         took = duration(job.finished - job.started) if job.finished and job.started else ""
         what = "learned" if job.kind == "invert" else plural(len(job.outputs), "picture")
-        text = plain(f"{what} in {took}" if took else what, "dim")
+        text = plain(f"{what} in {took}" if took else what, "muted")
     else:
-        text = plain("held" if job.held and job.state == "queued" else job.state, "dim")
+        text = plain("held" if job.held and job.state == "queued" else job.state, "muted")
     text.truncate(width, overflow="ellipsis")
     return text

@@ -135,7 +135,7 @@ class LibraryScreen(Place):
             self.diffinv.with_example(self.query_one(Welcome).show_example)
         elif not count:
             text = plain(f"Nothing fits “{query}”.", limit=200)
-            text.append("\n\nEscape clears the search.", "dim")
+            text.append("\n\nEscape clears the search.", "muted")
             self.query_one("#nothing", Static).update(text)
             self._switch("nothing")
         else:
@@ -146,6 +146,7 @@ class LibraryScreen(Place):
         focus_shelf = switcher.current != name and not isinstance(self.focused, Input)
         switcher.current = name
         self.set_class(name == "welcome", "-empty")
+        self.refresh_bindings()
         self._show_head()
         if name == "shelf" and focus_shelf:
             self.shelf.focus()
@@ -255,6 +256,13 @@ class LibraryScreen(Place):
         sorts = list(SORTS)
         self.diffinv.prefer(sort=sorts[(sorts.index(self.sort) + 1) % len(sorts)])
         self.search()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The footer offers nothing that needs a difference where there is none."""
+        needs = ("apply", "tag", "rename", "trash", "export", "view", "sort", "filter", "search")
+        if action in needs and self.is_mounted:
+            return not self.has_class("-empty")
+        return True
 
     # Doing things
 

@@ -72,36 +72,36 @@ class PluginsScreen(Place):
 
 def _prompt(row: PluginRow) -> Text:
     ok = row.status == "ok"
-    text = Text("✓ " if ok else "✗ ", "green" if ok else "red", no_wrap=True)
-    text.append_text(plain(row.name, "" if ok else "red", 60)).append("\n  ")
+    text = Text(no_wrap=True).append("✓ " if ok else "✗ ", "good" if ok else "bad")
+    text.append_text(plain(row.name, "" if ok else "bad", 60)).append("\n  ")
     brings = plural(len(row.specs), "part") if ok else "broken"
-    text.append_text(plain(f"{row.version} · {brings}", "dim", 80))
+    text.append_text(plain(f"{row.version} · {brings}", "muted", 80))
     text.overflow = "ellipsis"
     return text
 
 
 def _about(row: PluginRow) -> Table:
     grid = Table.grid(padding=(0, 2), expand=True)
-    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(style="muted", no_wrap=True)
     grid.add_column(ratio=1)
     if row.error:
-        grid.add_row("Broken", plain(row.error, "red"))
-        grid.add_row("", Text("Nothing of it is used until it is mended or removed.", "dim"))
+        grid.add_row("Broken", plain(row.error, "bad"))
+        grid.add_row("", Text("Nothing of it is used until it is mended or removed.", "muted"))
         grid.add_row("", "")
     grid.add_row("Version", plain(row.version))
     grid.add_row("Distribution", plain(row.distribution))
     for spec in row.specs:
         grid.add_row("", "")
-        text = plain(spec.title, "bold").append("  ").append_text(plain(spec.id, "dim"))
+        text = plain(spec.title, "bold").append("  ").append_text(plain(spec.id, "muted"))
         grid.add_row(kind_of(spec).capitalize(), text)
         grid.add_row("", plain(spec.description))
         size = f"{spec.size_mb} MB" if spec.size_mb else ""
         more = ", ".join(filter(None, (size, spec.licence)))
         if more:
-            grid.add_row("", plain(more, "dim"))
+            grid.add_row("", plain(more, "muted"))
     if COMMANDS_HOOK in row.hooks:
         grid.add_row("", "")
         grid.add_row("Commands", "adds commands to diffinv")
     if row.printed.strip():
-        grid.add_row("Printed", plain(row.printed, "dim"))
+        grid.add_row("Printed", plain(row.printed, "muted"))
     return grid

@@ -91,12 +91,13 @@ def _hint() -> Text:
 
 def _keys(changed: dict[str, str]) -> Table:
     grid = Table.grid(padding=(0, 2))
-    for style in ("bold", "", "dim"):
+    for style in ("", "", "muted"):
         grid.add_column(style=style, no_wrap=True)
     for group, keys in _GROUPS.items():
-        grid.add_row("", Text(group, "bold"), "")
+        grid.add_row("", "", "")
+        grid.add_row(Text(group, "bold"), "", "")
         for key in keys:
             if isinstance(key, Binding) and key.id:
-                shown = changed.get(key.id, key.key)
+                shown = changed.get(key.id) or key.key_display or key.key
                 grid.add_row(plain(shown, limit=40), key.description, key.id)
     return grid

@@ -38,13 +38,13 @@ class Curve(Widget):
         """The curve with its labels."""
         width, height = self.size
         if len(self._values) < 2 or width < _LABEL + 4 or height < 2:
-            return Text(self._empty, "dim")
+            return Text(self._empty, "muted")
         rows = braille(self._values, width - _LABEL, height)
         labels = {0: max(self._values), height - 1: min(self._values)}
         text = Text(no_wrap=True)
         for y, row in enumerate(rows):
             label = f"{labels[y]:.4g}" if y in labels else ""
-            text.append(f"{label:>{_LABEL - 1}} ", "dim")
+            text.append(f"{label:>{_LABEL - 1}} ", "muted")
             text.append(row + "\n")
         text.rstrip()
         return text

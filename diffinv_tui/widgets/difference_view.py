@@ -87,7 +87,7 @@ class DifferenceView(VerticalScroll, can_focus=True):
         self.set_class(entry is None, "-nothing")
         self.set_class(bool(entry and entry.error), "-damaged")
         if entry is None:
-            self._write(Text("Nothing is chosen.", "dim"), "", "", "")
+            self._write(Text("Nothing is chosen.", "muted"), "", "", "")
             return
         if entry.info is None:
             self._write(plain(entry.name), "", damage(entry), "")
@@ -131,13 +131,13 @@ class DifferenceView(VerticalScroll, can_focus=True):
 def damage(entry: Entry) -> Text:
     """What is wrong with a file, and what can be done."""
     text = plain(entry.error or "")
-    text.append("\n\nPress d to move it to the trash.", "dim")
+    text.append("\n\nPress d to move it to the trash.", "muted")
     return text
 
 
 def _grid() -> Table:
     grid = Table.grid(padding=(0, 2), expand=True)
-    grid.add_column(style="dim", no_wrap=True)
+    grid.add_column(style="muted", no_wrap=True)
     grid.add_column(ratio=1)
     return grid
 

@@ -90,9 +90,9 @@ class Checks(Static):
         """Facts, things to know, and the first thing that is in the way."""
         text = Text()
         for mark, style, lines in (
-            ("✓ ", "green", good),
-            ("! ", "yellow", notes),
-            ("✗ ", "red", [bad] if bad else []),
+            ("✓ ", "good", good),
+            ("! ", "warn", notes),
+            ("✗ ", "bad", [bad] if bad else []),
         ):
             for line in lines:
                 text.append(mark, style).append_text(plain(line, limit=400)).append("\n")
@@ -103,4 +103,4 @@ class Checks(Static):
     def wait(self, for_what: str) -> None:
         """Nothing to check yet."""
         self.remove_class("-bad")
-        self.update(Text(for_what, "dim"))
+        self.update(Text(for_what, "muted"))

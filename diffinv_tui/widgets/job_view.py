@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 _LOG_TAIL = 16_384
 
 LOOKS = {
-    "queued": ("○", "dim"),
-    "running": ("●", "green"),
-    "done": ("✓", "green"),
-    "failed": ("✗", "red"),
-    "cancelled": ("⊘", "dim"),
-    "interrupted": ("‖", "yellow"),
+    "queued": ("○", "muted"),
+    "running": ("●", "good"),
+    "done": ("✓", "good"),
+    "failed": ("✗", "bad"),
+    "cancelled": ("⊘", "muted"),
+    "interrupted": ("‖", "warn"),
 }
 """A mark and a colour for every state; the mark alone is enough."""
 
@@ -94,9 +94,9 @@ class JobView(Vertical):
     def _show_errors(self, job: Job) -> None:
         text = Text()
         for line in [*([job.error] if job.error else []), *job.failures[:3]]:
-            text.append("✗ ", "red").append_text(plain(line, limit=600)).append("\n")
+            text.append("✗ ", "bad").append_text(plain(line, limit=600)).append("\n")
         for line in job.warnings[:3]:
-            text.append("! ", "yellow").append_text(plain(line, limit=300)).append("\n")
+            text.append("! ", "warn").append_text(plain(line, limit=300)).append("\n")
         text.rstrip()
         widget = self.query_one(".job-error", Static)
         widget.update(text)
@@ -160,27 +160,27 @@ def _preview(path: Path) -> Image | None:
 def state_line(job: Job) -> Text:
     """The state in words, with how long it has been or took."""
     mark, style = LOOKS[job.state]
-    text = Text(f"{mark} ", style)
+    text = Text().append(f"{mark} ", style)
     said = "stopping" if job.cancelling and job.state == "running" else job.state
     if job.held and job.state == "queued":
         said = "queued, held until the queue goes on"
-    text.append(said, f"bold {style}" if style != "dim" else "bold")
-    text.append(f"   {'learning' if job.kind == 'invert' else 'applying'} on {job.device}", "dim")
+    text.append(said, style).stylize("bold", 2)
+    text.append(f"   {'learning' if job.kind == 'invert' else 'applying'} on {job.device}", "muted")
     if job.started and job.finished:
-        text.append(f"   took {duration(job.finished - job.started)}", "dim")
+        text.append(f"   took {duration(job.finished - job.started)}", "muted")
     if job.kind == "apply" and job.outputs:
-        text.append(f"   {plural(len(job.outputs), 'picture')}", "dim")
+        text.append(f"   {plural(len(job.outputs), 'picture')}", "muted")
     if job.difference:
-        text.append("   Enter opens ", "dim").append_text(plain(job.difference[0], limit=60))
+        text.append("   Enter opens ", "muted").append_text(plain(job.difference[0], limit=60))
     elif job.kind == "apply" and job.state == "done" and job.outputs:
-        text.append(f"   in {short_path(job.outputs[0].output.parent)}", "dim")
+        text.append(f"   in {short_path(job.outputs[0].output.parent)}", "muted")
     return text
 
 
 def bar(share: float, width: int) -> Text:
     """A bar that is full by a share."""
     full = round(min(1.0, max(0.0, share)) * width)
-    return Text("━" * full, "green").append("─" * (width - full), "dim")
+    return Text().append("━" * full, "good").append("─" * (width - full), "muted")
 
 
 def share(job: Job) -> float:
@@ -192,7 +192,7 @@ def share(job: Job) -> float:
 def figures(job: Job, width: int) -> Text:
     """Phase, bar, and the numbers below it."""
     if job.state in ("queued", "done", "failed", "cancelled") and not job.progress.total:
-        return Text("Waiting for its turn." if job.state == "queued" else "", "dim")
+        return Text("Waiting for its turn." if job.state == "queued" else "", "muted")
     progress = job.progress
     text = plain(progress.phase, limit=60)
     text.append(f"  {100 * share(job):.0f} %\n" if progress.total else "\n")
@@ -204,4 +204,4 @@ def figures(job: Job, width: int) -> Text:
         f"loss {progress.loss:.4f}" if progress.loss is not None else "",
         f"{progress.memory_mb:,.0f} MB" if progress.memory_mb else "",
     ]
-    return text.append("   ".join(filter(None, numbers)), "dim")
+    return text.append("   ".join(filter(None, numbers)), "muted")

@@ -65,7 +65,7 @@ def _summary(jobs: list[Job]) -> Content | str:
     if not running:
         return f"{waiting} waiting" if waiting else ""
     progress = running[0].progress
-    share = f" {100 * progress.step // progress.total} %" if progress.total else ""
+    share = f" {100 * progress.step / progress.total:.0f} %" if progress.total else ""
     more = f" +{len(running) - 1 + waiting}" if len(running) - 1 + waiting else ""
     return Content.assemble(
         ("● ", "$success"), plain(running[0].title, limit=24).plain, share, more

@@ -26,7 +26,7 @@ class Picture(Widget):
     """
 
     def __init__(self, message: str = "", *, id: str | None = None, classes: str = "") -> None:
-        super().__init__(id=id, classes=classes)
+        super().__init__(id=id, classes=f"{classes} -empty")
         self._message = message
         self._image: Image | None = None
         self._drawn: tuple[Size, list[Strip]] | None = None
@@ -37,6 +37,7 @@ class Picture(Widget):
         if image is self._image and message == self._message:
             return
         self._image, self._message, self._drawn = image, message, None
+        self.set_class(image is None, "-empty")
         if self.is_mounted:
             self._show_own()
         self.refresh()

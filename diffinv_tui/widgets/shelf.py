@@ -187,8 +187,9 @@ class Shelf(Tiles):
             return text.append("…", muted)
         if entry.info is None:
             return text.append("damaged", self.part("bad", back))
-        text.append_text(plain(entry.info.backbone, muted, 20))
-        text.append(f" · {day(entry.info.date)}", muted)
+        if self.tile_width >= 34:
+            text.append_text(plain(entry.info.backbone, muted, 20)).append(" · ", muted)
+        text.append(day(entry.info.date), muted)
         if entry.info.tags:
             text.append("  ")
             text.append_text(plain(tag_text(entry.info.tags), self.part("tag", back), 60))
@@ -203,11 +204,11 @@ class Shelf(Tiles):
         text = Text(no_wrap=True)
         marked = entry is not None and entry.path in self.marked
         text.append("✓ " if marked else "  ", self.part("mark", back))
-        for cell, width in zip(self._cells(entry, back), table_widths(self.size.width), strict=True):
+        for cell, width in zip(self._cells(entry, back), table_widths(self.room), strict=True):
             if width:
                 cell.truncate(width - 2, overflow="ellipsis", pad=True)
                 text.append_text(cell).append("  ")
-        line = self.text_line(text, self.size.width - 1, back)
+        line = self.text_line(text, self.room - 1, back)
         return [Strip([self.edge(cursor, back), *line])]
 
     def _cells(self, entry: Entry | None, back: Style) -> list[Text]:

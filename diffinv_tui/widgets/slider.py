@@ -106,5 +106,5 @@ class Slider(Widget, can_focus=True):
         for x in range(self._track):
             within = min(zero, knob) <= x <= max(zero, knob)
             mark = "●" if x == knob else "┼" if x == zero else "━" if within else "─"
-            text.append(mark, colour if within else "dim")
+            text.append(mark, colour if within else "muted")
         return text.append(f"{self.value:+6.1f}" if self.value else "   0.0")

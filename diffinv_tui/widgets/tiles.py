@@ -140,14 +140,19 @@ class Tiles(ScrollView, can_focus=True):
     # Geometry
 
     @property
+    def room(self) -> int:
+        """The width there is beside the scroll bar."""
+        return self.scrollable_content_region.width
+
+    @property
     def columns(self) -> int:
         """Tiles side by side."""
-        return max(1, (self.size.width + GAP) // (self._tile_width + GAP))
+        return max(1, (self.room + GAP) // (self._tile_width + GAP))
 
     @property
     def tile_width(self) -> int:
         """A tile's width, without the gap."""
-        return max(8, (self.size.width - GAP * (self.columns - 1)) // self.columns)
+        return max(8, (self.room - GAP * (self.columns - 1)) // self.columns)
 
     @property
     def picture_size(self) -> tuple[int, int]:
@@ -163,7 +168,7 @@ class Tiles(ScrollView, can_focus=True):
     def measure(self) -> None:
         """Work out how long the whole is."""
         rows = -(-self.total // self.columns)
-        self.virtual_size = Size(self.size.width, rows * self.row_height)
+        self.virtual_size = Size(self.room, rows * self.row_height)
 
     def on_resize(self, event: Resize) -> None:
         """Other columns, other tiles."""

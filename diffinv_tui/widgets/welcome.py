@@ -80,4 +80,4 @@ class Welcome(Vertical):
 
 
 def _label(key: str, text: str) -> Text:
-    return Text.assemble((f"{key} ", "dim"), text)
+    return Text.assemble((f"{key} ", "muted"), text)
