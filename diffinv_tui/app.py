@@ -86,7 +86,7 @@ class DiffinvApp(App[None]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self._set_theme(self.preferences.theme)
-        self._name_styles(self.theme_variables)
+        self._name_styles()
 
     def on_mount(self) -> None:
         """Keys, plugins, and the one poller."""
@@ -307,12 +307,13 @@ class DiffinvApp(App[None]):
         self.theme = name if name in self.available_themes else DARK.name
 
     def _theme_chosen(self, theme: Theme) -> None:
-        self._name_styles(self.theme_variables)
+        self._name_styles()
         if theme.name != self.preferences.theme:
             self.prefer(theme=theme.name)
 
-    def _name_styles(self, colours: dict[str, str]) -> None:
+    def _name_styles(self) -> None:
         """Let rich texts speak of ``good``, ``warn``, ``bad`` and ``muted`` in any theme."""
+        colours = self.available_themes[self.theme].to_color_system().generate()
         names = {"good": "success", "warn": "warning", "bad": "error"}
         styles = {name: Style(color=colours[key]) for name, key in names.items()}
         self.console.push_theme(rich.theme.Theme({**styles, "muted": Style(dim=True)}))

@@ -21,7 +21,7 @@ LIBRARY: list[BindingType] = [
     Binding("slash", "search", "Search", key_display="/", id="library.search"),
     Binding("t", "tag", "Tags", id="library.tag"),
     Binding("v", "view", "View", id="library.view"),
-    Binding("s", "sort", "Sort", id="library.sort"),
+    Binding("s", "sort", "Sort", show=False, id="library.sort"),
     Binding("f", "filter", "Filter", show=False, id="library.filter"),
     Binding("r", "rename", "Rename", show=False, id="library.rename"),
     Binding("d,delete", "trash", "Trash", id="library.trash"),

@@ -94,10 +94,10 @@ class JobsScreen(Place):
         ids = [str(job.id) for job in self._jobs]
         if [option.id for option in listing.options] == ids:
             for job in self._jobs:
-                listing.replace_option_prompt(str(job.id), prompt(job, width))
+                listing.replace_option_prompt(str(job.id), self._prompt(job, width))
         else:
             listing.clear_options()
-            listing.add_options(Option(prompt(j, width), id=str(j.id)) for j in self._jobs)
+            listing.add_options(Option(self._prompt(j, width), id=str(j.id)) for j in self._jobs)
             listing.highlighted = ids.index(str(before)) if str(before) in ids else 0
         if self._wanted is not None and str(self._wanted) in ids:
             listing.highlighted = ids.index(str(self._wanted))
@@ -107,6 +107,10 @@ class JobsScreen(Place):
         self._show_notice()
         self.query_one(JobView).show(self.current)
         self.refresh_bindings()
+
+    def _prompt(self, job: Job, width: int) -> Text:
+        text = prompt(job, width)
+        return text.append("\n") if self.has_class("-tall") else text
 
     def _show_notice(self) -> None:
         notice = self.query_one("#job-notice", Static)

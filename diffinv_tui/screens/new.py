@@ -90,6 +90,9 @@ class NewScreen(Place):
         with Horizontal(id="new", classes="split"):
             with VerticalScroll(id="pairs", can_focus=False):
                 yield PairRow()
+                yield Static(
+                    "Ctrl+N adds another pair that shows the same change.", classes="hint"
+                )
             with Vertical(classes="side"):
                 with VerticalScroll(classes="form", can_focus=False):
                     yield from self._form()
@@ -262,7 +265,7 @@ class NewScreen(Place):
     def action_add_pair(self) -> None:
         """Another pair that shows the same difference."""
         row = PairRow()
-        self.query_one("#pairs").mount(row)
+        self.query_one("#pairs").mount(row, before=".hint")
         self.call_after_refresh(lambda: row.query_one(PictureField).focus())
 
     def action_remove_pair(self) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.events import Click, Paste
 
-_ASK = "Enter picks a picture,\nor drop a file here"
+_ASK = "Enter picks a file,\nor drop one here"
 
 
 class PictureField(Vertical, can_focus=True):
