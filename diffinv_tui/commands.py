@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from textual.binding import Binding
 from textual.command import DiscoveryHit, Hit, Hits, Provider
-from textual.content import Content
 
 from . import bindings
 from .widgets.navbar import PLACES
@@ -47,4 +46,4 @@ class DiffinvCommands(Provider):
         matcher = self.matcher(query)
         for title, help, run in self._commands():
             if (score := matcher.match(title)) > 0:
-                yield Hit(score, cast(Content, matcher.highlight(title)), run, help=help)
+                yield Hit(score, matcher.highlight(title), run, help=help)

@@ -92,5 +92,3 @@ def save_preferences(preferences: Preferences, path: Path) -> None:
         if document.get(key) != value:
             document[key] = value
     atomic_write(path, tomlkit.dumps(document).encode())
-
-

@@ -18,8 +18,7 @@ _SHOWN = 2_000
 def plain(text: str, style: str | Style = "", limit: int = _SHOWN) -> Text:
     """Text from a file, a plugin or an error: neither markup nor escapes act, and it ends."""
     shown = text_safe(text[: limit * 4])
-    text = Text()
-    return text.append(shown if len(shown) <= limit else shown[: limit - 1] + "…", style or None)
+    return Text().append(shown if len(shown) <= limit else shown[: limit - 1] + "…", style or None)
 
 
 def tag_text(tags: Iterable[str]) -> str:

@@ -116,7 +116,8 @@ class ApplyScreen(Place):
             with Vertical(id="results"):
                 yield Static("Results", classes="heading -first", id="results-title")
                 yield Static(
-                    "Choose a difference and pictures.\n\nEvery picture is shown here\nbeside its result as it is made.",
+                    "Choose a difference and pictures.\n\n"
+                    "Every picture is shown here\nbeside its result as it is made.",
                     id="no-results",
                     classes="notice",
                 )
@@ -139,7 +140,7 @@ class ApplyScreen(Place):
             yield Field("Captioner", choice("captioner", [("…", "")]))
             for id, label in (("steps", "Steps"), ("guidance", "Guidance"), ("seed", "Seed")):
                 yield Field(label, text_line(id))
-            yield Field("Mask", Checkbox("keep what it is not about", True, id="mask", compact=True))
+            yield Field("Mask", Checkbox("keeps the rest", True, id="mask", compact=True))
             yield Field("Replace", Checkbox("results that exist", id="replace", compact=True))
             yield Field("Device", text_line("device", "the best there is"))
 

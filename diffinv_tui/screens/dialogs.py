@@ -11,6 +11,7 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
+from textual.widget import Widget
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 from textual_fspicker import FileOpen, Filters, SelectDirectory
@@ -211,7 +212,7 @@ class PickPicture(FileOpen):
         """Put the picture beside the list."""
         super().on_mount()
         row = self.query_one(DirectoryNavigation).parent
-        assert row is not None
+        assert isinstance(row, Widget)
         row.mount(Picture("A picture that is highlighted is shown here.", id="picked"))
 
     @on(OptionList.OptionHighlighted)
@@ -258,5 +259,3 @@ class PickFolder(SelectDirectory):
 
     def __init__(self, location: Path, title: str) -> None:
         super().__init__(str(location), title)
-
-

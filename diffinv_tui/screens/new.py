@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, get_args
 
 from textual import on, work
 from textual.binding import BindingType
@@ -13,6 +14,7 @@ from textual.timer import Timer
 from textual.widgets import Button, Collapsible, Input, Select, Static
 from textual.worker import get_current_worker
 
+from diffinv.contracts import Spec, TokenSpace
 from diffinv.errors import DiffinvError
 from diffinv.jobs.checks import InversionPlan, plan_inversion
 from diffinv.jobs.requests import InvertRequest
@@ -45,7 +47,12 @@ if TYPE_CHECKING:
 
 _DEBOUNCE = 0.3
 _PRESETS = [("Best measured", "default"), ("The paper's", "paper")]
-_SPACES = [("Of the preset", ""), ("additive", "additive"), ("input", "input"), ("output", "output")]
+_SPACES = [
+    ("Of the preset", ""),
+    ("additive", "additive"),
+    ("input", "input"),
+    ("output", "output"),
+]
 _PROMPTERS = [("Of the preset", ""), ("the captions", "caption"), ("PEZ", "pez")]
 _NUMBERS: dict[str, tuple[str, type[Any]]] = {
     "steps": ("Steps", int),
@@ -90,9 +97,7 @@ class NewScreen(Place):
         with Horizontal(id="new", classes="split"):
             with VerticalScroll(id="pairs", can_focus=False):
                 yield PairRow()
-                yield Static(
-                    "Ctrl+N adds another pair that shows the same change.", classes="hint"
-                )
+                yield Static("Ctrl+N adds another pair that shows the same change.", classes="hint")
             with Vertical(classes="side"):
                 with VerticalScroll(classes="form", can_focus=False):
                     yield from self._form()
@@ -139,12 +144,12 @@ class NewScreen(Place):
         if registry is None:
             return
         spec = registry.backbones.get(chosen(self, "backbone"))
-        suited = {
+        suited: dict[str, tuple[Mapping[str, Spec], str | None]] = {
             "captioner": (registry.captioners, spec.captioner if spec else None),
             "delta_encoder": (registry.delta_encoders, spec.delta_encoder if spec else None),
         }
         for id, (parts, own) in suited.items():
-            title = f"Suited: {parts[own].title}" if own in parts else "Of the backbone"
+            title = f"Suited: {parts[own].title}" if own and own in parts else "Of the backbone"
             fill(self.query_one(f"#{id}", Select), part_options(parts, title), chosen(self, id))
 
     def _show_preset(self, preset: str) -> None:
@@ -230,9 +235,7 @@ class NewScreen(Place):
         if self.is_attached:
             self.query_one(Checks).say(bad=problem)
 
-    def _say_good(
-        self, request: InvertRequest, plan: InversionPlan, seconds: float | None
-    ) -> None:
+    def _say_good(self, request: InvertRequest, plan: InversionPlan, seconds: float | None) -> None:
         if not self.is_attached:
             return
         parts = [plan.backbone, plan.delta_encoder, *([plan.captioner] if plan.captioner else [])]

@@ -97,9 +97,7 @@ class DifferenceView(VerticalScroll, can_focus=True):
         self.scroll_home(animate=False)
         self._open(entry)
 
-    def _write(
-        self, title: Text, tags: str, about: Text | Table | str, more: Table | str
-    ) -> None:
+    def _write(self, title: Text, tags: str, about: Text | Table | str, more: Table | str) -> None:
         parts = {"title": title, "tags": plain(tags), "words": about, "settings": more}
         for name, content in parts.items():
             widget = self.query_one(f".view-{name}", Static)

@@ -20,6 +20,8 @@ from ..words import plain
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
+_VALUE: Any = Select.value
+
 AUTOMATIC = ""
 """The value of a choice that is left to diffinv."""
 
@@ -57,7 +59,7 @@ def fill(select: Select[str], options: Iterable[tuple[str, str]], value: str) ->
     """Other choices for a Select, and the one that is taken where it is among them."""
     listed = list(options)
     select.set_options([(Content(text_safe(title)[:60]), key) for title, key in listed])
-    select.set_reactive(Select.value, Select.NULL)  # so that the text is drawn anew in any case
+    select.set_reactive(_VALUE, Select.NULL)  # so that the text is drawn anew in any case
     select.value = value if value in {key for _, key in listed} else listed[0][1]
 
 

@@ -161,7 +161,7 @@ def state_line(job: Job) -> Text:
     """The state in words, with how long it has been or took."""
     mark, style = LOOKS[job.state]
     text = Text().append(f"{mark} ", style)
-    said = "stopping" if job.cancelling and job.state == "running" else job.state
+    said: str = "stopping" if job.cancelling and job.state == "running" else job.state
     if job.held and job.state == "queued":
         said = "queued, held until the queue goes on"
     text.append(said, style).stylize("bold", 2)

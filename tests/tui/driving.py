@@ -19,7 +19,9 @@ async def until(
     end = time.monotonic() + seconds
     while not condition():
         if time.monotonic() > end:
-            raise AssertionError(f"{what or condition} did not happen; on screen:\n{screen(pilot.app)}")
+            raise AssertionError(
+                f"{what or condition} did not happen; on screen:\n{screen(pilot.app)}"
+            )
         await pilot.pause()
         await asyncio.sleep(0.02)
 
