@@ -93,13 +93,13 @@ class Database:
         try:
             return self._try_open()
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not self._is_damage(error):
                 raise
         with self._lock():
             try:
                 return self._try_open()  # another process may have been faster
             except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
+                if not self._is_damage(error):
                     raise
                 self._set_aside()
             return self._try_open()
@@ -185,7 +185,7 @@ class Database:
         try:
             yield
         except sqlite3.DatabaseError as error:
-            if _is_damage(error):
+            if self._is_damage(error):
                 self._recover()
                 raise DiffinvError(f"{self.notice or str(error)} Do it again.") from error
             raise DiffinvError(self._sentence(error)) from error
@@ -195,6 +195,13 @@ class Database:
                 f"{self.what} {self._shown} cannot be used ({reason}); "
                 "choose another folder with DIFFINV_HOME."
             ) from error
+
+    def _is_damage(self, error: sqlite3.DatabaseError) -> bool:
+        """Whether the file is of no use. A disposable one is, once its tables are not as made."""
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
+            return True
+        wrong = isinstance(error, sqlite3.IntegrityError) or "no such" in str(error)
+        return self.disposable and wrong
 
     def _sentence(self, error: sqlite3.DatabaseError) -> str:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
@@ -221,10 +228,6 @@ def _damage(answer: str) -> sqlite3.DatabaseError:
     error = sqlite3.DatabaseError(answer)
     error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
     return error
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED
 
 
 def _inode(path: Path) -> int:

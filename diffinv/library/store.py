@@ -161,11 +161,11 @@ class Library:
         with self._locked():
             path = self.find(name)
             difference = load(path)
-            tags = {tag.casefold(): tag for tag in (*new, *difference.info.tags)}
-            kept = [tag for tag in difference.info.tags if tag.casefold() not in gone]
-            kept += [tag for tag in new if tag.casefold() not in gone]
-            unique = tuple(dict.fromkeys(tags[tag.casefold()] for tag in kept))
-            info = dataclasses.replace(difference.info, tags=unique)
+            tags: dict[str, str] = {}
+            for tag in (*difference.info.tags, *new):
+                if tag.casefold() not in gone:
+                    tags.setdefault(tag.casefold(), tag)
+            info = dataclasses.replace(difference.info, tags=tuple(tags.values()))
             return self._write(dataclasses.replace(difference, info=info), path)
 
     def trash(self, name: str | Path) -> TrashId:
