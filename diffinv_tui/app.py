@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -79,6 +80,7 @@ class DiffinvApp(App[None]):
         self._waiting: list[Callable[[Registry], None]] = []
         self._seen: object = None
         self._polling = False
+        self._keeping = threading.Lock()
         self._told: str | None = None
         self._tags: dict[int, tuple[str, ...]] = {}
         self._states: dict[int, str] = {}
@@ -300,8 +302,11 @@ class DiffinvApp(App[None]):
     def prefer(self, **changes: Any) -> None:
         """Change preferences and keep them."""
         self.preferences = replace(self.preferences, **changes)
-        chosen = self.preferences
-        self.do(lambda: save_preferences(chosen, preferences_file()))
+        self.do(self._keep_preferences)
+
+    def _keep_preferences(self) -> None:
+        with self._keeping:  # whoever comes last writes what is chosen last
+            save_preferences(self.preferences, preferences_file())
 
     def _set_theme(self, name: str) -> None:
         self.theme = name if name in self.available_themes else DARK.name

@@ -215,11 +215,9 @@ class PickPicture(FileOpen):
         assert isinstance(row, Widget)
         row.mount(Picture("A picture that is highlighted is shown here.", id="picked"))
 
-    @on(OptionList.OptionHighlighted)
-    def _look(self, event: OptionList.OptionHighlighted) -> None:
-        location = getattr(event.option, "location", None)
-        if location is not None:
-            self._open(location)
+    @on(DirectoryNavigation.Highlighted)
+    def _look(self, event: DirectoryNavigation.Highlighted) -> None:
+        self._open(event.path)
 
     @on(DirectoryNavigation.Selected)
     def _take(self, event: DirectoryNavigation.Selected) -> None:

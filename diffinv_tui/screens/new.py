@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -14,7 +14,7 @@ from textual.timer import Timer
 from textual.widgets import Button, Collapsible, Input, Select, Static
 from textual.worker import get_current_worker
 
-from diffinv.contracts import Spec, TokenSpace
+from diffinv.contracts import Spec
 from diffinv.errors import DiffinvError
 from diffinv.jobs.checks import InversionPlan, plan_inversion
 from diffinv.jobs.requests import InvertRequest

@@ -85,16 +85,16 @@ def _about(row: PluginRow) -> Table:
     grid.add_column(style="muted", no_wrap=True)
     grid.add_column(ratio=1)
     if row.error:
-        grid.add_row("Broken", plain(row.error, "bad"))
+        grid.add_row("Broken", plain(row.error, "bad", 600))
         grid.add_row("", Text("Nothing of it is used until it is mended or removed.", "muted"))
         grid.add_row("", "")
-    grid.add_row("Version", plain(row.version))
-    grid.add_row("Distribution", plain(row.distribution))
+    grid.add_row("Version", plain(row.version, limit=80))
+    grid.add_row("Distribution", plain(row.distribution, limit=80))
     for spec in row.specs:
         grid.add_row("", "")
-        text = plain(spec.title, "bold").append("  ").append_text(plain(spec.id, "muted"))
+        text = plain(spec.title, "bold", 80).append("  ").append_text(plain(spec.id, "muted"))
         grid.add_row(kind_of(spec).capitalize(), text)
-        grid.add_row("", plain(spec.description))
+        grid.add_row("", plain(spec.description, limit=400))
         size = f"{spec.size_mb} MB" if spec.size_mb else ""
         more = ", ".join(filter(None, (size, spec.licence)))
         if more:
@@ -103,5 +103,5 @@ def _about(row: PluginRow) -> Table:
         grid.add_row("", "")
         grid.add_row("Commands", "adds commands to diffinv")
     if row.printed.strip():
-        grid.add_row("Printed", plain(row.printed, "muted"))
+        grid.add_row("Printed", plain(row.printed, "muted", 600))
     return grid

@@ -90,15 +90,15 @@ class DifferenceView(VerticalScroll, can_focus=True):
             self._write(Text("Nothing is chosen.", "muted"), "", "", "")
             return
         if entry.info is None:
-            self._write(plain(entry.name), "", damage(entry), "")
+            self._write(plain(entry.name, limit=160), "", damage(entry), "")
             return
         info = entry.info
-        self._write(plain(entry.name), tag_text(info.tags), words(info), settings(entry))
+        self._write(plain(entry.name, limit=160), tag_text(info.tags), words(info), settings(entry))
         self.scroll_home(animate=False)
         self._open(entry)
 
     def _write(self, title: Text, tags: str, about: Text | Table | str, more: Table | str) -> None:
-        parts = {"title": title, "tags": plain(tags), "words": about, "settings": more}
+        parts = {"title": title, "tags": plain(tags, limit=300), "words": about, "settings": more}
         for name, content in parts.items():
             widget = self.query_one(f".view-{name}", Static)
             widget.update(content)
@@ -116,7 +116,7 @@ class DifferenceView(VerticalScroll, can_focus=True):
     def _fail(self, entry: Entry, error: str) -> None:
         if entry == self._entry and self.is_attached:
             self.add_class("-damaged")
-            self._write(plain(entry.name), "", plain(error), "")
+            self._write(plain(entry.name, limit=160), "", plain(error), "")
 
     def _show(self, entry: Entry, difference: Difference, pictures: Mapping[str, Image]) -> None:
         if entry != self._entry or not self.is_attached:
@@ -147,12 +147,12 @@ def words(info: DifferenceInfo) -> Table:
         if title and info.prompts == info.captions:
             continue
         for a, a_prime in pairs[:4]:
-            grid.add_row(f"{title}A", plain(a))
-            grid.add_row(f"{title}A′", plain(a_prime))
+            grid.add_row(f"{title}A", plain(a, limit=400))
+            grid.add_row(f"{title}A′", plain(a_prime, limit=400))
     if len(info.captions) > 4:
         grid.add_row("", plural(len(info.captions) - 4, "more pair"))
     for warning in info.warnings:
-        grid.add_row("Note", plain(warning))
+        grid.add_row("Note", plain(warning, limit=300))
     return grid
 
 
@@ -172,7 +172,7 @@ def settings(entry: Entry) -> Table:
     rows.append(("File", short_path(entry.path)))
     for name, value in rows:
         if value:
-            grid.add_row(name, plain(value))
+            grid.add_row(name, plain(value, limit=500))
     return grid
 
 

@@ -20,7 +20,7 @@ from ..words import plain
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-_VALUE: Any = Select.value
+_VALUE: Any = Select.__dict__["value"]
 
 AUTOMATIC = ""
 """The value of a choice that is left to diffinv."""

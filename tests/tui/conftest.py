@@ -50,7 +50,7 @@ def make_app() -> Callable[..., DiffinvApp]:
 
     def make(home: Path, jobs: bool = True, **options: Any) -> DiffinvApp:
         data, pictures = home / "diffinv", home / "pictures"
-        listed = sample_home.sample_jobs(data, pictures) if jobs else []
+        listed = sample_home.sample_jobs(data, pictures) if jobs and pictures.exists() else []
         options.setdefault("store", sample_home.SampleJobs(data, listed))
         options.setdefault("launcher", lambda _store: None)
         return DiffinvApp(library=Library(data / "library"), **options)

@@ -15,6 +15,7 @@ from diffinv.errors import UsageError
 from diffinv.images import to_webp
 from diffinv.jobs.job import Job, JobProgress
 from diffinv.jobs.requests import AppliedImage, ApplyRequest, InvertRequest
+from diffinv.library.store import Entry
 from diffinv.method.settings import InversionSettings
 from diffinv_diorama.render import render
 from diffinv_diorama.world import Scene
@@ -233,3 +234,37 @@ def make(home: Path) -> tuple[Path, Path]:
     fill_pictures(pictures)
     fill_library(data / "library")
     return data, pictures
+
+
+def entry(folder: Path, name: str) -> Entry:
+    """An entry without a file."""
+    info = difference(name, BASE, "sky", "moon", (), 3).info if not _INFO else _INFO[0]
+    _INFO[:] = [info]
+    return Entry(name, folder / f"{name}.safetensors", replace(info, name=name))
+
+
+_INFO: list[DifferenceInfo] = []
+
+
+def hostile(text: str) -> Difference:
+    """A difference with one text wherever there is room for one."""
+    made = difference("x", BASE, "sky", "moon", ())
+    info = replace(
+        made.info,
+        name=text,
+        tags=(text,),
+        captions=((text, text),),
+        prompts=((text, text + "!"),),
+        description=text,
+        captioner=text,
+        warnings=(text,),
+    )
+    return replace(made, info=info)
+
+
+def hostile_job(text: str, home: Path) -> Job:
+    """A failed job with one text wherever there is room for one."""
+    request = InvertRequest(((home / "a.png", home / "b.png"),), name=text)
+    log = home / "log.txt"
+    log.write_text(text, encoding="utf-8")
+    return Job(1, "invert", text, "failed", request, "cpu", 0.0, log, error=text, warnings=[text])
