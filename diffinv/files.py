@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import secrets
 from collections.abc import Iterator
@@ -29,13 +30,21 @@ def atomic_create(path: Path, data: bytes) -> bool:
     """
     with _errors_named(path), _staged(path, data) as staged:
         try:
-            _publish_new(staged, path)
+            publish_new(staged, path)
         except FileExistsError:
             return False
         return True
 
 
-def _publish_new(staged: Path, path: Path) -> None:
+def numbered(path: Path) -> Iterator[Path]:
+    """``x.png``, ``x-2.png``, ``x-3.png`` and so on."""
+    yield path
+    for number in itertools.count(2):
+        yield path.with_stem(f"{path.stem}-{number}")
+
+
+def publish_new(staged: Path, path: Path) -> None:
+    """Give a file another name, or a second one. Raises FileExistsError where that is taken."""
     try:
         os.link(staged, path)
     except FileExistsError:

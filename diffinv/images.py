@@ -281,11 +281,16 @@ def from_webp(data: bytes) -> Image.Image:
         ) from error
 
 
-def save_png(image: Image.Image, path: Path) -> None:
-    """Write a PNG, whole or not at all. Raises DiffinvError where it cannot be written."""
+def to_png(image: Image.Image) -> bytes:
+    """The PNG file of a picture."""
     stream = io.BytesIO()
     image.save(stream, "PNG")
-    atomic_write(path, stream.getvalue())
+    return stream.getvalue()
+
+
+def save_png(image: Image.Image, path: Path) -> None:
+    """Write a PNG, whole or not at all. Raises DiffinvError where it cannot be written."""
+    atomic_write(path, to_png(image))
 
 
 # Contact sheet

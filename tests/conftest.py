@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from command_line import diffinv, end_workers, learned, pictures, process  # noqa: F401 - fixtures
 from hypothesis import settings
 
 # Examples are the same in every run, and slow machines are no failures.
@@ -14,10 +15,13 @@ settings.load_profile("diffinv")
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
     """Every test has an empty home of its own and no network to fall back on."""
-    monkeypatch.setenv("DIFFINV_HOME", str(tmp_path_factory.mktemp("home")))
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("DIFFINV_HOME", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    yield
+    end_workers(home)
 
 
 def _make_pipeline(folder: Path, prediction_type: str) -> Path:

@@ -2,105 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
-from installing import MODULES, install
+from command_line import is_one_sentence
 from PIL import Image
 
-from diffinv.cli import app
 from diffinv.errors import UsageError
+from diffinv.jobs import manifest
 from diffinv.jobs.requests import parse_strength
-from diffinv.plugins import registry
 
-ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "diffusers", "transformers", "textual")
-
-
-@dataclass
-class Result:
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self):
-        return json.loads(self.out)
-
-
-def is_one_sentence(text: str) -> bool:
-    lines = text.strip().splitlines()
-    return len(lines) == 1 and lines[0].startswith("Error: ") and lines[0].endswith((".", "?"))
-
-
-@pytest.fixture
-def diffinv(tmp_path, monkeypatch, capsys):
-    """Run a command line in this process, with the toy backbone installed."""
-    install(tmp_path / "site", "toy")
-    monkeypatch.syspath_prepend(str(MODULES))
-    monkeypatch.syspath_prepend(str(tmp_path / "site"))
-    registry.cache_clear()
-
-    def run(*args: object) -> Result:
-        code = app.run([str(arg) for arg in args])
-        return Result(code, *capsys.readouterr())
-
-    yield run
-    registry.cache_clear()
-
-
-@pytest.fixture
-def process(tmp_path):
-    """Run a command line in a process of its own; ``modules`` are plugins to install for it."""
-
-    def run(*args: str, modules: tuple[str, ...] = (), code: str = "") -> Result:
-        site = tmp_path / "process-site"
-        if modules and not site.exists():
-            install(site, *modules)
-        path = [str(site), str(MODULES), str(ROOT), os.environ.get("PYTHONPATH", "")]
-        done = subprocess.run(
-            [sys.executable, "-c", code or "from diffinv.cli import main; main()", *args],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        return Result(done.returncode, done.stdout, done.stderr)
-
-    return run
-
-
-@pytest.fixture
-def pictures(tmp_path):
-    """A (red), A' (blue) and a folder of B."""
-    folder = tmp_path / "pictures"
-    (folder / "b" / "deeper").mkdir(parents=True)
-    for name, colour in {
-        "a": "red",
-        "a2": "blue",
-        "b/one": "green",
-        "b/two": "red",
-        "b/deeper/one": "white",
-    }.items():
-        Image.new("RGB", (24, 20), colour).save(folder / f"{name}.png")
-    return folder
-
-
-@pytest.fixture
-def learned(diffinv, pictures):
-    """A library with the difference ``blue``."""
-    done = diffinv(
-        "invert", pictures / "a.png", pictures / "a2.png", "--name", "blue", "--backbone", "toy",
-        "--steps", 3, "--json",
-    )  # fmt: skip
-    assert done.code == 0, done.err
-    return done.json
 
 
 def home() -> Path:
@@ -108,9 +22,11 @@ def home() -> Path:
 
 
 def files(folder: Path) -> set[str]:
+    """All files in a folder but the list of what was done."""
     if not folder.exists():
         return set()
-    return {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file()}
+    found = (p for p in folder.rglob("*") if p.is_file() and p.name != manifest.FILE)
+    return {str(p.relative_to(folder)) for p in found}
 
 
 def differences() -> list[Path]:
@@ -122,14 +38,33 @@ FLAGS = {
     "invert": [
         "--name", "--backbone", "--captioner", "--prompter", "--delta-encoder", "--caption-a",
         "--caption-a-prime", "--preset", "--token-space", "--tokens", "--alpha", "--steps", "--lr",
-        "--seed", "--device", "--json", "--pair",
+        "--seed", "--device", "--detach", "--json", "--pair",
     ],
     "apply": [
         "--out", "--with", "--backbone", "--editor", "--prompt-b", "--guidance-scale", "--steps",
-        "--seed", "--device", "--json",
+        "--seed", "--device", "--detach", "--json",
     ],
-    "library list": ["--json"],
+    "library list": ["--sort", "--json"],
     "library show": ["--json"],
+    "library search": ["--sort", "--limit", "--json"],
+    "library rename": ["--json"],
+    "library tag": ["--remove", "--json"],
+    "library rm": ["--json"],
+    "library restore": ["--json"],
+    "library trash": ["--json"],
+    "library export": ["--replace", "--json"],
+    "library import": ["--name", "--json"],
+    "library verify": ["--json"],
+    "jobs list": ["--json"],
+    "jobs show": ["--json"],
+    "jobs watch": ["--json"],
+    "jobs cancel": ["--json"],
+    "jobs retry": ["--json"],
+    "jobs resume": ["--json"],
+    "jobs move": ["--json"],
+    "jobs clear": ["--json"],
+    "jobs pause": ["--json"],
+    "jobs unpause": ["--json"],
     "plugins list": ["--json"],
     "plugins show": ["--json"],
     "doctor": ["--json"],
@@ -159,7 +94,17 @@ def test_version(diffinv):
 
 @pytest.mark.parametrize(
     "args",
-    [["--help"], ["library", "list", "--json"], ["plugins", "list"], ["invert", "--help"]],
+    [
+        ["--help"],
+        ["library", "list", "--json"],
+        ["library", "search", "x", "--json"],
+        ["library", "verify", "--json"],
+        ["jobs", "list", "--json"],
+        ["jobs", "clear"],
+        ["jobs", "unpause"],
+        ["plugins", "list"],
+        ["invert", "--help"],
+    ],
 )
 def test_light_commands_import_nothing_heavy(process, args):
     code = (
@@ -200,6 +145,14 @@ WRONG = [
     (["apply", "x:nan", "b.png", "--out", "out"], 2),
     (["plugins", "show", "no-such-plugin"], 2),
     (["library", "show", "no-such-difference"], 2),
+    (["library", "rm", "no-such-difference"], 2),
+    (["library", "restore"], 2),
+    (["library", "import", "no-such-file.safetensors"], 1),
+    (["jobs", "show", "7"], 2),
+    (["jobs", "watch", "7"], 2),
+    (["jobs", "cancel", "7"], 2),
+    (["jobs", "resume", "7"], 2),
+    (["jobs", "retry", "x"], 2),
 ]
 
 
@@ -433,8 +386,11 @@ def test_apply_keeps_folders_and_overwrites_nothing(learned, diffinv, pictures, 
     assert files(out) == {"one.png", "one-2.png", "two.png", "deeper/one.png"}
     before = {name: (out / name).read_bytes() for name in files(out)}
     assert Image.open(out / "two.png").size == (16, 16)
-    again = diffinv(*args)
-    assert len(again.out.splitlines()) == 4
+    again = diffinv(*args, "--json")
+    assert again.json == done.json
+    assert "4 of 4 were done before" in again.err
+    other = diffinv(*args, "--seed", 1)
+    assert len(other.out.splitlines()) == 4
     assert len(files(out)) == 8
     assert {name: (out / name).read_bytes() for name in before} == before
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from command_line import end_workers
 from PIL import Image
 
 from diffinv.plugins import registry
@@ -71,6 +72,7 @@ def round_trip(tmp_path_factory):
         )  # fmt: skip
         learned[name] = json.loads(done.stdout)
     yield folder, learned
+    end_workers(folder / "home")
     environment.undo()
 
 

@@ -224,7 +224,8 @@ def test_two_processes_that_add_one_name_at_once_both_keep_theirs(library):
         assert worker.returncode == 0
     values = {load(entry.path).tokens[0, 0] for entry in library.entries()}
     assert values == {100 * worker + i for worker in (1, 2) for i in range(15)}
-    assert len(os.listdir(library.folder)) == 30
+    assert len(list(library.folder.glob("*.safetensors"))) == 30
+    assert [name for name in os.listdir(library.folder) if name.endswith(".tmp")] == []
 
 
 def test_adding_again_keeps_unknown_header_entries(library):

@@ -17,6 +17,7 @@ from .doctor import doctor
 from .evaluate import evaluate
 from .extensible import ExtensibleGroup
 from .invert import invert
+from .jobs import jobs
 from .library import library
 from .output import complain
 from .plugins import plugins
@@ -58,7 +59,7 @@ def cli() -> None:
     """Learn the difference between two pictures and apply it to any other."""
 
 
-for command in (demo, invert, apply, library, plugins, evaluate, doctor):
+for command in (demo, invert, apply, library, jobs, plugins, evaluate, doctor):
     cli.add_command(command)
 
 

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import PATH, backbone_option, device_option, json_option, seed_option
-from .output import complain, print_json, say, stdout_for_data
-from .progress import ProgressDisplay
+from .options import (
+    PATH,
+    backbone_option,
+    detach_option,
+    device_option,
+    json_option,
+    seed_option,
+)
+from .output import complain, print_job, print_json, say, stdout_for_data
 
 if TYPE_CHECKING:
-    from ..jobs.requests import ApplyRequest
+    from ..jobs.checks import ApplicationPlan
+    from ..jobs.requests import ApplicationReport, ApplyRequest
 
 _SETTINGS = ("editor", "guidance_scale", "steps", "seed")
 
@@ -37,19 +46,30 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Denoising steps.")
 @seed_option
 @device_option
+@detach_option
 @json_option
 @click.pass_context
-def apply(ctx: click.Context, as_json: bool, **options: Any) -> None:
+def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> None:
     """Apply a difference of the library to pictures, or to every picture in a folder.
 
     STRENGTH is 1 unless given; a negative one undoes the difference. Results are PNG files; none
-    that exists is overwritten.
+    that exists is overwritten. The same command does only what is new or was left undone.
     """
-    request = _request(**options)
-    from ..jobs.tasks import run_application
+    from ..jobs.checks import plan_application
+    from .following import submit_and_follow
 
-    with stdout_for_data(), ProgressDisplay() as show:
-        report = run_application(request, show)
+    request = _request(**options)
+    with stdout_for_data():
+        plan = plan_application(request)
+        if detach:
+            job = submit_and_follow(request, detach=True)
+        else:
+            report = _follow(request, plan)
+    if detach:
+        print_job(job, as_json)
+        return
+    if report.skipped:
+        complain(f"{report.skipped} of {len(report.outputs)} were done before and are kept.")
     for failure in report.failures:
         complain(f"Error: {failure}")
     if as_json:
@@ -63,6 +83,31 @@ def apply(ctx: click.Context, as_json: bool, **options: Any) -> None:
             say(str(output.output))
     if report.failures:
         ctx.exit(1)
+
+
+def _follow(request: ApplyRequest, plan: ApplicationPlan) -> ApplicationReport:
+    """What came of it, with the paths as they were given."""
+    from ..jobs.requests import ApplicationReport
+    from .following import submit_and_follow
+
+    if not plan.targets:
+        return ApplicationReport(plan.done, plan.failures, len(plan.done))
+    job = submit_and_follow(request)
+    outputs = [
+        replace(
+            o, input=_as_given(o.input, request.images), output=_as_given(o.output, [request.out])
+        )
+        for o in job.outputs
+    ]
+    return ApplicationReport(tuple(outputs), tuple(job.failures), job.skipped)
+
+
+def _as_given(path: Path, given: Sequence[Path]) -> Path:
+    """A path that a job made absolute, below the folder or file that the user named."""
+    for root in given:
+        if path.is_relative_to(root.absolute()):
+            return root / path.relative_to(root.absolute())
+    return path
 
 
 def _request(

@@ -10,9 +10,15 @@ import click
 
 from ..errors import UsageError
 from ..method.settings import PRESETS
-from .options import PATH, backbone_option, device_option, json_option, seed_option
-from .output import print_json, say, stdout_for_data
-from .progress import ProgressDisplay
+from .options import (
+    PATH,
+    backbone_option,
+    detach_option,
+    device_option,
+    json_option,
+    seed_option,
+)
+from .output import print_job, print_json, say, stdout_for_data
 
 if TYPE_CHECKING:
     from ..jobs.requests import InvertRequest
@@ -66,15 +72,27 @@ _SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed"
 @click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="X", help="Learning rate.")
 @seed_option
 @device_option
+@detach_option
 @json_option
-def invert(as_json: bool, **options: Any) -> None:
-    """Learn the difference between the pictures A and A_PRIME and keep it in the library."""
-    request = _request(**options)
-    from ..jobs.tasks import run_inversion
+def invert(as_json: bool, detach: bool, **options: Any) -> None:
+    """Learn the difference between the pictures A and A_PRIME and keep it in the library.
 
-    with stdout_for_data(), ProgressDisplay() as show:
-        difference, path = run_inversion(request, show)
-    info = difference.info
+    Ctrl-C leaves the job to go on by itself; 'diffinv jobs' watches, cancels and resumes.
+    """
+    request = _request(**options)
+    from ..difference import read_info
+    from ..jobs.checks import plan_inversion
+    from .following import submit_and_follow
+
+    with stdout_for_data():
+        plan_inversion(request)
+        job = submit_and_follow(request, detach)
+    if detach:
+        print_job(job, as_json)
+        return
+    assert job.difference is not None
+    path = job.difference[1]
+    info = read_info(path)
     if as_json:
         print_json(
             {

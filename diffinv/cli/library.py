@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,31 +13,51 @@ from .output import complain, print_fields, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..difference import DifferenceInfo
-    from ..library.store import Library
+    from ..library.store import Entry, Library, Sort
     from ..library.transfer import Exported, Format
+
+_SORTS = ("newest", "oldest", "name", "backbone")
+
+
+_NAME = click.argument("name")
 
 
 @click.group()
 def library() -> None:
-    """List, show, export and import the differences in the library."""
+    """List, find, show, name, tag, remove, export and import differences."""
 
 
 @library.command("list")
+@click.option("--sort", type=click.Choice(_SORTS), default="name", help="Default: name.")
 @json_option
-def list_differences(as_json: bool) -> None:
+def list_differences(sort: Sort, as_json: bool) -> None:
     """Every difference in the library; damaged files with what is wrong with them."""
-    entries = _library().entries()
-    if as_json:
-        print_json([_as_dict(e.name, e.path, e.info, e.error) for e in entries])
-    elif not entries:
+    entries = _library().search(sort=sort)
+    if not entries and not as_json:
         complain("The library is empty: 'diffinv demo' or 'diffinv invert' puts something in.")
     else:
-        rows = [(entry.name, *_columns(entry.info, entry.error)) for entry in entries]
-        print_table(("NAME", "BACKBONE", "LEARNED", "FROM → TO"), rows)
+        _print_entries(entries, as_json)
+
+
+@library.command("search")
+@click.argument("query", nargs=-1)
+@click.option("--sort", type=click.Choice(_SORTS), default="newest", help="Default: newest.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
+@json_option
+def search(query: tuple[str, ...], sort: Sort, limit: int | None, as_json: bool) -> None:
+    """Differences by words of their name, tags, captions, prompts or backbone.
+
+    tag:building and backbone:sdxl compare the whole; created:>2026-01 and the like a date.
+    """
+    entries = _library().search(" ".join(query), sort, limit)
+    if not entries and not as_json:
+        complain("Nothing was found.")
+    else:
+        _print_entries(entries, as_json)
 
 
 @library.command("show")
-@click.argument("name")
+@_NAME
 @json_option
 def show_difference(name: str, as_json: bool) -> None:
     """Everything that is recorded of one difference, found by its name or its file."""
@@ -46,12 +67,112 @@ def show_difference(name: str, as_json: bool) -> None:
     info = read_info(path)
     if as_json:
         print_json(_as_dict(info.name, path, info, None))
+        return
+    if sys.stdout.isatty():
+        from .drawing import draw_pair
+
+        draw_pair(path)
+    print_fields(_fields(path, info))
+
+
+@library.command("rename")
+@_NAME
+@click.argument("new")
+@json_option
+def rename(name: str, new: str, as_json: bool) -> None:
+    """Give a difference another name."""
+    entry = _library().rename(name, new)
+    _tell(entry, as_json, f"{name!r} is now {entry.name!r}.")
+
+
+@library.command("tag")
+@_NAME
+@click.argument("tags", nargs=-1)
+@click.option("--remove", multiple=True, metavar="TAG", help="A tag to take away; repeatable.")
+@json_option
+def tag(name: str, tags: tuple[str, ...], remove: tuple[str, ...], as_json: bool) -> None:
+    """Add tags to a difference, or take some away."""
+    entry = _library().set_tags(name, tags, remove)
+    shown = ", ".join(entry.info.tags) if entry.info else ""
+    _tell(entry, as_json, f"{entry.name!r} has the tags: {shown or 'none'}.")
+
+
+@library.command("rm")
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@json_option
+def remove(names: tuple[str, ...], as_json: bool) -> None:
+    """Move differences to the library's trash."""
+    store = _library()
+    removed = [(path.stem, store.trash(path)) for path in [store.find(name) for name in names]]
+    if as_json:
+        print_json([{"name": name, "trash_id": id} for name, id in removed])
+        return
+    for name, id in removed:
+        say(f"{name!r} is in the trash; 'diffinv library restore {id}' brings it back.")
+
+
+@library.command("restore")
+@click.argument("trash_id", required=False)
+@json_option
+def restore(trash_id: str | None, as_json: bool) -> None:
+    """Bring a difference back from the trash: the last one, or by its number or name."""
+    entry = _library().restore(trash_id)
+    _tell(entry, as_json, f"{entry.name!r} is back.")
+
+
+@library.command("trash")
+@json_option
+def show_trash(as_json: bool) -> None:
+    """What is in the library's trash."""
+    items = _library().trashed()
+    if as_json:
+        print_json([vars(item) for item in items])
+    elif not items:
+        complain("The trash is empty.")
     else:
-        print_fields(_fields(path, info))
+        print_table(("NUMBER", "NAME"), [(item.id, item.name) for item in items])
+
+
+@library.command("verify")
+@json_option
+@click.pass_context
+def verify(ctx: click.Context, as_json: bool) -> None:
+    """Read every file as a whole and say which are damaged. The exit code is 1 if any is."""
+    store = _library()
+    problems = store.verify()
+    if as_json:
+        print_json([{"name": name, "error": problem} for name, problem in problems])
+    else:
+        for name, problem in problems:
+            say(f"{name}: {problem}")
+        for group in store.duplicates():
+            say(f"The same tensors: {', '.join(entry.path.stem for entry in group)}")
+        complain(f"{store.count()} files, {len(problems)} damaged.")
+    if problems:
+        ctx.exit(1)
+
+
+def _print_entries(entries: list[Entry], as_json: bool) -> None:
+    if as_json:
+        print_json([_entry_dict(entry) for entry in entries])
+    else:
+        rows = [(entry.name, *_columns(entry.info, entry.error)) for entry in entries]
+        print_table(("NAME", "BACKBONE", "LEARNED", "FROM → TO"), rows)
+
+
+def _tell(entry: Entry, as_json: bool, sentence: str) -> None:
+    if as_json:
+        print_json(_entry_dict(entry))
+    else:
+        say(sentence)
+
+
+def _entry_dict(entry: Entry) -> dict[str, Any]:
+    return _as_dict(entry.name, entry.path, entry.info, entry.error)
 
 
 @library.command("export")
-@click.argument("name")
+@_NAME
 @click.option(
     "--format",
     type=click.Choice(["safetensors", "textual-inversion", "a1111", "comfyui"]),
@@ -80,19 +201,22 @@ def export_difference(
 
 
 @library.command("import")
-@click.argument("file", type=PATH)
+@click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
 @click.option("--name", metavar="N", help="What to call it; default: its own name.")
 @click.option("--backbone", metavar="ID", help="For a textual inversion that fits several.")
 @json_option
-def import_difference(file: Path, name: str | None, backbone: str | None, as_json: bool) -> None:
-    """Take a difference file, or a textual-inversion file, into the library."""
+def import_files(
+    files: tuple[Path, ...], name: str | None, backbone: str | None, as_json: bool
+) -> None:
+    """Check the files of differences, or textual inversions, and copy them into the library."""
     from ..library.transfer import import_file
 
-    entry = import_file(_library(), file, name, backbone)
+    entries = [import_file(_library(), file, name, backbone) for file in files]
     if as_json:
-        print_json(_as_dict(entry.name, entry.path, entry.info, None))
+        print_json([_entry_dict(entry) for entry in entries])
     else:
-        say(f"Imported {entry.name!r}: {entry.path}")
+        for entry in entries:
+            say(f"Imported {entry.name!r}: {entry.path}")
 
 
 def _how_to_use(format: Format, done: Exported) -> str:

@@ -20,6 +20,9 @@ backbone_option = click.option(
 device_option = click.option(
     "--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is."
 )
+detach_option = click.option(
+    "--detach", is_flag=True, help="Print the job's number and do not wait for it."
+)
 seed_option = click.option(
     "--seed",
     type=click.IntRange(0, 2**32 - 1),

@@ -6,11 +6,14 @@ import contextlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..text import text_safe
+
+if TYPE_CHECKING:
+    from ..jobs.job import Job
 
 
 def say(text: str = "") -> None:
@@ -27,6 +30,15 @@ def complain(text: str) -> None:
 def print_json(value: Any) -> None:
     """JSON on stdout; control characters and all that is not ASCII are escaped."""
     click.echo(json.dumps(value, indent=2, default=str))
+
+
+def print_job(job: Job, as_json: bool) -> None:
+    """The number of a job that goes on by itself; how to watch it on stderr."""
+    if as_json:
+        print_json({"job": job.id})
+    else:
+        say(str(job.id))
+    complain(f"'diffinv jobs watch {job.id}' shows how it goes.")
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

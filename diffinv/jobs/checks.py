@@ -6,20 +6,22 @@ import math
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..contracts import BackboneSpec, Spec
 from ..difference import Difference
 from ..errors import DiffinvError, UsageError
+from ..files import numbered
 from ..images import framing_warning, list_images, open_image, pixel_hash, unlike_warning
 from ..library.store import Library
 from ..method.settings import InversionSettings
 from ..paths import library_folder
 from ..plugins import Kind, Registry, option, parse_part, registry
 from ..text import text_safe
-from .requests import ApplyRequest, InvertRequest, parse_strength
+from .manifest import Manifest, application_key
+from .requests import AppliedImage, ApplyRequest, InvertRequest, parse_strength
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -50,7 +52,8 @@ class InversionPlan:
 class ApplicationPlan:
     """An ApplyRequest whose differences, ids and folders are all right.
 
-    ``targets`` are (B, where its B' goes) for all pictures, whether they open or not.
+    ``targets`` are (B, where its B' goes) for all pictures that are left to do, whether they open
+    or not; ``done`` are those that an earlier run with the same request has done.
     """
 
     differences: tuple[tuple[Difference, float], ...]
@@ -58,7 +61,9 @@ class ApplicationPlan:
     backbone: Part
     editor: Part
     captioner: Part | None
-    failures: tuple[str, ...] = field(default=())
+    manifest: Manifest
+    done: tuple[AppliedImage, ...] = ()
+    failures: tuple[str, ...] = ()
 
 
 def plan_inversion(request: InvertRequest) -> InversionPlan:
@@ -90,8 +95,11 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
     )
 
 
-def plan_application(request: ApplyRequest) -> ApplicationPlan:
-    """Check an ApplyRequest. A picture that does not open is an error only where it is alone."""
+def plan_application(request: ApplyRequest, resumed: bool = False) -> ApplicationPlan:
+    """Check an ApplyRequest. A picture that does not open is an error only where it is alone.
+
+    ``resumed``: a request that replaces results has been at it before, and keeps its own.
+    """
     if not math.isfinite(request.settings.guidance_scale) or request.settings.steps < 1:
         raise UsageError("The guidance scale has to be finite and the steps at least 1.")
     library = Library(request.library or library_folder())
@@ -102,17 +110,25 @@ def plan_application(request: ApplyRequest) -> ApplicationPlan:
     backbone = _backbone(parts, request.backbone or differences[0][0].info.backbone)
     for difference, _ in differences:
         _check_backbone_id(difference, backbone.spec.id)
-    editor, weights = parse_part(request.settings.editor)
-    targets = tuple(plan_outputs(request))
-    failures = _check_some_open([picture for picture, _ in targets])
+    id, weights = parse_part(request.settings.editor)
+    editor = Part(parts.get("editor", id), weights)
+    captioner = _application_captioner(parts, request, backbone)
+    choice = [_part_id(part) for part in (backbone, editor, captioner)]
+    key = application_key(request, differences, choice)
+    manifest = Manifest(request.out, key, fresh=request.replace and not resumed)
+    done, targets = _split_inputs(request, manifest)
+    failures = _check_some_open([picture for picture, _ in targets], alone=not done)
     check_writable(request.out)
+    none_opens = len(failures) == len(targets)
     return ApplicationPlan(
         differences=differences,
-        targets=targets if len(failures) < len(targets) else (),
+        targets=() if none_opens else targets,
         backbone=backbone,
-        editor=Part(parts.get("editor", editor), weights),
-        captioner=_application_captioner(parts, request, backbone),
-        failures=failures if len(failures) == len(targets) else (),
+        editor=editor,
+        captioner=captioner,
+        manifest=manifest,
+        done=done,
+        failures=failures if none_opens else (),
     )
 
 
@@ -146,21 +162,40 @@ def open_library(folder: Path | None) -> Library:
     return Library(folder)
 
 
-def plan_outputs(request: ApplyRequest) -> Iterator[tuple[Path, Path]]:
+def plan_outputs(
+    request: ApplyRequest, inputs: Sequence[tuple[Path, Path]] | None = None
+) -> Iterator[tuple[Path, Path]]:
     """Each B with the file its B' goes to; no two share one, and none that exists is taken."""
     taken: set[str] = set()
-    for picture, relative in _inputs(request.images, request.out):
+    for picture, relative in find_inputs(request) if inputs is None else inputs:
         wanted = request.out / relative.with_suffix(".png")
-        output, number = wanted, 2
-        while str(output).casefold() in taken or (not request.replace and os.path.lexists(output)):
-            output = wanted.with_stem(f"{wanted.stem}-{number}")
-            number += 1
+        for output in numbered(wanted):
+            is_free = request.replace or not os.path.lexists(output)
+            if is_free and str(output).casefold() not in taken:
+                break
         taken.add(str(output).casefold())
         yield picture, output
 
 
-def _inputs(images: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+def _split_inputs(
+    request: ApplyRequest, manifest: Manifest
+) -> tuple[tuple[AppliedImage, ...], tuple[tuple[Path, Path], ...]]:
+    """What is done already, and what is left with where it goes."""
+    done, left = [], []
+    for picture, relative in find_inputs(request):
+        if result := manifest.done(picture):
+            done.append(result)
+        else:
+            left.append((picture, relative))
+    return tuple(done), tuple(plan_outputs(request, left))
+
+
+def find_inputs(request: ApplyRequest) -> list[tuple[Path, Path]]:
     """Every B with its path below the folder that was named, or its bare name."""
+    return list(_inputs(request.images, request.out))
+
+
+def _inputs(images: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
     found: dict[Path, Path] = {}
     for image in images:
         if not image.is_dir():
@@ -182,15 +217,16 @@ def _is_result(path: Path, folder: Path, out: Path) -> bool:
     )
 
 
-def _check_some_open(pictures: Sequence[Path]) -> tuple[str, ...]:
-    """The errors of the first pictures, up to one that opens. A single one's error is raised."""
+def _check_some_open(pictures: Sequence[Path], alone: bool) -> tuple[str, ...]:
+    """The errors of the first pictures, up to one that opens. A single one's error is raised,
+    if it is ``alone``."""
     failures = []
     for picture in pictures:
         try:
             open_image(picture)
             break
         except DiffinvError as error:
-            if len(pictures) == 1:
+            if alone and len(pictures) == 1:
                 raise
             failures.append(str(error))
     return tuple(failures)
@@ -235,6 +271,10 @@ def _part(
         )
     id, weights = parse_part(wanted)
     return Part(parts.get(kind, id), weights)
+
+
+def _part_id(part: Part | None) -> str:
+    return f"{part.spec.id}={part.weights or ''}" if part else ""
 
 
 def _application_captioner(parts: Registry, request: ApplyRequest, backbone: Part) -> Part | None:

@@ -56,25 +56,6 @@ class ApplyRequest:
 
 
 @dataclass(frozen=True)
-class Progress:
-    """One event of a running task: where it is, or something the user should know (``warning``).
-
-    ``rate`` is steps a second, ``eta`` seconds to the end of the phase.
-    """
-
-    phase: str
-    step: int = 0
-    total: int = 0
-    loss: float | None = None
-    rate: float | None = None
-    eta: float | None = None
-    warning: str | None = None
-
-
-OnProgress = Callable[[Progress], None]
-
-
-@dataclass(frozen=True)
 class AppliedImage:
     """One result: where B came from, where B' went, and the seconds it took."""
 
@@ -84,11 +65,34 @@ class AppliedImage:
 
 
 @dataclass(frozen=True)
+class Progress:
+    """One event of a running task: where it is, or something the user should know (``warning``).
+
+    ``output`` is a result that has just been written. ``rate`` is steps a second,
+    ``eta`` seconds to the end of the phase.
+    """
+
+    phase: str
+    step: int = 0
+    total: int = 0
+    loss: float | None = None
+    rate: float | None = None
+    eta: float | None = None
+    warning: str | None = None
+    output: AppliedImage | None = None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+@dataclass(frozen=True)
 class ApplicationReport:
-    """What became of every B. ``failures`` has one sentence for each that could not be done."""
+    """What became of every B. ``failures`` has one sentence for each that could not be done;
+    ``skipped`` counts the outputs that were there already from an earlier run."""
 
     outputs: tuple[AppliedImage, ...] = ()
     failures: tuple[str, ...] = ()
+    skipped: int = 0
 
 
 def parse_strength(text: str) -> tuple[str, float]:

@@ -8,29 +8,27 @@ import itertools
 import os
 import re
 import unicodedata
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Literal, TypeVar
 
-from ..difference import SUFFIX, Difference, DifferenceInfo, load, read_info, to_bytes
+from ..difference import SUFFIX, Difference, load, to_bytes
 from ..errors import DiffinvError, UsageError
 from ..files import atomic_create, atomic_write
-from ..text import natural_key, text_safe
+from ..text import text_safe
+from .index import Entry, Index, read_entry
+from .trash import Locked, Trash, Trashed, TrashId, locked
 
+__all__ = ["Entry", "Library", "Sort", "TrashId", "Trashed"]
+
+Answer = TypeVar("Answer")
+
+_MAX_TAG = 64
 _MAX_STEM = 48
 """Characters of a file name: four bytes each at most, and no file system has less than 255."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """A file of the library: its difference's info, or the error that reading it gave.
-
-    ``name`` is safe to print; a damaged file goes by its file name.
-    """
-
-    name: str
-    path: Path
-    info: DifferenceInfo | None = None
-    error: str | None = None
+Sort = Literal["newest", "oldest", "name", "backbone"]
 
 
 class Library:
@@ -38,6 +36,7 @@ class Library:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._index: Index | None = None
 
     def add(self, difference: Difference, replace: bool = False, free_name: bool = True) -> Entry:
         """Keep a difference under its name, and say where.
@@ -74,17 +73,45 @@ class Library:
     def entries(self) -> list[Entry]:
         """Every file of the library by name, damaged ones too. Raises DiffinvError where the
         folder cannot be listed; one that does not exist yet is empty."""
+        return self.search(sort="name")
+
+    def search(
+        self, query: str = "", sort: Sort = "newest", limit: int | None = None, offset: int = 0
+    ) -> list[Entry]:
+        """The entries that a query finds (:func:`.query.parse`); all where it is empty.
+
+        Raises DiffinvError where the folder cannot be listed; one that does not exist is empty.
+        """
+        return self._ask(lambda index: index.search(query, sort, limit, offset), [])
+
+    def count(self, query: str = "") -> int:
+        """How many entries a query finds."""
+        return self._ask(lambda index: index.count(query), 0)
+
+    def tags(self) -> list[tuple[str, int]]:
+        """Every tag with the number of its entries, the most used first."""
+        return self._ask(lambda index: index.tags(), [])
+
+    def duplicates(self) -> list[list[Entry]]:
+        """Groups of entries with the same tensors."""
+        return self._ask(lambda index: index.duplicates(), [])
+
+    def _ask(self, question: Callable[[Index], Answer], nothing: Answer) -> Answer:
+        """An answer from the index; one that turns out to be damaged is made again."""
+        if not self.folder.exists():
+            return nothing
         try:
-            files = list(self.folder.iterdir()) if self.folder.exists() else []
+            self._index = self._index or Index(self.folder)
+            try:
+                return question(self._index)
+            except DiffinvError:
+                return question(self._index)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise DiffinvError(
                 f"The library {text_safe(str(self.folder))} cannot be listed ({reason}); "
                 "choose another folder with DIFFINV_HOME."
             ) from error
-        names = (f for f in files if f.suffix == SUFFIX and not f.name.startswith("."))
-        found = [_read_entry(file) for file in names]
-        return sorted(found, key=lambda entry: (natural_key(entry.name), entry.path.name))
 
     def find(self, name_or_path: str | Path) -> Path:
         """The file of a difference: by its name, by its file's name, or by any path to a
@@ -110,6 +137,129 @@ class Library:
         """The difference that :meth:`find` finds, checked. Raises DiffinvError as it does."""
         return load(self.find(name_or_path))
 
+    def rename(self, name: str | Path, new: str) -> Entry:
+        """Give a difference another name, and its file too. Raises UsageError where it is taken."""
+        with self._locked():
+            old = self.find(name)
+            difference = load(old)
+            title = _checked_name(new)
+            info = dataclasses.replace(difference.info, name=title)
+            renamed = dataclasses.replace(difference, info=info)
+            if old.parent == self.folder and old.stem == _slug(title):
+                return self._write(renamed, old)
+            self._refuse_taken(title, old)
+            entry = self.add(renamed, free_name=False)
+            old.unlink()
+            return entry
+
+    def set_tags(
+        self, name: str | Path, add: Iterable[str] = (), remove: Iterable[str] = ()
+    ) -> Entry:
+        """Add tags to a difference and remove others, in whatever case they are written."""
+        gone = {text_safe(tag).casefold() for tag in remove}
+        new = [_checked_tag(tag) for tag in add]
+        with self._locked():
+            path = self.find(name)
+            difference = load(path)
+            tags: dict[str, str] = {}
+            for tag in (*difference.info.tags, *new):
+                if tag.casefold() not in gone:
+                    tags.setdefault(tag.casefold(), tag)
+            info = dataclasses.replace(difference.info, tags=tuple(tags.values()))
+            return self._write(dataclasses.replace(difference, info=info), path)
+
+    def trash(self, name: str | Path) -> TrashId:
+        """Move a file to the library's trash; :meth:`restore` brings it back."""
+        with self._locked():
+            return self._trash.put(self._own(self.find(name)))
+
+    def restore(self, trash_id: TrashId | None = None) -> Entry:
+        """Bring a file back from the trash, by default the one that went there last.
+
+        Where its name is taken by now, it gets a number, as in :meth:`add`.
+        """
+        with self._locked():
+            item = self._trash.get(trash_id)
+            target = self.folder / item.path.name
+            if target.exists() and item.error is None:
+                entry = self.add(load(item.path))
+                self._trash.forget(item)
+                return entry
+            target = self._trash.take(item, target)
+            return read_entry(target)
+
+    def trashed(self) -> list[Trashed]:
+        """What is in the trash, the latest first."""
+        return self._trash.items()
+
+    def verify(self) -> list[tuple[str, str]]:
+        """(name, problem) of every file that is not whole. Reads them all."""
+        problems = []
+        for entry in self.entries():
+            try:
+                load(entry.path)
+            except DiffinvError as error:
+                problems.append((entry.name, str(error)))
+        return problems
+
+    def import_file(self, path: Path, name: str | None = None) -> Entry:
+        """Check a difference's file and copy it into the library.
+
+        Raises UsageError where its tensors are in the library already, unless it is to have
+        another ``name``.
+        """
+        difference = load(path)
+        if name is not None:
+            info = dataclasses.replace(difference.info, name=_checked_name(name))
+            difference = dataclasses.replace(difference, info=info)
+        hash = difference.info.hash_sha256
+        same = self._ask(lambda index: index.with_hash(hash), None)
+        if same and name is None:
+            raise UsageError(
+                f"{text_safe(str(path))} is in the library already, as {same.name!r}; "
+                "give it another name to keep both."
+            )
+        return self.add(difference)
+
+    def export(self, name: str | Path, path: Path, replace: bool = False) -> Path:
+        """Copy a difference's file to a path, or into a folder; where it is now."""
+        source = self.find(name)
+        load(source)
+        target = path / source.name if path.is_dir() else path
+        if target.suffix != SUFFIX:
+            target = target.with_name(target.name + SUFFIX)
+        data = source.read_bytes()
+        if replace:
+            atomic_write(target, data)
+        elif not atomic_create(target, data):
+            raise UsageError(
+                f"{text_safe(str(target))} exists already; choose another path or replace it."
+            )
+        return target
+
+    def _write(self, difference: Difference, path: Path) -> Entry:
+        data, info = to_bytes(difference)
+        atomic_write(path, data)
+        return Entry(text_safe(info.name), path, info)
+
+    def _own(self, path: Path) -> Path:
+        """A path in this library; nothing outside of it is ever moved."""
+        if path.absolute().parent != self.folder.absolute():
+            raise UsageError(f"{text_safe(str(path))} is not in the library.")
+        return path
+
+    def _refuse_taken(self, name: str, old: Path) -> None:
+        taken = [e for e in self.entries() if e.name == name and e.path != old]
+        if taken:
+            raise UsageError(f"The library already has {name!r}; choose another name.")
+
+    def _locked(self) -> Locked:
+        return locked(self.folder)
+
+    @property
+    def _trash(self) -> Trash:
+        return Trash(self.folder)
+
     def _missing(self, text: str, entries: list[Entry]) -> str:
         shown = text_safe(text)
         if Path(text).suffix == SUFFIX:
@@ -125,12 +275,32 @@ class Library:
         return f"There is no difference {shown!r} in the library; {hint}"
 
 
-def _read_entry(path: Path) -> Entry:
+def _checked_name(name: str) -> str:
+    """A name as it will be shown. Refuses one that cannot be read, or is read as a strength."""
+    shown = text_safe(name)
+    if not shown:
+        raise UsageError("A difference needs a name that can be read; give it one.")
+    before, _, number = shown.rpartition(":")
+    if before and _is_number(number):
+        raise UsageError(f"The name {shown!r} reads like NAME:STRENGTH; choose another.")
+    return shown
+
+
+def _is_number(text: str) -> bool:
     try:
-        info = read_info(path)
-    except DiffinvError as error:
-        return Entry(text_safe(path.stem), path, error=str(error))
-    return Entry(text_safe(info.name) or text_safe(path.stem), path, info)
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _checked_tag(tag: str) -> str:
+    shown = text_safe(tag)
+    if not shown or len(shown) > _MAX_TAG or "," in shown:
+        raise UsageError(
+            f"The tag {shown[:_MAX_TAG]!r} cannot be: write 1 to {_MAX_TAG} characters, no comma."
+        )
+    return shown
 
 
 def _file_is(text: str, entry: Entry) -> bool:

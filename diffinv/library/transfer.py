@@ -136,14 +136,8 @@ def import_file(
     for any checkpoint of its backbone, which ``backbone`` names where the widths fit several.
     """
     if is_difference(file):
-        difference = load(file)
-    else:
-        difference = _from_embedding(file, name or file.stem, backbone)
-    if name is not None:
-        difference = dataclasses.replace(
-            difference, info=dataclasses.replace(difference.info, name=name)
-        )
-    return library.add(difference)
+        return library.import_file(file, name)
+    return library.add(_from_embedding(file, name or file.stem, backbone))
 
 
 def _from_embedding(file: Path, name: str, backbone: str | None) -> Difference:

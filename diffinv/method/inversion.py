@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -104,36 +104,129 @@ def invert(
     ``seeds`` (one a difference, default ``settings.seed`` for all) decide every random number.
     Raises DiffinvError where the tokens cease to be finite.
     """
-    seeds = list(seeds) if seeds is not None else [settings.seed] * len(differences)
-    problem, warnings = _prepare(backbone, delta_encoder, differences, settings)
-    generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-    tokens = _start(backbone, problem, generators, settings).requires_grad_()
-    optimiser = torch.optim.Adam([tokens], lr=settings.lr)
-    fixed = [_fixed_draw(backbone, problem, i) for i in range(_SCORE_DRAWS)]
-    best = _Best(tokens)
-    losses = []
-    for step in range(settings.steps):
-        for group in optimiser.param_groups:
-            group["lr"] = settings.lr * learning_rate_factor(step / settings.steps)
-        draw = _random_draw(backbone, problem, generators)
-        row = _step(backbone, problem, tokens, optimiser, draw, settings)
-        losses.append(row)
+    inversion = Inversion(backbone, delta_encoder, differences, settings, seeds)
+    while not inversion.is_done:
+        event = inversion.advance()
         if on_step:
-            total, tc, clip = (float(x) for x in row.mean(0))
-            on_step(InversionStep(step + 1, settings.steps, total, tc, clip))
-        if step + 1 in {math.ceil(share * settings.steps) for share in _SCORED_AT}:
-            best.offer(tokens, _score(backbone, problem, tokens, fixed, settings), step + 1)
-    curves = torch.stack(losses, dim=1)
-    return [
-        InversionResult(
-            best.tokens[i].cpu(),
-            problem.d_inter[i].cpu(),
-            curves[i].cpu(),
-            warnings[i],
-            best.steps[i],
-        )
-        for i in range(len(differences))
-    ]
+            on_step(event)
+    return inversion.results()
+
+
+class Inversion:
+    """A run of Algorithm 1, step by step: see :func:`invert`.
+
+    :meth:`state` after any step, given to :meth:`load_state` of another run that was made alike,
+    lets that one end with the same tokens, bit for bit.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        delta_encoder: DeltaEncoder,
+        differences: Sequence[Sequence[Pair]],
+        settings: InversionSettings,
+        seeds: Sequence[int] | None = None,
+    ) -> None:
+        seeds = list(seeds) if seeds is not None else [settings.seed] * len(differences)
+        self.settings, self._backbone = settings, backbone
+        self._problem, self._warnings = _prepare(backbone, delta_encoder, differences, settings)
+        self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
+        start = _start(backbone, self._problem, self._generators, settings)
+        self.tokens = start.requires_grad_()
+        self._optimiser = torch.optim.Adam([self.tokens], lr=settings.lr)
+        self._fixed = [_fixed_draw(backbone, self._problem, i) for i in range(_SCORE_DRAWS)]
+        self._best = _Best(self.tokens)
+        self._losses: list[Tensor] = []
+
+    @property
+    def step(self) -> int:
+        """How many steps are done."""
+        return len(self._losses)
+
+    @property
+    def is_done(self) -> bool:
+        """Whether all steps are done."""
+        return self.step >= self.settings.steps
+
+    def advance(self) -> InversionStep:
+        """One update of the tokens, and a score for them where it is due."""
+        settings, backbone = self.settings, self._backbone
+        for group in self._optimiser.param_groups:
+            group["lr"] = settings.lr * learning_rate_factor(self.step / settings.steps)
+        draw = _random_draw(backbone, self._problem, self._generators)
+        row = _step(backbone, self._problem, self.tokens, self._optimiser, draw, settings)
+        self._losses.append(row)
+        if self.step in {math.ceil(share * settings.steps) for share in _SCORED_AT}:
+            scores = _score(backbone, self._problem, self.tokens, self._fixed, settings)
+            self._best.offer(self.tokens, scores, self.step)
+        total, tc, clip = (float(x) for x in row.mean(0))
+        return InversionStep(self.step, settings.steps, total, tc, clip)
+
+    def results(self) -> list[InversionResult]:
+        """What was learned, once all steps are done."""
+        curves = torch.stack(self._losses, dim=1).cpu()
+        deltas, best = self._problem.d_inter.cpu(), self._best
+        return [
+            InversionResult(best.tokens[i].cpu(), deltas[i], curves[i], warnings, best.steps[i])
+            for i, warnings in enumerate(self._warnings)
+        ]
+
+    def mean_losses(self) -> list[float]:
+        """The total loss of every step so far."""
+        return [float(row[:, 0].mean()) for row in self._losses]
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the steps have changed, as tensors on the CPU."""
+        found = {
+            "tokens": self.tokens.detach(),
+            "best.tokens": self._best.tokens,
+            "best.scores": self._best.scores,
+            "best.steps": torch.tensor(self._best.steps),
+        }
+        if self._losses:
+            found["losses"] = torch.stack(self._losses)
+        for name, value in self._optimiser.state.get(self.tokens, {}).items():
+            found[f"adam.{name}"] = value
+        for i, generator in enumerate(self._generators):
+            found[f"generator.{i}"] = generator.get_state()
+        found |= _global_random_state(self._backbone.device)
+        return {name: value.detach().cpu().clone() for name, value in found.items()}
+
+    def load_state(self, state: Mapping[str, Tensor]) -> None:
+        """Go on where :meth:`state` was taken."""
+        device = self._backbone.device
+        with torch.no_grad():
+            self.tokens.copy_(state["tokens"])
+        self._best.tokens = state["best.tokens"].to(device)
+        self._best.scores = state["best.scores"].to(device)
+        self._best.steps = state["best.steps"].tolist()
+        self._losses = list(state["losses"].to(device)) if "losses" in state else []
+        adam = self._optimiser.state_dict()
+        adam["state"] = {0: rows} if (rows := _starting_with("adam.", state)) else {}
+        self._optimiser.load_state_dict(adam)
+        for i, generator in enumerate(self._generators):
+            generator.set_state(state[f"generator.{i}"])
+        _restore_global_random_state(state, device)
+
+
+def _starting_with(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
+
+
+def _global_random_state(device: torch.device) -> dict[str, Tensor]:
+    """The global generators' states: a backbone may use them."""
+    state = {"random.cpu": torch.get_rng_state()}
+    if device.type == "cuda":
+        state["random.cuda"] = torch.cuda.get_rng_state(device)
+    return state
+
+
+def _restore_global_random_state(state: Mapping[str, Tensor], device: torch.device) -> None:
+    torch.set_rng_state(state["random.cpu"])
+    if device.type == "cuda" and "random.cuda" in state:
+        torch.cuda.set_rng_state(state["random.cuda"], device)
 
 
 def learning_rate_factor(progress: float) -> float:

@@ -1,0 +1,112 @@
+"""Follows a job in the foreground. The job does not need it."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+from ..errors import DiffinvError, UsageError
+from .output import complain
+from .progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from ..jobs.requests import ApplyRequest, InvertRequest
+    from ..jobs.store import Job, JobStore
+
+_LOOK_EVERY = 0.1
+_WORKER_EVERY = 1.0
+
+
+def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = False) -> Job:
+    """Put a request into the queue and see to it that a worker is there; wait for its end, unless
+    detached. Raises DiffinvError where the job came to nothing."""
+    from ..jobs.launch import ensure_worker
+    from ..jobs.store import JobStore
+
+    store = JobStore()
+    job = store.submit(request)
+    if store.notice:
+        complain(store.notice)
+    if detach:
+        ensure_worker(store)
+        return job
+    return follow(store, job.id)
+
+
+def follow(store: JobStore, id: int) -> Job:
+    """Show a job's progress until it ends. Ctrl-C leaves it to go on."""
+    with ProgressDisplay() as show:
+        try:
+            job = _watch(store, id, _Follower(store, show))
+        except KeyboardInterrupt:
+            complain(
+                f"Job {id} goes on: 'diffinv jobs watch {id}' shows it, "
+                f"'diffinv jobs cancel {id}' ends it."
+            )
+            raise click.Abort from None
+    _check(job)
+    return job
+
+
+def _watch(store: JobStore, id: int, follower: _Follower) -> Job:
+    from ..jobs.launch import ensure_worker
+
+    seen, looked = None, 0.0
+    while True:
+        if time.monotonic() - looked > _WORKER_EVERY:
+            ensure_worker(store)
+            looked = time.monotonic()
+        if (version := store.changes()) != seen:
+            seen = version
+            job = store.get(id)
+            follower.show(job)
+            if job.is_finished:
+                return job
+        time.sleep(_LOOK_EVERY)
+
+
+class _Follower:
+    """Shows what is new of a job."""
+
+    def __init__(self, store: JobStore, show: ProgressDisplay) -> None:
+        self._store, self._show = store, show
+        self._warned, self._told = 0, ""
+
+    def show(self, job: Job) -> None:
+        """One look at it."""
+        from ..jobs.requests import Progress
+
+        if job.state == "queued":
+            self._tell(self._waiting(job))
+            return
+        for warning in job.warnings[self._warned :]:
+            self._show(Progress(job.progress.phase, warning=warning))
+        self._warned = len(job.warnings)
+        now = job.progress
+        if now.phase:
+            self._show(Progress(now.phase, now.step, now.total, now.loss, now.rate, now.eta))
+
+    def _waiting(self, job: Job) -> str:
+        """Why a job has not started, if that takes a word."""
+        reason = self._store.pause_reason
+        if reason and (job.held or self._store.is_stopped):
+            return reason
+        before = [j for j in self._store.jobs(["running", "queued"]) if j.device == job.device]
+        ahead = [other.id for other in before].index(job.id) if job in before else 0
+        return f"Waiting for {ahead} other job{'s' * (ahead > 1)}." if ahead else ""
+
+    def _tell(self, sentence: str) -> None:
+        if sentence and sentence != self._told:
+            complain(sentence)
+        self._told = sentence
+
+
+def _check(job: Job) -> None:
+    if job.state == "cancelled":
+        raise DiffinvError(
+            f"Job {job.id} was cancelled; 'diffinv jobs resume {job.id}' goes on with it."
+        )
+    if job.state != "done" and not job.failures:
+        raise (UsageError if job.exit_code == 2 else DiffinvError)(job.error or "The job failed.")

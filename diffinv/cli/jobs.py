@@ -1,0 +1,219 @@
+"""``diffinv jobs``: what runs, what waits, and what became of the rest."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from .options import json_option
+from .output import complain, print_fields, print_json, print_table, say, stdout_for_data
+
+if TYPE_CHECKING:
+    from ..jobs.store import Job, JobStore
+
+_ID = click.argument("id", type=click.IntRange(1))
+
+
+@click.group()
+def jobs() -> None:
+    """List, watch, cancel, resume and order the jobs."""
+
+
+@jobs.command("list")
+@json_option
+def list_jobs(as_json: bool) -> None:
+    """Every job: the running ones, the queue in its order, then the rest."""
+    store = _store()
+    found = store.jobs()
+    if reason := store.pause_reason:
+        complain(reason)
+    if as_json:
+        print_json([_as_dict(job) for job in found])
+    elif not found:
+        complain("There are no jobs: 'diffinv invert' and 'diffinv apply' make some.")
+    else:
+        rows = [(str(job.id), job.state, job.kind, job.title, _where(job)) for job in found]
+        print_table(("JOB", "STATE", "KIND", "WHAT", "PROGRESS"), rows)
+
+
+@jobs.command("show")
+@_ID
+@json_option
+def show_job(id: int, as_json: bool) -> None:
+    """Everything that is known of one job."""
+    job = _store().get(id)
+    if as_json:
+        print_json(_as_dict(job))
+    else:
+        print_fields(_fields(job))
+
+
+@jobs.command("watch")
+@_ID
+@json_option
+def watch_job(id: int, as_json: bool) -> None:
+    """Show a job's progress until it ends; Ctrl-C leaves it to go on."""
+    from .following import follow
+
+    store = _store()
+    with stdout_for_data():
+        job = store.get(id)
+        job = follow(store, id) if not job.is_finished else job
+    if as_json:
+        print_json(_as_dict(job))
+    else:
+        print_fields(_fields(job))
+
+
+@jobs.command("cancel")
+@_ID
+@json_option
+def cancel_job(id: int, as_json: bool) -> None:
+    """Take a job from the queue, or stop it between two steps. It can be resumed."""
+    job = _store().cancel(id)
+    word = "is being cancelled" if job.state == "running" else "is cancelled"
+    _tell(job, as_json, f"Job {id} {word}.")
+
+
+@jobs.command("retry")
+@_ID
+@json_option
+def retry_job(id: int, as_json: bool) -> None:
+    """Start the same again from the beginning, as a new job."""
+    store = _store()
+    job = store.retry(id)
+    _start_worker(store)
+    _tell(job, as_json, f"Job {job.id} does the same as job {id}.")
+
+
+@jobs.command("resume")
+@_ID
+@json_option
+def resume_job(id: int, as_json: bool) -> None:
+    """Go on with a job that was interrupted, cancelled or has failed, where it was."""
+    store = _store()
+    job = store.resume(id)
+    _start_worker(store)
+    _tell(job, as_json, f"Job {id} goes on; 'diffinv jobs watch {id}' shows how.")
+
+
+@jobs.command("move")
+@_ID
+@click.argument("where", type=click.Choice(["up", "down"]))
+@json_option
+def move_job(id: int, where: str, as_json: bool) -> None:
+    """Let a queued job change places with the one before or behind it."""
+    job = _store().move(id, up=where == "up")
+    _tell(job, as_json, f"Job {id} was moved {where}.")
+
+
+@jobs.command("clear")
+@json_option
+def clear_jobs(as_json: bool) -> None:
+    """Forget the jobs that are done, failed or cancelled. What they made stays."""
+    count = _store().clear()
+    if as_json:
+        print_json({"cleared": count})
+    else:
+        say(f"Forgot {count} job{'s' * (count != 1)}.")
+
+
+@jobs.command("pause")
+@json_option
+def pause(as_json: bool) -> None:
+    """Start no further job; the one that runs goes on."""
+    store = _store()
+    store.set_paused(True)
+    _tell_queue(store, as_json)
+
+
+@jobs.command("unpause")
+@json_option
+def unpause(as_json: bool) -> None:
+    """Go on with the queue."""
+    store = _store()
+    store.set_paused(False)
+    _start_worker(store)
+    _tell_queue(store, as_json)
+
+
+def _tell_queue(store: JobStore, as_json: bool) -> None:
+    if as_json:
+        print_json({"paused": store.paused})
+    else:
+        say(store.pause_reason or "The queue goes on.")
+
+
+def _store() -> JobStore:
+    from ..jobs.store import JobStore
+
+    store = JobStore()
+    store.changes()
+    if store.notice:
+        complain(store.notice)
+    return store
+
+
+def _start_worker(store: JobStore) -> None:
+    from ..jobs.launch import ensure_worker
+
+    ensure_worker(store)
+
+
+def _tell(job: Job, as_json: bool, sentence: str) -> None:
+    if as_json:
+        print_json(_as_dict(job))
+    else:
+        say(sentence)
+
+
+def _where(job: Job) -> str:
+    """A job's progress in a few words."""
+    if job.state == "queued":
+        return "waits for 'diffinv jobs unpause'" if job.held else ""
+    if job.state == "done":
+        made = job.difference[0] if job.difference else f"{len(job.outputs)} pictures"
+        return made + (f", {len(job.failures)} failed" if job.failures else "")
+    if job.error:
+        return job.error
+    now = job.progress
+    steps = f" {now.step}/{now.total}" if now.total else ""
+    eta = f", {now.eta:.0f} s left" if now.eta is not None and job.state == "running" else ""
+    return f"{now.phase}{steps}{eta}"
+
+
+def _fields(job: Job) -> list[tuple[str, str]]:
+    now = job.progress
+    fields = [("job", str(job.id)), ("kind", job.kind), ("what", job.title), ("state", job.state)]
+    fields += [("progress", _where(job)), ("device", job.device), ("created", _date(job.created))]
+    if job.started:
+        seconds = max(0.0, (job.finished or time.time()) - job.started)
+        fields += [("started", _date(job.started)), ("seconds", f"{seconds:.1f}")]
+    if now.memory_mb:
+        fields += [("memory", f"{now.memory_mb:.0f} MB")]
+    if job.losses:
+        fields += [("loss", f"{job.losses[0]:.4f} → {job.losses[-1]:.4f}")]
+    if job.difference:
+        fields += [("difference", str(job.difference[1]))]
+    fields += [("result", str(output.output)) for output in job.outputs]
+    fields += [("warning", warning) for warning in job.warnings]
+    fields += [("failed", failure) for failure in job.failures]
+    fields += [("preview", str(job.preview or "")), ("log", str(job.log))]
+    return [(name, value) for name, value in fields if value]
+
+
+def _date(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def _as_dict(job: Job) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    fields = asdict(job)
+    if job.difference:
+        name, path = job.difference
+        fields["difference"] = {"name": name, "path": str(path)}
+    return fields

@@ -1,0 +1,69 @@
+"""Starts workers: detached, so that they outlive the front end."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from ..errors import DiffinvError
+from ..text import text_safe
+from .store import JobStore
+
+_LOG_LIMIT = 2**20
+
+
+def ensure_worker(store: JobStore) -> None:
+    """Start a worker for every device that jobs wait for and that has none alive. Cheap where
+    nothing is to be done."""
+    for device in store.waiting_devices():
+        if not _is_starting(store, device):
+            start(store, device)
+
+
+def start(store: JobStore, device: str) -> None:
+    """Start a worker. Of two that are started at once, one leaves again."""
+    log = worker_log(store, device)
+    command = [sys.executable, "-P", "-m", "diffinv.jobs.worker"]
+    command += ["--folder", str(store.folder), "--device", device]
+    try:
+        log.parent.mkdir(parents=True, exist_ok=True)
+        mode = "ab" if log.exists() and log.stat().st_size < _LOG_LIMIT else "wb"
+        with log.open(mode) as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd=store.folder,
+                start_new_session=True,
+                env=_environment(),
+            )
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DiffinvError(
+            f"The worker cannot be started ({reason}); check {text_safe(str(log.parent))}."
+        ) from error
+    _started[store.folder, device] = process
+
+
+_started: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
+"""The workers that this process has started."""
+
+
+def _is_starting(store: JobStore, device: str) -> bool:
+    """Whether a worker is on its way. One that has ended is waited for, so that nothing stays."""
+    process = _started.get((store.folder, device))
+    return process is not None and process.poll() is None
+
+
+def worker_log(store: JobStore, device: str) -> Path:
+    """Where a worker writes what belongs to no job."""
+    return store.folder / "workers" / f"{device.replace(':', '-')}.log"
+
+
+def _environment() -> dict[str, str]:
+    """Ours, with whatever else this process finds modules by: the worker sees the same plugins."""
+    path = [os.path.abspath(entry) for entry in sys.path if entry]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}

@@ -1,0 +1,51 @@
+"""Where a task is: phases, steps, and what the user should know."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from .requests import AppliedImage, OnProgress, Progress
+
+LOADING = "Loading the models"
+DESCRIBING = "Describing the pictures"
+LEARNING = "Learning the difference"
+PREVIEW = "Making the preview"
+APPLYING = "Applying"
+
+
+class Meter:
+    """Turns steps into progress events with rate and remaining time."""
+
+    def __init__(self, on_progress: OnProgress) -> None:
+        self._emit = on_progress
+        self.warnings: list[str] = []
+        self._name, self._total, self._first, self._started = "", 0, 0, 0.0
+
+    def phase(self, name: str, total: int = 0, losses: Sequence[float] = ()) -> None:
+        """A new phase begins, or goes on after the steps whose losses are given."""
+        self._name, self._total, self._first = name, total, len(losses)
+        self._started = time.perf_counter()
+        self._emit(Progress(name, 0, total))
+        for step, loss in enumerate(losses, 1):
+            self._emit(Progress(name, step, total, loss))
+
+    def step(self, step: int, loss: float | None = None) -> None:
+        """So many steps of the phase are done."""
+        rate = (step - self._first) / max(1e-9, time.perf_counter() - self._started)
+        eta = (self._total - step) / rate if rate else None
+        self._emit(Progress(self._name, step, self._total, loss, rate, eta))
+
+    def warn(self, warning: str) -> None:
+        """Something the user should know; the task goes on."""
+        if warning not in self.warnings:
+            self.warnings.append(warning)
+            self._emit(Progress(self._name, warning=warning))
+
+    def wrote(self, output: AppliedImage) -> None:
+        """A result has been written."""
+        self._emit(Progress(self._name, output=output))
+
+
+def ignore(_event: Progress) -> None:
+    """Progress that nobody watches."""

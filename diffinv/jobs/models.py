@@ -1,0 +1,54 @@
+"""Loaded parts, and where they run. torch is imported inside functions."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ..errors import UsageError
+from ..plugins import registry
+from .checks import Part
+
+
+class Models:
+    """Loaded parts, kept so that one task after another can use them."""
+
+    def __init__(self) -> None:
+        self._loaded: dict[tuple[str, str, str | None, str], Any] = {}
+
+    def get(self, part: Part, device: str) -> Any:
+        """The part on a device; loaded at the first call."""
+        key = (type(part.spec).__name__, part.spec.id, part.weights, device)
+        if key not in self._loaded:
+            self._loaded[key] = registry().create(part.spec, part.weights, device)
+        return self._loaded[key]
+
+
+def choose_device(wanted: str | None) -> str:
+    """The device asked for, if torch has it, or the best there is."""
+    import torch
+
+    if wanted is None:
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    try:
+        if torch.device(wanted).type == "meta":
+            raise ValueError(wanted)
+        torch.empty(1, device=wanted)
+    except Exception as error:
+        raise UsageError(
+            f"There is no device {wanted!r} here; 'diffinv doctor' lists those there are."
+        ) from error
+    return wanted
+
+
+def make_deterministic(seed: int) -> None:
+    """The same seed gives the same result: deterministic algorithms, seeded generators."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.manual_seed(seed)

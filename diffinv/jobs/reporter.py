@@ -1,0 +1,133 @@
+"""Carries a running job's progress to its row, and its cancellation back."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import threading
+import time
+from types import TracebackType
+
+import psutil
+
+from ..errors import DiffinvError
+from .job import JobProgress
+from .requests import Progress
+from .store import JobStore, Report
+
+_EVERY = 0.25
+"""Seconds between two writes."""
+
+_POINTS = 200
+"""The most points that a loss curve keeps."""
+
+
+class JobStopped(Exception):  # noqa: N818 - no error: it was asked for
+    """The job was cancelled, or its worker was told to end."""
+
+
+class Reporter:
+    """``with Reporter(store, id) as report: run(request, report)``.
+
+    A thread of its own does the writing, so that steps wait for no disk. Raises JobStopped out of
+    the next event once the job has been cancelled or :meth:`stop` was called.
+    """
+
+    def __init__(self, store: JobStore, id: int) -> None:
+        self._store, self._id = store, id
+        self._lock = threading.Lock()
+        self._report = Report()
+        self._losses: dict[int, float] = {}
+        self._is_new = False
+        self._stopped = threading.Event()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._write_on, daemon=True)
+
+    def __enter__(self) -> Reporter:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._write()
+
+    def __call__(self, event: Progress) -> None:
+        """Note one event."""
+        with self._lock:
+            self._note(event)
+            self._is_new = True
+        if self._stopped.is_set():
+            raise JobStopped
+
+    def stop(self) -> None:
+        """Let the job end between two steps."""
+        self._stopped.set()
+
+    def _note(self, event: Progress) -> None:
+        report = self._report
+        if event.warning:
+            report.warnings.append(event.warning)
+            _log(f"Warning: {event.warning}")
+        elif event.output:
+            report.outputs.append(event.output)
+            _log(f"{event.output.input} -> {event.output.output}")
+        else:
+            if event.phase != report.progress.phase:
+                _log(event.phase)
+            if event.loss is not None:
+                self._losses[event.step] = event.loss
+            report.progress = JobProgress(
+                event.phase, event.step, event.total, event.rate, event.eta, event.loss
+            )
+
+    def _write_on(self) -> None:
+        while not self._ended.wait(_EVERY):
+            self._write()
+        self._store.close()
+
+    def _write(self) -> None:
+        """One write; where it fails (the disk is full), the next one has everything again."""
+        with self._lock:
+            report = self._snapshot()
+            self._report.outputs, self._is_new = [], False
+        try:
+            if self._store.report(self._id, report):
+                self._stopped.set()
+        except DiffinvError as error:
+            _log(str(error))
+            with self._lock:
+                self._report.outputs, self._is_new = report.outputs + self._report.outputs, True
+
+    def _snapshot(self) -> Report:
+        now = self._report.progress
+        progress = JobProgress(
+            now.phase, now.step, now.total, now.rate, now.eta, now.loss, memory_mb()
+        )
+        losses = thinned([self._losses[step] for step in sorted(self._losses)])
+        return Report(progress, losses, list(self._report.warnings), self._report.outputs)
+
+
+def thinned(losses: list[float]) -> list[float]:
+    """A curve of at most ``_POINTS`` points: means of neighbours."""
+    size = -(-len(losses) // _POINTS) or 1
+    groups = [losses[i : i + size] for i in range(0, len(losses), size)]
+    return [round(sum(group) / len(group), 6) for group in groups]
+
+
+def memory_mb() -> float:
+    """What this process holds: of the GPU if it uses one, else of the machine."""
+    with contextlib.suppress(KeyError, AttributeError):  # not imported, or only half so far
+        cuda = sys.modules["torch"].cuda
+        if cuda.is_initialized():
+            return round(cuda.memory_reserved() / 2**20, 1)
+    return round(psutil.Process().memory_info().rss / 2**20, 1)
+
+
+def _log(line: str) -> None:
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", file=sys.stderr, flush=True)

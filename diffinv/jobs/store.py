@@ -1,0 +1,431 @@
+"""The queue: a table that every front end and every worker shares."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sqlite3
+import time
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import get_args
+
+from ..database import Database, Row
+from ..errors import UsageError
+from ..paths import data_folder
+from .codec import absolute, kind_of, title_of, to_json
+from .devices import device_key
+from .job import FINISHED, Job, JobProgress, State
+from .process import Identity
+from .requests import AppliedImage, ApplyRequest, InvertRequest
+from .rows import COLUMNS, to_job
+
+__all__ = ["FINISHED", "Job", "JobProgress", "JobStore", "Report", "State"]
+
+_MIGRATIONS = (
+    """
+    CREATE TABLE jobs (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, kind TEXT NOT NULL, title TEXT NOT NULL,
+        state TEXT NOT NULL, request TEXT NOT NULL, device TEXT NOT NULL, folder TEXT NOT NULL,
+        created REAL NOT NULL, started REAL, finished REAL,
+        priority INTEGER NOT NULL DEFAULT 0, position INTEGER NOT NULL DEFAULT 0,
+        held INTEGER NOT NULL DEFAULT 0, cancelling INTEGER NOT NULL DEFAULT 0,
+        attempts INTEGER NOT NULL DEFAULT 0, worker TEXT,
+        progress TEXT NOT NULL DEFAULT '{}', losses TEXT NOT NULL DEFAULT '[]',
+        error TEXT, exit_code INTEGER NOT NULL DEFAULT 1,
+        warnings TEXT NOT NULL DEFAULT '[]', failures TEXT NOT NULL DEFAULT '[]',
+        skipped INTEGER NOT NULL DEFAULT 0, difference TEXT
+    );
+    CREATE INDEX jobs_by_state ON jobs (state);
+    CREATE TABLE outputs (
+        job INTEGER NOT NULL REFERENCES jobs (id), input TEXT NOT NULL, output TEXT NOT NULL,
+        seconds REAL NOT NULL, PRIMARY KEY (job, output)
+    );
+    CREATE TABLE workers (device TEXT PRIMARY KEY, identity TEXT NOT NULL);
+    CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)
+    """,
+)
+_QUEUE = "priority DESC, position, id"
+_SHOWN = f"""CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END,
+    CASE state WHEN 'queued' THEN -priority END, CASE state WHEN 'queued' THEN position END,
+    CASE WHEN state IN {FINISHED!r} THEN -id ELSE id END"""
+_FORGOTTEN: tuple[State, ...] = ("done", "failed", "cancelled")
+_LOOK_EVERY = 1.0
+"""Seconds between two looks for workers that have died, while nothing else happens."""
+
+
+@dataclass
+class Report:
+    """What a worker says of its job: everything so far, and the outputs since the last report."""
+
+    progress: JobProgress = field(default_factory=JobProgress)
+    losses: list[float] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    outputs: list[AppliedImage] = field(default_factory=list)
+
+
+class JobStore:
+    """The jobs in ``jobs.sqlite`` of a folder, by default diffinv's own."""
+
+    def __init__(self, folder: Path | None = None, timeout: float = 10.0) -> None:
+        self.folder = (folder or data_folder()).absolute()
+        self._data = Database(self.folder / "jobs.sqlite", _MIGRATIONS, "The job list", timeout)
+        self._looked = 0.0
+
+    # What front ends do
+
+    def submit(self, request: InvertRequest | ApplyRequest, priority: int = 0) -> Job:
+        """Put a request into the queue; the paths in it are made absolute."""
+        self.notice_deaths()
+        request = absolute(request)
+        values = {
+            "kind": kind_of(request),
+            "title": title_of(request),
+            "state": "queued",
+            "request": to_json(request),
+            "device": device_key(request.device),
+            "folder": secrets.token_hex(8),
+            "created": time.time(),
+            "priority": priority,
+        }
+        with self._data.write() as db:
+            marks = ", ".join("?" * len(values))
+            done = db.execute(
+                f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
+            )
+            id = done.lastrowid or 0
+            db.execute("UPDATE jobs SET position = id WHERE id = ?", (id,))
+        return self.get(id)
+
+    def jobs(self, states: Collection[State] | None = None) -> list[Job]:
+        """All jobs, or those in some states: the running ones, the queue in its order, the rest
+        from the latest to the oldest."""
+        self.notice_deaths()
+        wanted = tuple(get_args(State) if states is None else states)
+        marks = ", ".join("?" * len(wanted))
+        where = f"WHERE state IN ({marks})"
+        rows = self._data.read(f"SELECT {COLUMNS} FROM jobs {where} ORDER BY {_SHOWN}", wanted)
+        outputs = self._data.read(
+            f"SELECT o.* FROM outputs o JOIN jobs j ON j.id = o.job {where} ORDER BY o.rowid",
+            wanted,
+        )
+        return self._to_jobs(rows, outputs)
+
+    def get(self, id: int) -> Job:
+        """One job. Raises UsageError where there is none."""
+        self.notice_deaths()
+        rows = self._data.read(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (id,))
+        if not rows:
+            raise UsageError(f"There is no job {id}; see 'diffinv jobs list'.")
+        outputs = self._data.read("SELECT * FROM outputs WHERE job = ? ORDER BY rowid", (id,))
+        return self._to_jobs(rows, outputs)[0]
+
+    def cancel(self, id: int) -> Job:
+        """Take a job from the queue, or ask its worker to stop between two steps."""
+        job = self._in_state(id, ("queued", "running", "interrupted"), "cancelled")
+        with self._data.write() as db:
+            db.execute(
+                "UPDATE jobs SET state = 'cancelled', finished = ?, error = NULL "
+                "WHERE id = ? AND state IN ('queued', 'interrupted')",
+                (max(job.created, time.time()), id),
+            )
+            db.execute("UPDATE jobs SET cancelling = 1 WHERE id = ? AND state = 'running'", (id,))
+        return self.get(id)
+
+    def retry(self, id: int) -> Job:
+        """A new job with the same request, from the beginning."""
+        job = self._in_state(id, FINISHED, "retried")
+        return self.submit(job.request, job.priority)
+
+    def resume(self, id: int) -> Job:
+        """Put a job that ended before its end back into the queue, to go on where it was."""
+        self._in_state(id, ("interrupted", "cancelled", "failed"), "resumed")
+        with self._data.write() as db:
+            db.execute(
+                "UPDATE jobs SET state = 'queued', held = 0, cancelling = 0, error = NULL, "
+                "failures = '[]', warnings = '[]', finished = NULL WHERE id = ? "
+                "AND state IN ('interrupted', 'cancelled', 'failed')",
+                (id,),
+            )
+        return self.get(id)
+
+    def move(self, id: int, up: bool) -> Job:
+        """Let a queued job change places with its neighbour."""
+        self._in_state(id, ["queued"], "moved")
+        with self._data.write() as db:
+            rows = db.execute(
+                f"SELECT id, priority, position FROM jobs WHERE state = 'queued' ORDER BY {_QUEUE}"
+            ).fetchall()
+            ids = [row["id"] for row in rows]
+            here = ids.index(id) if id in ids else -1
+            there = here - 1 if up else here + 1
+            if here >= 0 and 0 <= there < len(rows):
+                _swap(db, rows[here], rows[there])
+        return self.get(id)
+
+    def clear(self) -> int:
+        """Forget all jobs that are done, failed or cancelled; their results stay. How many."""
+        with self._data.write() as db:
+            rows = db.execute(
+                f"SELECT id, folder FROM jobs WHERE state IN {_FORGOTTEN!r}"
+            ).fetchall()
+            for row in rows:
+                db.execute("DELETE FROM outputs WHERE job = ?", (row["id"],))
+                db.execute("DELETE FROM jobs WHERE id = ?", (row["id"],))
+        _remove_folders(self.folder / "jobs" / row["folder"] for row in rows)
+        return len(rows)
+
+    @property
+    def paused(self) -> bool:
+        """Whether queued jobs wait for :meth:`set_paused`."""
+        return self.pause_reason is not None
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether somebody paused the queue, so that no job starts at all; after a crash only
+        those wait that had been queued before it."""
+        return bool(self._data.read("SELECT 1 FROM notes WHERE key = 'paused'"))
+
+    @property
+    def pause_reason(self) -> str | None:
+        """Why the queue is paused, in one sentence."""
+        self.notice_deaths()
+        if self.is_stopped:
+            return "The queue is paused; 'diffinv jobs unpause' goes on with it."
+        (row,) = self._data.read(
+            "SELECT count(*) AS held FROM jobs WHERE held = 1 AND state = 'queued'"
+        )
+        if not row["held"]:
+            return None
+        jobs = "1 job was" if row["held"] == 1 else f"{row['held']} jobs were"
+        return (
+            f"The queue is paused, because the worker stopped unexpectedly while {jobs} waiting; "
+            "'diffinv jobs unpause' goes on with it."
+        )
+
+    def set_paused(self, paused: bool) -> None:
+        """Start no further job, or go on; the one that runs is left alone."""
+        with self._data.write() as db:
+            if paused:
+                db.execute("INSERT OR REPLACE INTO notes VALUES ('paused', '')")
+            else:
+                db.execute("DELETE FROM notes WHERE key = 'paused'")
+                db.execute("UPDATE jobs SET held = 0")
+
+    @property
+    def notice(self) -> str | None:
+        """One sentence where the jobs' file was damaged and had to be set aside."""
+        return self._data.notice
+
+    def changes(self) -> tuple[int, int]:
+        """A value that differs after anything has changed; cheap enough to ask ten times a second.
+
+        Notices jobs whose worker has died, too.
+        """
+        if time.monotonic() - self._looked > _LOOK_EVERY:
+            self.notice_deaths()
+        return self._data.version()
+
+    def close(self) -> None:
+        """Let go of this thread's connection."""
+        self._data.close()
+
+    # What workers do
+
+    def register(self, device: str, worker: Identity) -> bool:
+        """Become the worker of a device; False where another one is alive."""
+        self.notice_deaths()
+        with self._data.write() as db:
+            done = db.execute(
+                "INSERT OR IGNORE INTO workers VALUES (?, ?)", (device, _to_text(worker))
+            )
+            return done.rowcount == 1
+
+    def leave(self, device: str, worker: Identity, force: bool = False) -> bool:
+        """Cease to be the worker of a device, unless there is a job to do. Whether it has.
+
+        With ``force`` it goes anyway; a job that it has not finished is interrupted.
+        """
+        with self._data.write() as db:
+            if not force and _next(db, device) is not None:
+                return False
+            _interrupt(db, _to_text(worker), "its worker ended")
+            db.execute(
+                "DELETE FROM workers WHERE device = ? AND identity = ?", (device, _to_text(worker))
+            )
+            return True
+
+    def claim(self, device: str, worker: Identity) -> Job | None:
+        """Take the next job of a device; of several that ask at once exactly one gets it."""
+        with self._data.write() as db:
+            id = _next(db, device)
+            if id is not None:
+                db.execute(
+                    "UPDATE jobs SET state = 'running', started = max(created, ?), "
+                    "attempts = attempts + 1, worker = ?, cancelling = 0 WHERE id = ?",
+                    (time.time(), _to_text(worker), id),
+                )
+        return None if id is None else self.get(id)
+
+    def report(self, id: int, report: Report) -> bool:
+        """Write down where a job is. Whether it should stop: it was cancelled, or is gone."""
+        with self._data.write() as db:
+            rows = db.execute(
+                "UPDATE jobs SET progress = ?, losses = ?, warnings = ? "
+                "WHERE id = ? AND state = 'running' RETURNING cancelling",
+                (
+                    json.dumps(vars(report.progress)),
+                    json.dumps(report.losses),
+                    json.dumps(report.warnings),
+                    id,
+                ),
+            ).fetchall()
+            if rows:
+                db.executemany(
+                    "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)",
+                    [(id, str(o.input), str(o.output), o.seconds) for o in report.outputs],
+                )
+            return not rows or bool(rows[0]["cancelling"])
+
+    def finish(
+        self,
+        id: int,
+        state: State,
+        error: str | None = None,
+        exit_code: int = 1,
+        failures: Iterable[str] = (),
+        skipped: int = 0,
+        difference: tuple[str, Path] | None = None,
+    ) -> None:
+        """Close a running job."""
+        result = json.dumps([difference[0], str(difference[1])]) if difference else None
+        with self._data.write() as db:
+            db.execute(
+                "UPDATE jobs SET state = ?, finished = max(started, ?), error = ?, exit_code = ?, "
+                "failures = ?, skipped = ?, difference = ?, cancelling = 0, worker = NULL "
+                "WHERE id = ? AND state = 'running'",
+                (
+                    state,
+                    time.time(),
+                    error,
+                    exit_code,
+                    json.dumps(list(failures)),
+                    skipped,
+                    result,
+                    id,
+                ),
+            )
+
+    def waiting_devices(self) -> list[str]:
+        """The devices that jobs wait for and that have no worker alive."""
+        self.notice_deaths()
+        if self.is_stopped:
+            return []
+        rows = self._data.read(
+            "SELECT DISTINCT device FROM jobs WHERE state = 'queued' AND held = 0 "
+            "AND device NOT IN (SELECT device FROM workers)"
+        )
+        return [row["device"] for row in rows]
+
+    def worker(self, device: str) -> Identity | None:
+        """The worker of a device, if one is alive."""
+        self.notice_deaths()
+        rows = self._data.read("SELECT identity FROM workers WHERE device = ?", (device,))
+        return _to_identity(rows[0]["identity"]) if rows else None
+
+    def notice_deaths(self) -> None:
+        """Mark jobs as interrupted whose worker is dead, and hold what was queued behind them."""
+        self._looked = time.monotonic()
+        dead = self._dead()
+        if not dead:
+            return
+        with self._data.write() as db:
+            for device, text in dead:
+                gone = db.execute(
+                    "DELETE FROM workers WHERE device = ? AND identity = ?", (device, text)
+                )
+                if gone.rowcount:
+                    _bury(db, device, text)
+
+    def _dead(self) -> list[tuple[str, str]]:
+        rows = self._data.read("SELECT device, identity FROM workers")
+        return [
+            (row["device"], row["identity"])
+            for row in rows
+            if not _to_identity(row["identity"]).is_alive()
+        ]
+
+    def _in_state(self, id: int, states: Collection[State], done: str) -> Job:
+        job = self.get(id)
+        if job.state not in states:
+            raise UsageError(
+                f"Job {id} is {job.state} and cannot be {done}; see 'diffinv jobs show {id}'."
+            )
+        return job
+
+    def _to_jobs(self, rows: list[Row], outputs: list[Row]) -> list[Job]:
+        found: dict[int, list[AppliedImage]] = {}
+        for row in outputs:
+            done = AppliedImage(Path(row["input"]), Path(row["output"]), row["seconds"])
+            found.setdefault(row["job"], []).append(done)
+        return [to_job(row, found.get(row["id"], []), self.folder / "jobs") for row in rows]
+
+
+def _next(db: sqlite3.Connection, device: str) -> int | None:
+    """The job that is next on a device, unless the queue is paused."""
+    row = db.execute(
+        "SELECT id FROM jobs WHERE state = 'queued' AND held = 0 AND device = ? "
+        "AND NOT EXISTS (SELECT 1 FROM notes WHERE key = 'paused') "
+        f"ORDER BY {_QUEUE} LIMIT 1",
+        (device,),
+    ).fetchone()
+    return None if row is None else int(row["id"])
+
+
+def _bury(db: sqlite3.Connection, device: str, text: str) -> None:
+    """What a worker leaves behind that did not say goodbye."""
+    if _to_identity(text).is_of_this_boot():
+        cause = "its worker stopped unexpectedly (killed, perhaps for want of memory)"
+    else:
+        cause = "the machine was restarted"
+    _interrupt(db, text, cause)
+    db.execute("UPDATE jobs SET held = 1 WHERE state = 'queued' AND device = ?", (device,))
+
+
+def _interrupt(db: sqlite3.Connection, worker: str, cause: str) -> None:
+    """The jobs that a worker has not finished."""
+    rows = db.execute(
+        "SELECT id, cancelling FROM jobs WHERE state = 'running' AND worker = ?", (worker,)
+    ).fetchall()
+    for row in rows:
+        id, state = row["id"], "cancelled" if row["cancelling"] else "interrupted"
+        error = f"Job {id} was interrupted: {cause}; 'diffinv jobs resume {id}' goes on with it."
+        db.execute(
+            "UPDATE jobs SET state = ?, finished = max(started, ?), error = ?, worker = NULL "
+            "WHERE id = ?",
+            (state, time.time(), error if state == "interrupted" else None, id),
+        )
+
+
+def _swap(db: sqlite3.Connection, one: Row, other: Row) -> None:
+    for row, place in ((one, other), (other, one)):
+        db.execute(
+            "UPDATE jobs SET priority = ?, position = ? WHERE id = ?",
+            (place["priority"], place["position"], row["id"]),
+        )
+
+
+def _remove_folders(folders: Iterable[Path]) -> None:
+    import shutil
+
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _to_text(worker: Identity) -> str:
+    return json.dumps([worker.pid, worker.started, worker.boot])
+
+
+def _to_identity(text: str) -> Identity:
+    return Identity(*json.loads(text))

@@ -1,0 +1,96 @@
+"""The folder of a job: what it needs to go on after a crash, and the picture of how it goes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import DiffinvError
+from ..files import atomic_write
+from .rows import CHECKPOINT, PREVIEW
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..library.store import Entry, Library
+
+JOB_KEY = "diffinv.job"
+"""Header entry of a difference: the job that learned it."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """An inversion between two steps, and the seconds it has taken so far."""
+
+    state: dict[str, Tensor]
+    seconds: float
+
+
+@dataclass
+class Workspace:
+    """A job's folder. ``resumed``: the job was started before. ``every`` is the seconds between
+    two checkpoints."""
+
+    folder: Path
+    resumed: bool = False
+    every: float = 10.0
+
+    def __post_init__(self) -> None:
+        self._saved = time.monotonic()
+
+    @property
+    def preview(self) -> Path:
+        """Where the preview goes."""
+        return self.folder / PREVIEW
+
+    @property
+    def is_due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() - self._saved >= self.every
+
+    def save(self, fingerprint: str, checkpoint: Checkpoint) -> None:
+        """Write a checkpoint: whole, or the one before stays. Raises DiffinvError as files do."""
+        import safetensors.torch
+
+        self._saved = time.monotonic()
+        header = {"fingerprint": fingerprint, "seconds": repr(checkpoint.seconds)}
+        atomic_write(self.folder / CHECKPOINT, safetensors.torch.save(checkpoint.state, header))
+
+    def load(self, fingerprint: str) -> Checkpoint | None:
+        """The last checkpoint; None where there is none. Raises DiffinvError where it is damaged
+        or belongs to something else."""
+        from safetensors import safe_open
+
+        path = self.folder / CHECKPOINT
+        if not self.resumed or not path.exists():
+            return None
+        try:
+            with safe_open(path, "pt") as file:
+                header = file.metadata()
+                state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if header["fingerprint"] == fingerprint:
+                return Checkpoint(state, float(header["seconds"]))
+        except Exception as error:  # whatever a damaged file leads to
+            raise DiffinvError("The checkpoint is damaged; learning starts again.") from error
+        raise DiffinvError(
+            "The pictures, the models or the settings have changed; learning starts again."
+        )
+
+    def find_result(self, library: Library) -> Entry | None:
+        """What an earlier start of the job put into the library before it was interrupted."""
+        if not self.resumed:
+            return None
+        for entry in library.entries():
+            if entry.info and entry.info.extra.get(JOB_KEY) == self.folder.name:
+                return entry
+        return None
+
+
+def fingerprint(values: Sequence[object]) -> str:
+    """What a checkpoint depends on, as one short text."""
+    return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()

@@ -1,0 +1,261 @@
+"""The library's index: what the files' headers say, ready to be searched.
+
+The files are the truth. Every query first compares the folder with the index by each file's
+inode, time and size, and reads the headers of what is new or has changed; the index can be deleted
+at any time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sqlite3
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+from ..database import Database
+from ..difference import SUFFIX, DifferenceInfo, read_info
+from ..errors import DiffinvError
+from ..paths import cache_folder
+from ..text import natural_key, text_safe
+from .query import Condition, parse
+
+FILE = "index.sqlite"
+
+_WORDS = "title, tags, captions, prompts, backbone"
+_SCHEMA = f"""
+    CREATE TABLE files (
+        id INTEGER PRIMARY KEY, file TEXT NOT NULL UNIQUE, stamp TEXT NOT NULL,
+        name TEXT NOT NULL, sorting TEXT NOT NULL, backbone TEXT NOT NULL, created TEXT NOT NULL,
+        hash TEXT NOT NULL, text TEXT NOT NULL, info TEXT, error TEXT
+    );
+    CREATE INDEX by_created ON files (created, id);
+    CREATE INDEX by_sorting ON files (sorting, file);
+    CREATE INDEX by_hash ON files (hash);
+    CREATE TABLE tags (file INTEGER NOT NULL, tag TEXT NOT NULL, folded TEXT NOT NULL);
+    CREATE INDEX by_tag ON tags (folded, file);
+    CREATE INDEX tags_by_file ON tags (file);
+    CREATE VIRTUAL TABLE words USING fts5(
+        {_WORDS},
+        tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
+    )
+"""
+_VERSION = 1
+"""Part of the file's stamp: an index of another version is made again."""
+
+_ORDER = {
+    "newest": "f.created DESC, f.id DESC",
+    "oldest": "f.created, f.id",
+    "name": "f.sorting, f.file",
+    "backbone": "f.backbone, f.sorting, f.file",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file of the library: its difference's info, or the error that reading it gave.
+
+    ``name`` is safe to print; a damaged file goes by its file name.
+    """
+
+    name: str
+    path: Path
+    info: DifferenceInfo | None = None
+    error: str | None = None
+
+
+class Index:
+    """The index of one folder, which has to exist."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._data = Database(_place(folder), (_SCHEMA,), "The library's index", disposable=True)
+        self._known: tuple[tuple[int, int], dict[str, tuple[int, str]]] | None = None
+
+    def search(
+        self, query: str, sort: str, limit: int | None = None, offset: int = 0
+    ) -> list[Entry]:
+        """The entries that a query finds, in order."""
+        self.refresh()
+        where, values = _where(parse(query))
+        order = _ORDER.get(sort, _ORDER["newest"])
+        rows = self._data.read(
+            f"SELECT f.file, f.name, f.info, f.error FROM files f{where} ORDER BY {order} "
+            "LIMIT ? OFFSET ?",
+            (*values, -1 if limit is None else limit, offset),
+        )
+        return [self._entry(*row) for row in rows]
+
+    def count(self, query: str) -> int:
+        """How many entries a query finds."""
+        self.refresh()
+        where, values = _where(parse(query))
+        return int(self._data.read(f"SELECT count(*) FROM files f{where}", values)[0][0])
+
+    def tags(self) -> list[tuple[str, int]]:
+        """Every tag with the number of its entries, the most used first."""
+        self.refresh()
+        rows = self._data.read(
+            "SELECT min(tag), count(*) FROM tags GROUP BY folded ORDER BY count(*) DESC, folded"
+        )
+        return [(row[0], row[1]) for row in rows]
+
+    def duplicates(self) -> list[list[Entry]]:
+        """Groups of entries with the same tensors."""
+        self.refresh()
+        rows = self._data.read(
+            "SELECT file, name, info, error, hash FROM files WHERE hash IN (SELECT hash FROM files "
+            "WHERE hash != '' GROUP BY hash HAVING count(*) > 1) ORDER BY hash, created, id"
+        )
+        groups: dict[str, list[Entry]] = {}
+        for *values, hash in rows:
+            groups.setdefault(hash, []).append(self._entry(*values))
+        return list(groups.values())
+
+    def with_hash(self, hash: str) -> Entry | None:
+        """An entry with these tensors."""
+        self.refresh()
+        rows = self._data.read(
+            "SELECT file, name, info, error FROM files WHERE hash = ? LIMIT 1", (hash,)
+        )
+        return self._entry(*rows[0]) if rows else None
+
+    def refresh(self) -> None:
+        """Take in what has appeared, vanished or changed in the folder."""
+        found = dict(_scan(self.folder))
+        known = self._rows()
+        gone = [known[file][0] for file in known.keys() - found.keys()]
+        changed = [
+            file for file, stamp in found.items() if file not in known or known[file][1] != stamp
+        ]
+        if not gone and not changed:
+            return
+        read = [(file, found[file], read_entry(self.folder / file)) for file in changed]
+        with self._data.write() as db:
+            for id in gone:
+                _remove(db, id)
+            for file, stamp, entry in read:
+                for (id,) in db.execute("SELECT id FROM files WHERE file = ?", (file,)).fetchall():
+                    _remove(db, id)
+                _insert(db, file, stamp, entry)
+
+    def _rows(self) -> dict[str, tuple[int, str]]:
+        """Id and stamp of every file in the index."""
+        version = self._data.version()
+        if self._known is None or self._known[0] != version:
+            rows = self._data.read("SELECT file, id, stamp FROM files")
+            self._known = (version, {file: (id, stamp) for file, id, stamp in rows})
+        return self._known[1]
+
+    def _entry(self, file: str, name: str, info: str | None, error: str | None) -> Entry:
+        known = _info_from_json(info) if info else None
+        return Entry(name, self.folder / file, known, error)
+
+
+def _place(folder: Path) -> Path:
+    """The index is in its library, or in the cache where that cannot be written to."""
+    if os.access(folder, os.W_OK):
+        return folder / FILE
+    name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:24]
+    return cache_folder() / "libraries" / name / FILE
+
+
+def read_entry(path: Path) -> Entry:
+    """A file as an entry, damaged or not."""
+    try:
+        info = read_info(path)
+    except DiffinvError as error:
+        return Entry(text_safe(path.stem), path, error=str(error))
+    return Entry(text_safe(info.name) or text_safe(path.stem), path, info)
+
+
+def list_files(folder: Path) -> list[str]:
+    """The names of a library's files. Raises OSError where the folder cannot be listed."""
+    return [file for file, _ in _scan(folder)]
+
+
+def sort_text(name: str) -> str:
+    """A text that sorts as :func:`natural_key` does."""
+    return "\x01".join(natural_key(name)[0])
+
+
+def _scan(folder: Path) -> Iterator[tuple[str, str]]:
+    """Every file of the library with its stamp, which differs once the file has changed."""
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if not name.endswith(SUFFIX) or name.startswith("."):
+                continue
+            with contextlib.suppress(FileNotFoundError):
+                status = entry.stat()
+                mode = stat.S_IFMT(status.st_mode)
+                stamp = (_VERSION, status.st_ino, status.st_mtime_ns, status.st_size, mode)
+                yield name, " ".join(map(str, stamp))
+
+
+def _where(conditions: list[Condition]) -> tuple[str, tuple[str, ...]]:
+    sql = " AND ".join(condition.sql for condition in conditions)
+    values = tuple(value for condition in conditions for value in condition.values)
+    return (f" WHERE {sql}" if sql else ""), values
+
+
+def _insert(db: sqlite3.Connection, file: str, stamp: str, entry: Entry) -> None:
+    info = entry.info
+    words = _words(entry)
+    row = {
+        "file": file,
+        "stamp": stamp,
+        "name": entry.name,
+        "sorting": sort_text(entry.name),
+        "backbone": info.backbone if info else "",
+        "created": info.date if info else "",
+        "hash": info.hash_sha256 if info else "",
+        "text": " ".join(words),
+        "info": _info_to_json(info) if info else None,
+        "error": entry.error,
+    }
+    marks = ", ".join("?" * len(row))
+    sql = f"INSERT INTO files ({', '.join(row)}) VALUES ({marks})"
+    id = db.execute(sql, tuple(row.values())).lastrowid
+    db.execute(f"INSERT INTO words (rowid, {_WORDS}) VALUES (?, ?, ?, ?, ?, ?)", (id, *words))
+    for tag in info.tags if info else ():
+        db.execute("INSERT INTO tags VALUES (?, ?, ?)", (id, text_safe(tag), tag.casefold()))
+
+
+def _words(entry: Entry) -> list[str]:
+    """What the full-text index has of an entry, column by column."""
+    info = entry.info
+    if info is None:
+        return [entry.name, "", "", "", ""]
+    captions = " ".join(text for pair in info.captions for text in pair)
+    prompts = " ".join(text for pair in info.prompts for text in pair)
+    texts = [entry.name, " ".join(info.tags), captions, prompts, info.backbone]
+    return [text.replace("\0", " ") for text in texts]
+
+
+def _remove(db: sqlite3.Connection, id: int) -> None:
+    db.execute("DELETE FROM files WHERE id = ?", (id,))
+    db.execute("DELETE FROM words WHERE rowid = ?", (id,))
+    db.execute("DELETE FROM tags WHERE file = ?", (id,))
+
+
+def _info_to_json(info: DifferenceInfo) -> str:
+    return json.dumps(vars(info), ensure_ascii=False)
+
+
+_TUPLES = ("tags", "warnings")
+_PAIRS = ("captions", "prompts", "pair_hashes")
+_FIELDS = {field.name for field in fields(DifferenceInfo)}
+
+
+def _info_from_json(text: str) -> DifferenceInfo:
+    values = {name: value for name, value in json.loads(text).items() if name in _FIELDS}
+    for name in _TUPLES:
+        values[name] = tuple(values[name])
+    for name in _PAIRS:
+        values[name] = tuple((first, second) for first, second in values[name])
+    return DifferenceInfo(**values)

@@ -1,0 +1,63 @@
+"""``diffinv-tui``. Nothing heavy is imported before the options are understood."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the app, or serve it."""
+    options = _parser().parse_args(arguments)
+    from diffinv.errors import DiffinvError
+
+    try:
+        return _serve(options) if options.serve else _run(options)
+    except DiffinvError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from .serve import serve
+
+    return serve(options.host, options.port)
+
+
+def _run(options: argparse.Namespace) -> int:
+    from .config import load_preferences, preferences_file
+    from .pictures import probe
+
+    preferences, _ = load_preferences(preferences_file())
+    picture_widget = probe(options.pictures or preferences.pictures)
+    from .app import DiffinvApp
+
+    app = DiffinvApp(picture_widget=picture_widget)
+    app.run()
+    return app.return_code or 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="diffinv-tui",
+        description="Browse differences, learn new ones, watch jobs and apply them to pictures.",
+    )
+    parser.add_argument(
+        "--pictures",
+        choices=["auto", "terminal", "blocks"],
+        help="how pictures are drawn: what the terminal can (auto), its own protocol inside tmux "
+        "too (terminal), or half blocks; default: as in the settings",
+    )
+    parser.add_argument("--serve", action="store_true", help="open the app to web browsers")
+    parser.add_argument(
+        "--host",
+        default="localhost",
+        help="with --serve: where to listen; default: localhost, for this machine only",
+    )
+    parser.add_argument("--port", type=int, default=8000, help="with --serve; default: 8000")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

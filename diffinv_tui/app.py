@@ -1,0 +1,339 @@
+"""The app: screens, jobs as they change, and whatever several screens need."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar, cast
+
+import rich.theme
+from rich.style import Style
+from textual import on, work
+from textual.app import App
+from textual.binding import BindingType
+from textual.theme import Theme
+from textual.widgets import HelpPanel
+
+from diffinv.errors import DiffinvError
+from diffinv.jobs.launch import ensure_worker
+from diffinv.jobs.requests import ApplyRequest, InvertRequest
+from diffinv.jobs.store import Job, JobStore
+from diffinv.library.store import Library
+from diffinv.paths import data_folder, library_folder
+from diffinv.plugins import Registry
+from diffinv.plugins import registry as load_registry
+
+from .bindings import APP
+from .commands import DiffinvCommands
+from .config import load_preferences, preferences_file, save_preferences
+from .messages import Call, tell
+from .screens.apply import ApplyScreen
+from .screens.base import Place
+from .screens.jobs import JobsScreen
+from .screens.library import LibraryScreen
+from .screens.new import NewScreen
+from .screens.plugins import PluginsScreen
+from .screens.settings import SettingsScreen
+from .theme import DARK, LIGHT
+from .words import plain
+
+POLL = 0.25
+"""Seconds between two looks at the jobs."""
+
+
+class DiffinvApp(App[None]):
+    """Library, jobs and everything else, in one terminal."""
+
+    TITLE = "diffinv"
+    CSS_PATH = "app.tcss"
+    COMMANDS = App.COMMANDS | {DiffinvCommands}
+    BINDINGS: ClassVar[list[BindingType]] = APP
+    MODES: ClassVar[dict[str, str | Callable[[], Any]]] = {
+        "library": LibraryScreen,
+        "new": NewScreen,
+        "jobs": JobsScreen,
+        "apply": ApplyScreen,
+        "plugins": PluginsScreen,
+        "settings": SettingsScreen,
+    }
+    DEFAULT_MODE = "library"
+
+    def __init__(
+        self,
+        library: Library | None = None,
+        store: JobStore | None = None,
+        plugins: Callable[[], Registry] = load_registry,
+        picture_widget: type[Any] | None = None,
+        launcher: Callable[[JobStore], None] = ensure_worker,
+    ) -> None:
+        super().__init__()
+        self.library = library or Library(library_folder())
+        self.store = store or JobStore()
+        self.picture_widget = picture_widget
+        self.registry: Registry | None = None
+        self.jobs: list[Job] = []
+        self.pause_reason: str | None = None
+        self._load_plugins, self._launch = plugins, launcher
+        self._waiting: list[Callable[[Registry], None]] = []
+        self._seen: object = None
+        self._polling = False
+        self._keeping = threading.Lock()
+        self._told: str | None = None
+        self._tags: dict[int, tuple[str, ...]] = {}
+        self._states: dict[int, str] = {}
+        self.preferences, self._problem = load_preferences(preferences_file())
+        self.register_theme(DARK)
+        self.register_theme(LIGHT)
+        self._set_theme(self.preferences.theme)
+        self._name_styles()
+
+    def on_mount(self) -> None:
+        """Keys, plugins, and the one poller."""
+        self.theme_changed_signal.subscribe(self, self._theme_chosen)
+        self.set_keymap(self.preferences.keys)
+        if self._problem:
+            self.complain(self._problem)
+        self._find_plugins()
+        self._poll()
+        self.set_interval(POLL, self._poll)
+
+    # Threads
+
+    @on(Call)
+    def _call(self, message: Call) -> None:
+        message.action()
+
+    @work(thread=True, group="actions")
+    def do(self, action: Callable[[], Any], then: Callable[[Any], Any] | None = None) -> None:
+        """Do something slow in a thread; a DiffinvError becomes a message on screen."""
+        try:
+            result = action()
+        except DiffinvError as error:
+            tell(self, self.complain, str(error))
+            return
+        if then is not None:
+            tell(self, then, result)
+
+    def complain(self, problem: str) -> None:
+        """Say what went wrong."""
+        self.notify(plain(problem, limit=600).plain, severity="error", timeout=10, markup=False)
+
+    # Plugins
+
+    @work(thread=True, group="plugins")
+    def _find_plugins(self) -> None:
+        tell(self, self._take_registry, self._load_plugins())
+
+    def _take_registry(self, registry: Registry) -> None:
+        self.registry = registry
+        for waiting in self._waiting:
+            waiting(registry)
+        self._waiting.clear()
+
+    def with_registry(self, action: Callable[[Registry], None]) -> None:
+        """Do something with the plugins, as soon as they are there."""
+        if self.registry is None:
+            self._waiting.append(action)
+        else:
+            action(self.registry)
+
+    def with_example(self, action: Callable[[Path], None]) -> None:
+        """Do something with the folder of example pictures, if a backbone brings one."""
+
+        def find(registry: Registry) -> None:
+            if found := example(registry):
+                action(found[1])
+
+        self.with_registry(find)
+
+    # Jobs
+
+    def _poll(self) -> None:
+        if not self._polling:
+            self._polling = True
+            self._look_at_jobs()
+
+    def poll_soon(self) -> None:
+        """Look at the jobs again at once."""
+        self._seen = None
+        self._poll()
+
+    @work(thread=True, group="poll")
+    def _look_at_jobs(self) -> None:
+        try:
+            seen = self.store.changes()
+            if seen == self._seen:
+                tell(self, self._rest)
+                return
+            jobs, reason = self.store.jobs(), self.store.pause_reason
+        except DiffinvError as error:
+            tell(self, self._cannot_look, str(error))
+            return
+        tell(self, self._take_jobs, jobs, reason, seen)
+
+    def _rest(self) -> None:
+        self._polling = False
+
+    def _cannot_look(self, problem: str) -> None:
+        self._polling = False
+        if problem != self._told:
+            self._told = problem
+            self.complain(problem)
+
+    def _take_jobs(self, jobs: list[Job], reason: str | None, seen: object) -> None:
+        self._polling = False
+        self._seen, self.jobs, self.pause_reason, self._told = seen, jobs, reason, None
+        for job in jobs:
+            self._notice_end(job)
+        self._states = {job.id: job.state for job in jobs}
+        for screen in self.screen_stack:
+            if isinstance(screen, Place) and screen.is_mounted:
+                screen.take_jobs(jobs)
+
+    def _notice_end(self, job: Job) -> None:
+        """Say that a job has ended that was not at an end before."""
+        if self._states.get(job.id) not in ("queued", "running"):
+            return
+        title = plain(job.title, limit=60).plain
+        if job.state == "done":
+            self.notify(f"{title} is done.", markup=False)
+            self._give_tags(job)
+        elif job.state == "failed":
+            self.complain(job.error or f"{title} has failed.")
+
+    def submit(
+        self,
+        requests: Sequence[InvertRequest | ApplyRequest],
+        then: Callable[[list[Job]], Any],
+    ) -> None:
+        """Put requests into the queue and see that somebody works at it."""
+
+        def queue() -> list[Job]:
+            jobs = [self.store.submit(request) for request in requests]
+            self.launch()
+            return jobs
+
+        def after(jobs: list[Job]) -> None:
+            then(jobs)
+            self.poll_soon()
+
+        self.do(queue, after)
+
+    def launch(self) -> None:
+        """See that somebody works at the queue. For threads."""
+        self._launch(self.store)
+
+    def show_job(self, id: int) -> None:
+        """Go to a job."""
+        self.action_go("jobs")
+        self.call_after_refresh(lambda: cast(JobsScreen, self.screen).select(id))
+
+    def tag_when_done(self, job: Job, tags: tuple[str, ...]) -> None:
+        """Give tags to what a job learns."""
+        self._tags[job.id] = tags
+
+    def _give_tags(self, job: Job) -> None:
+        tags = self._tags.pop(job.id, ())
+        if tags and job.difference:
+            path = job.difference[1]
+            self.do(lambda: self.library.set_tags(path, add=tags))
+
+    # Places
+
+    def action_go(self, mode: str) -> None:
+        """To another screen."""
+        self.switch_mode(mode)
+
+    def apply_these(self, differences: Sequence[tuple[str, Path]]) -> None:
+        """To the Apply screen, with these differences on its list."""
+        self.action_go("apply")
+        self.call_after_refresh(lambda: cast(ApplyScreen, self.screen).choose(differences))
+
+    def start_demo(self) -> None:
+        """Learn the example's difference and apply it to the example's pictures."""
+
+        def start(registry: Registry) -> None:
+            found = example(registry)
+            if found is None:
+                self.complain(
+                    "No installed backbone brings example pictures; screen 5 says what is broken."
+                )
+                return
+            self.do(partial(self._demo, *found), lambda jobs: self._demo_started(jobs[0]))
+
+        self.with_registry(start)
+
+    def _demo(self, backbone: str, folder: Path) -> list[Job]:
+        name = free_name(self.library, "demo")
+        learn = InvertRequest(
+            pairs=((folder / "a.png", folder / "a_prime.png"),),
+            name=name,
+            backbone=backbone,
+            library=self.library.folder,
+        )
+        use = ApplyRequest(
+            differences=((name, 1.0),),
+            images=(folder / "b",),
+            out=data_folder() / "results" / name,
+            backbone=backbone,
+            library=self.library.folder,
+        )
+        jobs = [self.store.submit(request) for request in (learn, use)]
+        self.launch()
+        return jobs
+
+    def _demo_started(self, job: Job) -> None:
+        self.notify("The demo learns, then applies. It goes on if you leave.")
+        self.poll_soon()
+        self.show_job(job.id)
+
+    def action_help(self) -> None:
+        """Show or hide what can be done here."""
+        if self.screen.query(HelpPanel):
+            self.action_hide_help_panel()
+        else:
+            self.action_show_help_panel()
+
+    # Preferences
+
+    def prefer(self, **changes: Any) -> None:
+        """Change preferences and keep them."""
+        self.preferences = replace(self.preferences, **changes)
+        self.do(self._keep_preferences)
+
+    def _keep_preferences(self) -> None:
+        with self._keeping:  # whoever comes last writes what is chosen last
+            save_preferences(self.preferences, preferences_file())
+
+    def _set_theme(self, name: str) -> None:
+        self.theme = name if name in self.available_themes else DARK.name
+
+    def _theme_chosen(self, theme: Theme) -> None:
+        self._name_styles()
+        if theme.name != self.preferences.theme:
+            self.prefer(theme=theme.name)
+
+    def _name_styles(self) -> None:
+        """Let rich texts speak of ``good``, ``warn``, ``bad`` and ``muted`` in any theme."""
+        colours = self.available_themes[self.theme].to_color_system().generate()
+        names = {"good": "success", "warn": "warning", "bad": "error"}
+        styles = {name: Style(color=colours[key]) for name, key in names.items()}
+        self.console.push_theme(rich.theme.Theme({**styles, "muted": Style(dim=True)}))
+
+
+def example(registry: Registry) -> tuple[str, Path] | None:
+    """The first backbone that brings example pictures, and their folder."""
+    for spec in registry.backbones.values():
+        if folder := spec.defaults.get("example"):
+            return spec.id, Path(folder)
+    return None
+
+
+def free_name(library: Library, wanted: str) -> str:
+    """A name that no difference has yet."""
+    taken = {entry.name for entry in library.search(wanted)}
+    numbered: Iterable[str] = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
+    return next(name for name in (wanted, *numbered) if name not in taken)

@@ -1,0 +1,116 @@
+"""Pictures in a terminal: half blocks everywhere, and what the terminal itself can draw."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import sys
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from rich.color import Color
+from rich.segment import Segment
+from rich.style import Style
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from diffinv.difference import Difference
+
+PictureMode = Literal["auto", "terminal", "blocks"]
+"""``auto`` asks the terminal, ``terminal`` asks it even inside tmux, ``blocks`` never does."""
+
+THUMBNAIL_SIDE = 256
+"""Pixels a side of what is kept of a picture; no pane of the app shows more."""
+
+
+def probe(mode: PictureMode, environment: Mapping[str, str] = os.environ) -> type[Any] | None:
+    """The widget class of the terminal's own picture protocol, None for half blocks.
+
+    Asks the terminal, which is possible only before the app runs.
+    """
+    if mode == "blocks" or not _is_terminal() or environment.get("TEXTUAL_DRIVER"):
+        return None
+    if mode == "auto" and (environment.get("TMUX") or environment.get("NO_COLOR")):
+        return None
+    try:
+        from textual_image import renderable
+        from textual_image.widget import Image
+    except Exception:  # not installed, or a terminal that answers strangely
+        return None
+    own = renderable.Image in (renderable.TGPImage, renderable.SixelImage)
+    return Image if own else None
+
+
+def _is_terminal() -> bool:
+    return bool(sys.__stdout__ and sys.__stdout__.isatty())
+
+
+def fit(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
+    """The cells a picture takes within ``columns`` x ``rows``; a cell is twice as high as wide."""
+    width, height = max(1, size[0]), max(1, size[1])
+    scale = min(columns / width, rows * 2 / height)
+    wide, high = round(width * scale), math.ceil(height * scale / 2 - 0.01)
+    return max(1, min(columns, wide)), max(1, min(rows, high))
+
+
+def half_blocks(image: Image, columns: int, rows: int) -> list[list[Segment]]:
+    """A picture as ``rows`` lines of ``columns`` cells, two pixels a cell."""
+    from PIL import Image as Images
+
+    small = image.convert("RGB").resize((columns, rows * 2), Images.Resampling.BOX)
+    data = small.tobytes()
+    pixels = [(data[i], data[i + 1], data[i + 2]) for i in range(0, len(data), 3)]
+    lines = []
+    for row in range(rows):
+        top = row * 2 * columns
+        pairs = zip(
+            pixels[top : top + columns],
+            pixels[top + columns : top + 2 * columns],
+            strict=True,
+        )
+        lines.append([Segment("▀", _style(upper, lower)) for upper, lower in pairs])
+    return lines
+
+
+@lru_cache(maxsize=32_768)
+def _style(upper: tuple[int, int, int], lower: tuple[int, int, int]) -> Style:
+    return Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower))
+
+
+def open_thumbnail(path: Path) -> Image:
+    """A picture file, small. Slow: for threads. Raises DiffinvError as ``open_image`` does."""
+    from diffinv.images import open_image
+
+    image = open_image(path)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    return image
+
+
+def difference_pictures(difference: Difference) -> dict[str, Image]:
+    """The thumbnails of a difference that can be read. Slow: for threads."""
+    from diffinv.errors import DiffinvError
+    from diffinv.images import from_webp
+
+    pictures = {}
+    for name, data in difference.thumbnails.items():
+        try:
+            pictures[name] = from_webp(data)
+        except DiffinvError:  # one bad picture hides no others
+            continue
+    return pictures
+
+
+def preview_picture(data: bytes) -> Image | None:
+    """A picture out of a job's preview file, None while it is not whole."""
+    from PIL import Image as Images
+
+    try:
+        image = Images.open(io.BytesIO(data))
+        image.load()
+    except Exception:  # decoders raise all kinds of errors
+        return None
+    return image.convert("RGB")

@@ -1,0 +1,430 @@
+"""Apply: differences with strengths, pictures, and the results as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.message import Message
+from textual.timer import Timer
+from textual.widgets import Button, Checkbox, Collapsible, Input, Select, Static
+from textual.worker import get_current_worker
+
+from diffinv.errors import DiffinvError
+from diffinv.jobs.checks import ApplicationPlan, plan_application
+from diffinv.jobs.requests import ApplyRequest
+from diffinv.method.settings import ApplicationSettings
+
+from ..bindings import APPLY
+from ..messages import tell
+from ..widgets.form import (
+    Checks,
+    Field,
+    choice,
+    chosen,
+    fill,
+    number_typed,
+    part_options,
+    text_line,
+    typed,
+)
+from ..widgets.picture_field import pasted_path
+from ..widgets.slider import Slider
+from ..widgets.tiles import Tiles
+from ..widgets.wall import Result, Wall
+from ..words import duration, number, plain, plural, short_path
+from .base import Place
+from .dialogs import Choose, Large, PickFolder, PickPicture
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.events import Paste
+
+    from diffinv.jobs.store import Job
+    from diffinv.library.store import Entry
+    from diffinv.plugins import Registry
+
+_DEBOUNCE = 0.3
+_PLANNED = 2_000
+SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
+"""The strengths of a sweep: undone, left alone, weaker, as learned, stronger."""
+
+
+class Chosen(Horizontal):
+    """A difference with its strength."""
+
+    class Removed(Message):
+        """It is not to be applied after all."""
+
+        def __init__(self, row: Chosen) -> None:
+            super().__init__()
+            self.row = row
+
+    def __init__(self, name: str, path: Path) -> None:
+        super().__init__(classes="chosen")
+        self.label, self.path = name, path
+
+    def compose(self) -> ComposeResult:
+        """The name, the slider, a cross."""
+        yield Static(plain(self.label, limit=60), classes="chosen-name")
+        yield Slider()
+        yield Button("✗", compact=True, classes="cross")
+
+    @property
+    def strength(self) -> float:
+        """What the slider says."""
+        return self.query_one(Slider).value
+
+    @on(Button.Pressed)
+    def remove_it(self, event: Button.Pressed) -> None:
+        """Take it away."""
+        event.stop()
+        self.post_message(self.Removed(self))
+
+
+class ApplyScreen(Place):
+    """The form on the left, the results on the right."""
+
+    MODE = "apply"
+    BINDINGS: ClassVar[list[BindingType]] = APPLY
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._timer: Timer | None = None
+        self._ready: ApplyRequest | None = None
+        self._planned: list[Path] = []
+        self._images: list[Path] = []
+        self._own_out = False
+        self._started_jobs: dict[int, str] = {}
+        self._folder = Path.cwd()
+
+    def body(self) -> ComposeResult:
+        """Form and results."""
+        with Horizontal(id="apply", classes="split"):
+            with Vertical(classes="side"):
+                with VerticalScroll(classes="form", can_focus=False):
+                    yield from self._form()
+                yield Checks(id="checks")
+                with Horizontal(classes="buttons"):
+                    yield Button("Apply", id="start", variant="primary", disabled=True)
+                    yield Button("Strength sweep", id="sweep", disabled=True)
+            with Vertical(id="results"):
+                yield Static("Results", classes="heading -first", id="results-title")
+                yield Static(
+                    "Choose a difference and pictures.\n\n"
+                    "Every picture is shown here\nbeside its result as it is made.",
+                    id="no-results",
+                    classes="notice",
+                )
+                yield Wall(id="wall")
+
+    def _form(self) -> ComposeResult:
+        yield Static("Differences", classes="heading -first")
+        yield Vertical(id="chosen")
+        yield Button("+ Difference", id="add-difference", compact=True)
+        yield Static("Pictures", classes="heading")
+        yield Static("", id="images")
+        with Horizontal(classes="buttons -compact"):
+            yield Button("+ Folder", id="add-folder", compact=True)
+            yield Button("+ Picture", id="add-file", compact=True)
+        yield Static("Save to", classes="heading")
+        yield Field("Folder", text_line("out", "beside the pictures"))
+        with Collapsible(title="More settings", id="more"):
+            yield Field("Prompt of B", text_line("prompt_b", "by the captioner"))
+            yield Field("Editor", choice("editor", [("…", "")]))
+            yield Field("Captioner", choice("captioner", [("…", "")]))
+            for id, label in (("steps", "Steps"), ("guidance", "Guidance"), ("seed", "Seed")):
+                yield Field(label, text_line(id))
+            yield Field("Mask", Checkbox("keeps the rest", True, id="mask", compact=True))
+            yield Field("Replace", Checkbox("results that exist", id="replace", compact=True))
+            yield Field("Device", text_line("device", "the best there is"))
+
+    def on_mount(self) -> None:
+        """Fill in what plugins bring, and the defaults."""
+        defaults = ApplicationSettings()
+        shown = {"steps": defaults.steps, "guidance": defaults.guidance_scale, "seed": 0}
+        for id, value in shown.items():
+            self.query_one(f"#{id}", Input).placeholder = number(value)
+        self.query_one("#device", Input).value = self.diffinv.preferences.device
+        self._show_images()
+        self._wait()
+        self._show_results([])
+        self.query_one("#add-difference").focus()
+        self.diffinv.with_registry(self._fill)
+
+    def _fill(self, registry: Registry) -> None:
+        editors = [(spec.title, id) for id, spec in registry.editors.items()]
+        default = ApplicationSettings().editor
+        fill(self.query_one("#editor", Select), editors or [("None is installed", "")], default)
+        parts = part_options(registry.captioners, "Of the backbone")
+        fill(self.query_one("#captioner", Select), parts, "")
+
+    # What is to be applied
+
+    def choose(self, differences: Sequence[tuple[str, Path]]) -> None:
+        """Put differences on the list, in place of those that are there."""
+        rows = self.query_one("#chosen")
+        rows.remove_children()
+        for name, path in differences:
+            rows.mount(Chosen(name, path))
+        self.call_after_refresh(self._focus_slider)
+        self._changed()
+
+    def _focus_slider(self) -> None:
+        if sliders := self.query(Slider):
+            sliders.last().focus()
+
+    def action_add_difference(self) -> None:
+        """Choose one of the library."""
+        self.do(lambda: self.diffinv.library.search(limit=1_000), self._choose_difference)
+
+    def _choose_difference(self, entries: list[Entry]) -> None:
+        good = [entry for entry in entries if entry.info]
+
+        def add(index: int | None) -> None:
+            if index is not None:
+                self.query_one("#chosen").mount(Chosen(good[index].name, good[index].path))
+                self.call_after_refresh(self._focus_slider)
+                self._changed()
+
+        choices = [(e.name, e.info.description if e.info else "") for e in good]
+        empty = "The library is empty: 2 learns a difference."
+        self.app.push_screen(Choose("Apply which difference?", choices, empty), add)
+
+    @on(Chosen.Removed)
+    def _removed(self, event: Chosen.Removed) -> None:
+        event.row.remove()
+        self.query_one("#add-difference").focus()
+        self.call_after_refresh(self._changed)
+
+    def action_add_folder(self) -> None:
+        """Every picture in a folder."""
+        self.app.push_screen(PickFolder(self._folder, "Apply to a folder"), self.add_image)
+
+    def action_add_file(self) -> None:
+        """One picture."""
+        self.app.push_screen(PickPicture(self._folder, "Apply to a picture"), self.add_image)
+
+    def add_image(self, path: Path | None) -> None:
+        """One more picture or folder."""
+        if path is None or path in self._images:
+            return
+        self._folder = path.parent
+        self._images.append(path)
+        self._show_images()
+        self._changed()
+
+    def on_paste(self, event: Paste) -> None:
+        """A file or folder was dropped."""
+        path = pasted_path(event.text)
+        if path is not None and not isinstance(self.focused, Input):
+            self.add_image(path)
+
+    def _show_images(self) -> None:
+        if not self._images:
+            self.query_one("#images", Static).update("None yet: pictures, or folders of them.")
+            return
+        shown = [short_path(path) for path in self._images[:6]]
+        more = len(self._images) - len(shown)
+        lines = "\n".join(shown) + (f"\nand {plural(more, 'more')}" if more else "")
+        text = plain("", limit=10)
+        for line in lines.splitlines():
+            text.append_text(plain(line, limit=200)).append("\n")
+        text.rstrip()
+        self.query_one("#images", Static).update(text)
+
+    def action_clear(self) -> None:
+        """Begin again."""
+        self.query_one("#chosen").remove_children()
+        self._images.clear()
+        self._started_jobs.clear()
+        self._show_images()
+        self._show_results([])
+        self.call_after_refresh(self._changed)
+        self.query_one("#add-difference").focus()
+
+    # The request
+
+    def request(self) -> ApplyRequest:
+        """What the form asks for. Raises DiffinvError where it asks for nothing that can be."""
+        rows = list(self.query(Chosen))
+        defaults = ApplicationSettings()
+        settings = ApplicationSettings(
+            editor=chosen(self, "editor") or defaults.editor,
+            steps=_or(number_typed(self, "steps", "Steps", int), defaults.steps),
+            guidance_scale=_or(
+                number_typed(self, "guidance", "Guidance", float), defaults.guidance_scale
+            ),
+            mask=self.query_one("#mask", Checkbox).value,
+            seed=_or(number_typed(self, "seed", "Seed", int), defaults.seed),
+        )
+        return ApplyRequest(
+            differences=tuple((str(row.path), row.strength) for row in rows),
+            images=tuple(self._images),
+            out=self._out(rows),
+            captioner=chosen(self, "captioner") or None,
+            prompt_b=typed(self, "prompt_b") or None,
+            settings=settings,
+            device=typed(self, "device") or None,
+            library=self.diffinv.library.folder,
+            replace=self.query_one("#replace", Checkbox).value,
+        )
+
+    def _out(self, rows: Sequence[Chosen]) -> Path:
+        """The folder that was typed, or one beside the pictures."""
+        if text := typed(self, "out"):
+            return Path(text).expanduser()
+        first = self._images[0] if self._images else Path.cwd()
+        names = "+".join(row.path.stem for row in rows) or "difference"
+        return first.parent / f"{first.stem}-{names}"[:120]
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    @on(Checkbox.Changed)
+    @on(Slider.Changed)
+    def _changed(self) -> None:
+        self._ready = None
+        self._enable(False)
+        if self._timer:
+            self._timer.stop()
+        self._timer = self.set_timer(_DEBOUNCE, self._check)
+
+    def _enable(self, ready: bool) -> None:
+        for id in ("start", "sweep"):
+            self.query_one(f"#{id}", Button).disabled = not ready
+
+    def _wait(self) -> None:
+        missing = "a difference" if not self.query(Chosen) else "pictures to apply it to"
+        self.query_one(Checks).wait(f"Choose {missing}.")
+
+    def _check(self) -> None:
+        try:
+            request = self.request()
+        except DiffinvError as error:
+            self.query_one(Checks).say(bad=str(error))
+            return
+        if request.differences and request.images:
+            self._plan(request)
+        else:
+            self._wait()
+
+    @work(thread=True, exclusive=True, group="checks")
+    def _plan(self, request: ApplyRequest) -> None:
+        worker = get_current_worker()
+        try:
+            plan = plan_application(request)
+        except DiffinvError as error:
+            if not worker.is_cancelled:
+                tell(self.app, self._say_bad, str(error))
+            return
+        if not worker.is_cancelled:
+            tell(self.app, self._say_good, request, plan)
+
+    def _say_bad(self, problem: str) -> None:
+        if self.is_attached:
+            self.query_one(Checks).say(bad=problem)
+
+    def _say_good(self, request: ApplyRequest, plan: ApplicationPlan) -> None:
+        if not self.is_attached:
+            return
+        self._ready = request
+        self._planned = [source for source, _ in plan.targets]
+        facts = [
+            f"{plural(len(plan.targets), 'picture')}, with {plan.backbone.spec.title}",
+            f"Results go to {short_path(request.out)}",
+        ]
+        notes = ["At strength 0 nothing changes."] if _changes_nothing(request) else []
+        self.query_one(Checks).say(facts, notes)
+        self._enable(True)
+        if not self._started_jobs:
+            self._show_results([Result(path, None) for path in self._planned[:_PLANNED]])
+
+    # Starting, and what comes of it
+
+    def action_start(self) -> None:
+        """Put the request into the queue."""
+        if self._ready is None:
+            self.app.notify("Not ready yet: see the checks.", severity="warning")
+            return
+        self._submit([(self._ready, "")])
+
+    def action_sweep(self) -> None:
+        """The first picture at several strengths, a job each."""
+        if self._ready is None or not self._planned:
+            self.app.notify("Not ready yet: see the checks.", severity="warning")
+            return
+        first = replace(self._ready, images=(self._planned[0],))
+        self._submit([(at_strength(first, by), f"strength {by:+g}") for by in SWEEP])
+
+    def _submit(self, requests: list[tuple[ApplyRequest, str]]) -> None:
+        def started(jobs: list[Job]) -> None:
+            self._started_jobs = {
+                job.id: about for job, (_, about) in zip(jobs, requests, strict=True)
+            }
+            self.query_one(Wall).focus()
+            self.jobs_changed(jobs)
+
+        self.diffinv.submit([request for request, _ in requests], started)
+
+    def jobs_changed(self, jobs: list[Job]) -> None:
+        """Show what the jobs that were started here have brought so far."""
+        own = [job for job in sorted(jobs, key=lambda job: job.id) if job.id in self._started_jobs]
+        if not own:
+            return
+        results = []
+        for job in own:
+            about = self._started_jobs[job.id]
+            done = {o.input: o for o in job.outputs}
+            inputs = self._planned if len(own) == 1 else self._planned[:1]
+            for path in dict.fromkeys([*done, *inputs]):
+                output = done.get(path)
+                time = duration(output.seconds) if output else job.state
+                after = output.output if output else None
+                results.append(Result(path, after, about or time))
+        self._show_results(results, own)
+
+    def _show_results(self, results: Sequence[Result], jobs: Sequence[Job] = ()) -> None:
+        wall = self.query_one(Wall)
+        wall.show(results)
+        wall.display = bool(results)
+        self.query_one("#no-results").display = not results
+        done = sum(result.after is not None for result in results)
+        title = plain("Results", "bold")
+        if jobs:
+            title.append(f"   {done} of {len(results)}", "muted")
+        elif results:
+            title.append(f"   {plural(len(results), 'picture')} to come", "muted")
+        for error in [job.error for job in jobs if job.error][:1]:
+            title.append("\n✗ ", "bad").append_text(plain(error, limit=300))
+        self.query_one("#results-title", Static).update(title)
+
+    @on(Tiles.Opened)
+    def _large(self) -> None:
+        if result := self.query_one(Wall).current:
+            self.app.push_screen(Large(result.before, result.after, result.about))
+
+    @on(Button.Pressed)
+    def _pressed(self, event: Button.Pressed) -> None:
+        if event.button.id:
+            getattr(self, "action_" + event.button.id.replace("-", "_"))()
+
+
+def at_strength(request: ApplyRequest, by: float) -> ApplyRequest:
+    """The same with every strength multiplied, into a folder of its own."""
+    differences = tuple((name, round(weight * by, 4)) for name, weight in request.differences)
+    return replace(
+        request, differences=differences, out=request.out / f"strength {by:+g}", replace=True
+    )
+
+
+def _changes_nothing(request: ApplyRequest) -> bool:
+    return all(weight == 0 for _, weight in request.differences)
+
+
+def _or(value: Any, default: Any) -> Any:
+    return default if value is None else value

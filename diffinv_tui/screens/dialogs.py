@@ -1,0 +1,259 @@
+"""Small windows that ask one thing or show one thing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from rich.text import Text
+from textual import on, work
+from textual.binding import Binding, BindingType
+from textual.containers import Horizontal, Vertical
+from textual.screen import ModalScreen
+from textual.widget import Widget
+from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets.option_list import Option
+from textual_fspicker import FileOpen, Filters, SelectDirectory
+from textual_fspicker.parts import DirectoryNavigation
+
+from diffinv.difference import SUFFIX
+from diffinv.errors import DiffinvError
+from diffinv.images import SUFFIXES
+
+from ..messages import tell
+from ..pictures import open_thumbnail
+from ..widgets.difference_view import DifferenceView, Figure
+from ..widgets.picture import Picture
+from ..words import plain, short_path
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from textual.app import ComposeResult
+
+    from diffinv.library.store import Entry
+
+_ESCAPE = Binding("escape", "dismiss(None)", "Close", id="dialog.close")
+
+
+class Ask(ModalScreen[str | None]):
+    """One line of text."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [_ESCAPE]
+
+    def __init__(self, question: str, value: str = "", hint: str = "") -> None:
+        super().__init__()
+        self._question, self._value, self._hint = question, value, hint
+
+    def compose(self) -> ComposeResult:
+        """The question, the line, the hint."""
+        with Vertical(classes="dialog"):
+            yield Static(plain(self._question, "bold"))
+            yield Input(self._value, id="answer")
+            yield Static(plain(self._hint or "Enter keeps it, Escape leaves it as it was."))
+        yield Footer()
+
+    @on(Input.Submitted)
+    def answer(self, event: Input.Submitted) -> None:
+        """Done."""
+        self.dismiss(event.value)
+
+
+class Choose(ModalScreen[int | None]):
+    """One of several things, with a line to narrow them down."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        _ESCAPE,
+        Binding("down", "down", "Down", show=False),
+        Binding("up", "up", "Up", show=False),
+    ]
+
+    def __init__(self, question: str, choices: Sequence[tuple[str, str]], empty: str) -> None:
+        super().__init__()
+        self._question, self._choices, self._empty = question, choices, empty
+
+    def compose(self) -> ComposeResult:
+        """The question, the line, the list."""
+        with Vertical(classes="dialog -tall"):
+            yield Static(plain(self._question, "bold"))
+            yield Input(placeholder="Type to narrow down", id="narrow")
+            yield OptionList()
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Everything at first."""
+        self._show("")
+
+    @on(Input.Changed)
+    def narrow(self, event: Input.Changed) -> None:
+        """Only what has these letters in it."""
+        self._show(event.value)
+
+    def _show(self, letters: str) -> None:
+        options = self.query_one(OptionList)
+        options.clear_options()
+        wanted = letters.casefold()
+        for index, (title, about) in enumerate(self._choices):
+            if wanted in f"{title} {about}".casefold():
+                text = plain(title, limit=80).append("  ").append_text(plain(about, "muted", 120))
+                options.add_option(Option(_one_line(text), id=str(index)))
+            if options.option_count == 200:
+                break
+        if not options.option_count:
+            options.add_option(Option(Text(self._empty, "muted"), disabled=True))
+        options.highlighted = 0
+
+    def action_down(self) -> None:
+        """The next choice, from the line too."""
+        self.query_one(OptionList).action_cursor_down()
+
+    def action_up(self) -> None:
+        """The one before."""
+        self.query_one(OptionList).action_cursor_up()
+
+    @on(Input.Submitted)
+    def submit(self) -> None:
+        """Enter in the line takes what is highlighted."""
+        self.query_one(OptionList).action_select()
+
+    @on(OptionList.OptionSelected)
+    def choose(self, event: OptionList.OptionSelected) -> None:
+        """Done."""
+        if event.option.id is not None:
+            self.dismiss(int(event.option.id))
+
+
+def _one_line(text: Text) -> Text:
+    text.no_wrap, text.overflow = True, "ellipsis"
+    return text
+
+
+class Detail(ModalScreen[str | None]):
+    """One difference over the whole screen. Dismissed with what to do with it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        _ESCAPE,
+        Binding("a", "dismiss('apply')", "Apply", id="detail.apply"),
+        Binding("r", "dismiss('rename')", "Rename", id="detail.rename"),
+        Binding("t", "dismiss('tag')", "Tags", id="detail.tag"),
+        Binding("d", "dismiss('trash')", "Trash", id="detail.trash"),
+        Binding("e", "dismiss('export')", "Export", id="detail.export"),
+    ]
+
+    def __init__(self, entry: Entry) -> None:
+        super().__init__()
+        self._entry = entry
+
+    def compose(self) -> ComposeResult:
+        """The view and the footer."""
+        yield DifferenceView(id="whole")
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Fill the view."""
+        view = self.query_one(DifferenceView)
+        view.show(self._entry)
+        view.focus()
+
+
+class Large(ModalScreen[None]):
+    """B and B′ as large as the screen allows."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [_ESCAPE]
+
+    def __init__(self, before: Path, after: Path | None, about: str) -> None:
+        super().__init__()
+        self._paths, self._about = (before, after), about
+
+    def compose(self) -> ComposeResult:
+        """Both pictures and where they are."""
+        with Vertical(id="large"):
+            with Horizontal(classes="figures"):
+                yield Figure("B", "a", "…")
+                yield Figure("B′", "prime", "not there yet")
+            where = self._paths[1] or self._paths[0]
+            yield Static(plain(f"{short_path(where)}   {self._about}", "muted"))
+        yield Footer()
+
+    def on_mount(self) -> None:
+        """Open them."""
+        self._open()
+
+    @work(thread=True)
+    def _open(self) -> None:
+        for index, path in enumerate(self._paths):
+            if path is None:
+                continue
+            try:
+                tell(self.app, self._show, index, open_thumbnail(path), "")
+            except DiffinvError as error:
+                tell(self.app, self._show, index, None, str(error))
+
+    def _show(self, index: int, image: Image | None, message: str) -> None:
+        if self.is_attached:
+            list(self.query(Figure))[index].show(image, message)
+
+
+# Files and folders
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+class PickPicture(FileOpen):
+    """A file dialog that shows the picture under the cursor."""
+
+    def __init__(self, location: Path, title: str) -> None:
+        filters = Filters(("Pictures", _is_picture), ("All files", lambda _path: True))
+        super().__init__(str(location), title, filters=filters)
+
+    def on_mount(self) -> None:
+        """Put the picture beside the list."""
+        super().on_mount()
+        row = self.query_one(DirectoryNavigation).parent
+        assert isinstance(row, Widget)
+        row.mount(Picture("A picture that is highlighted is shown here.", id="picked"))
+
+    @on(DirectoryNavigation.Highlighted)
+    def _look(self, event: DirectoryNavigation.Highlighted) -> None:
+        self._open(event.path)
+
+    @on(DirectoryNavigation.Selected)
+    def _take(self, event: DirectoryNavigation.Selected) -> None:
+        """Enter on a picture is enough."""
+        event.stop()
+        event.prevent_default()
+        self.dismiss(event.path)
+
+    @work(thread=True, exclusive=True, group="look")
+    def _open(self, path: Path) -> None:
+        if not _is_picture(path):
+            tell(self.app, self._show, None, "")
+            return
+        try:
+            tell(self.app, self._show, open_thumbnail(path), "")
+        except DiffinvError as error:
+            tell(self.app, self._show, None, str(error))
+
+    def _show(self, image: Image | None, message: str) -> None:
+        if self.is_attached:
+            self.query_one("#picked", Picture).show(image, message)
+
+
+class PickDifference(FileOpen):
+    """A file dialog for difference files."""
+
+    def __init__(self, location: Path) -> None:
+        def is_wanted(path: Path) -> bool:
+            return path.suffix == SUFFIX
+
+        filters = Filters(("Differences", is_wanted), ("All files", lambda _path: True))
+        super().__init__(str(location), "Import a difference", filters=filters)
+
+
+class PickFolder(SelectDirectory):
+    """A dialog for a folder."""
+
+    def __init__(self, location: Path, title: str) -> None:
+        super().__init__(str(location), title)

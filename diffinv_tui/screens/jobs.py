@@ -1,0 +1,261 @@
+"""The queue: what runs, what waits, what became of the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.text import Text
+from textual import on
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.widgets import OptionList, Static
+from textual.widgets.option_list import Option
+
+from diffinv.library.store import Entry
+
+from ..bindings import JOBS
+from ..widgets.job_view import LOOKS, JobView, bar, share
+from ..widgets.tiles import Tiles
+from ..widgets.wall import Wall
+from ..words import duration, plain, plural
+from .base import Place
+from .dialogs import Detail, Large
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from diffinv.jobs.store import Job
+
+_LISTED = 200
+
+
+class JobList(OptionList):
+    """The jobs: what runs, then what waits, then the rest."""
+
+    HELP = """The queue. It belongs to no window: jobs go on when the app is closed.
+
+    **c** cancels, **u** goes on with a job that was cancelled or interrupted where it was,
+    **r** runs it again from the start, **K** and **J** move a waiting job, **p** pauses the queue.
+    """
+
+
+class JobsScreen(Place):
+    """The list on the left, one job on the right."""
+
+    MODE = "jobs"
+    BINDINGS: ClassVar[list[BindingType]] = JOBS
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._jobs: list[Job] = []
+        self._wanted: int | None = None
+
+    def body(self) -> ComposeResult:
+        """The list and the view."""
+        with Horizontal(id="jobs", classes="split"):
+            with Vertical(id="job-side"):
+                yield Static("", id="job-notice")
+                yield JobList()
+            yield JobView(id="job-view")
+        yield Static(
+            "No jobs yet.\n\nPress 2 to learn a difference from two pictures,\n"
+            "or 4 to apply one that you have.",
+            id="no-jobs",
+            classes="notice",
+        )
+
+    def on_mount(self) -> None:
+        """The list has the focus."""
+        self.query_one(JobList).focus()
+
+    def on_resize(self) -> None:
+        """Bars follow the width."""
+        self.call_after_refresh(self.jobs_changed, self.diffinv.jobs)
+
+    def select(self, id: int) -> None:
+        """Show a job, as soon as it is listed."""
+        self._wanted = id
+        if self.is_mounted:
+            self.jobs_changed(self.diffinv.jobs)
+
+    @property
+    def current(self) -> Job | None:
+        """The job under the cursor."""
+        index = self.query_one(JobList).highlighted
+        return self._jobs[index] if index is not None and index < len(self._jobs) else None
+
+    def jobs_changed(self, jobs: list[Job]) -> None:
+        """Show the jobs, with the cursor on the same one as before."""
+        before = self._wanted or (self.current.id if self.current else None)
+        self._jobs = jobs[:_LISTED]
+        listing = self.query_one(JobList)
+        width = max(16, (listing.size.width or 36) - 6)
+        ids = [str(job.id) for job in self._jobs]
+        if [option.id for option in listing.options] == ids:
+            for job in self._jobs:
+                listing.replace_option_prompt(str(job.id), self._prompt(job, width))
+        else:
+            listing.clear_options()
+            listing.add_options(Option(self._prompt(j, width), id=str(j.id)) for j in self._jobs)
+            listing.highlighted = ids.index(str(before)) if str(before) in ids else 0
+        if self._wanted is not None and str(self._wanted) in ids:
+            listing.highlighted = ids.index(str(self._wanted))
+            self._wanted = None
+        self.query_one("#jobs").display = bool(jobs)
+        self.query_one("#no-jobs").display = not jobs
+        self._show_notice()
+        self.query_one(JobView).show(self.current)
+        self.refresh_bindings()
+
+    def _prompt(self, job: Job, width: int) -> Text:
+        text = prompt(job, width)
+        return text.append("\n") if self.has_class("-tall") else text
+
+    def _show_notice(self) -> None:
+        notice = self.query_one("#job-notice", Static)
+        reason = self.diffinv.pause_reason
+        notice.display = bool(reason)
+        notice.update(plain(f"‖ {reason} Here: p." if reason else ""))
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The footer offers what can be done with this job."""
+        job = self.current if self.is_mounted else None
+        possible: dict[str, Callable[[Job], bool]] = {
+            "open": lambda job: bool(job.difference or job.outputs),
+            "cancel": lambda job: job.state in ("queued", "running", "interrupted"),
+            "retry": lambda job: job.is_finished,
+            "resume": lambda job: job.state in ("cancelled", "failed", "interrupted"),
+            "move": lambda job: job.state == "queued",
+        }
+        if action in possible:
+            return job is not None and possible[action](job)
+        return True
+
+    @on(OptionList.OptionHighlighted)
+    def _other(self) -> None:
+        self.query_one(JobView).show(self.current)
+        self.refresh_bindings()
+
+    @on(OptionList.OptionSelected)
+    def _chosen(self) -> None:
+        self.action_open()
+
+    @on(Tiles.Opened)
+    def _large(self) -> None:
+        if result := self.query_one(Wall).current:
+            self.app.push_screen(Large(result.before, result.after, result.about))
+
+    def action_open(self) -> None:
+        """Open what came out: the difference, or the results."""
+        job = self.current
+        if job is None:
+            return
+        if job.difference:
+            name, path = job.difference
+            self.do(lambda: _entry(name, path), self._open_entry)
+        elif job.outputs:
+            self.query_one(Wall).focus()
+
+    def _open_entry(self, entry: Entry) -> None:
+        def after(wish: str | None) -> None:
+            if wish == "apply":
+                self.diffinv.apply_these([(entry.name, entry.path)])
+
+        self.app.push_screen(Detail(entry), after)
+
+    def _with_job(self, action: Callable[[int], Any], launches: bool = False) -> None:
+        job = self.current
+        if job is None:
+            return
+        id = job.id
+
+        def then(result: Any) -> None:
+            if launches:
+                self.select(result.id)
+            self.diffinv.poll_soon()
+
+        def act() -> Any:
+            result = action(id)
+            if launches:
+                self.diffinv.launch()
+            return result
+
+        self.do(act, then)
+
+    def action_cancel(self) -> None:
+        """Take it from the queue, or stop it between two steps."""
+        self._with_job(self.diffinv.store.cancel)
+
+    def action_retry(self) -> None:
+        """The same once more, from the start."""
+        self._with_job(self.diffinv.store.retry, launches=True)
+
+    def action_resume(self) -> None:
+        """Go on where it was."""
+        self._with_job(self.diffinv.store.resume, launches=True)
+
+    def action_move(self, up: bool) -> None:
+        """Change places with the neighbour."""
+        self._with_job(lambda id: self.diffinv.store.move(id, up))
+
+    def action_pause(self) -> None:
+        """Start no further job, or go on."""
+        store = self.diffinv.store
+
+        def change() -> bool:
+            paused = not store.paused
+            store.set_paused(paused)
+            if not paused:
+                self.diffinv.launch()
+            return paused
+
+        def then(paused: bool) -> None:
+            self.app.notify("The queue is paused." if paused else "The queue goes on.")
+            self.diffinv.poll_soon()
+
+        self.do(change, then)
+
+    def action_clear(self) -> None:
+        """Forget what is done, failed or cancelled."""
+
+        def then(count: int) -> None:
+            self.app.notify(f"{plural(count, 'job')} cleared. Their results stay.")
+            self.diffinv.poll_soon()
+
+        self.do(self.diffinv.store.clear, then)
+
+
+def _entry(name: str, path: Any) -> Entry:
+    from diffinv.difference import read_info
+
+    return Entry(name, path, read_info(path))
+
+
+def prompt(job: Job, width: int) -> Text:
+    """A job in two lines."""
+    mark, style = LOOKS[job.state]
+    text = Text(no_wrap=True, overflow="ellipsis").append(f"{mark} ", style)
+    title = plain(job.title, "bold" if job.state == "running" else "", 200)
+    title.truncate(width, overflow="ellipsis")
+    text.append_text(title).append("\n  ")
+    if job.state == "running" and job.progress.total:
+        text.append_text(bar(share(job), max(8, width - 7))).append(f" {100 * share(job):3.0f} %")
+    else:
+        text.append_text(_about(job, width))
+    return text
+
+
+def _about(job: Job, width: int) -> Text:
+    if job.state == "running":
+        text = plain(job.progress.phase or "starting", "muted")
+    elif job.state == "failed" and job.error:
+        text = plain(job.error, "bad")
+    elif job.state == "done":
+        took = duration(job.finished - job.started) if job.finished and job.started else ""
+        what = "learned" if job.kind == "invert" else plural(len(job.outputs), "picture")
+        text = plain(f"{what} in {took}" if took else what, "muted")
+    else:
+        text = plain("held" if job.held and job.state == "queued" else job.state, "muted")
+    text.truncate(width, overflow="ellipsis")
+    return text

@@ -1,0 +1,385 @@
+"""The library: everything that was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.timer import Timer
+from textual.widgets import ContentSwitcher, Input, Static
+from textual.worker import get_current_worker
+
+from diffinv.errors import DiffinvError
+
+from ..bindings import LIBRARY
+from ..messages import tell
+from ..widgets.difference_view import DifferenceView
+from ..widgets.shelf import PAGE, Shelf, View, table_head
+from ..widgets.tiles import Tiles
+from ..widgets.welcome import Welcome
+from ..words import parse_tags, plain, plural, short_path
+from .base import Place
+from .dialogs import Ask, Choose, Detail, PickDifference, PickFolder
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from diffinv.jobs.store import Job
+    from diffinv.library.store import Entry, Sort
+
+_DEBOUNCE = 0.08
+_LOOK_EVERY = 2.0
+SORTS: dict[Sort, str] = {
+    "newest": "newest first",
+    "oldest": "oldest first",
+    "name": "by name",
+    "backbone": "by backbone",
+}
+
+
+class LibraryScreen(Place):
+    """Cards or a table on the left, everything about one difference on the right."""
+
+    MODE = "library"
+    BINDINGS: ClassVar[list[BindingType]] = LIBRARY
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._query = ""
+        self._typing: Timer | None = None
+        self._seen: object = None
+        self._done: set[int] = set()
+
+    def body(self) -> ComposeResult:
+        """Search, shelf, detail."""
+        with Horizontal(id="library"):
+            with Vertical(id="library-main"):
+                with Horizontal(id="library-bar"):
+                    yield Input(placeholder="Search: snow tag:winter backbone:sdxl", id="search")
+                    yield Static("", id="library-count")
+                yield Static("", id="table-head")
+                with ContentSwitcher(initial="looking"):
+                    yield Static("Looking…", id="looking", classes="notice")
+                    yield Static("", id="nothing", classes="notice")
+                    yield Static("", id="trouble", classes="notice -bad")
+                    yield Welcome(id="welcome")
+                    yield Shelf(id="shelf")
+            yield DifferenceView(id="detail")
+
+    def on_mount(self) -> None:
+        """Look for what there is."""
+        self.shelf.view = cast("View", self.diffinv.preferences.view)
+        self._show_head()
+        self.search()
+        self.set_interval(_LOOK_EVERY, self._look_outside)
+
+    @property
+    def shelf(self) -> Shelf:
+        """The cards."""
+        return self.query_one(Shelf)
+
+    @property
+    def sort(self) -> Sort:
+        """The order that is chosen."""
+        return cast("Sort", self.diffinv.preferences.sort)
+
+    # Searching
+
+    @on(Input.Changed, "#search")
+    def _typed(self, event: Input.Changed) -> None:
+        self._query = event.value
+        if self._typing:
+            self._typing.stop()
+        self._typing = self.set_timer(_DEBOUNCE, self.search)
+
+    @on(Input.Submitted, "#search")
+    def _to_results(self) -> None:
+        self.shelf.focus()
+
+    def search(self) -> None:
+        """Look for what fits the line, from the first page on."""
+        self._find(self._query, self.sort)
+
+    @work(thread=True, exclusive=True, group="search")
+    def _find(self, query: str, sort: Sort) -> None:
+        library, worker = self.diffinv.library, get_current_worker()
+        try:
+            seen = _stamp(library.folder)
+            count = library.count(query)
+            entries = library.search(query, sort, limit=PAGE)
+            empty = not count and (not query or not library.count())
+        except DiffinvError as error:
+            tell(self.app, self._fail, str(error))
+            return
+        if not worker.is_cancelled:
+            tell(self.app, self._show, query, count, entries, empty, seen)
+
+    def _fail(self, error: str) -> None:
+        self.query_one("#trouble", Static).update(plain(error))
+        self._switch("trouble")
+
+    def _show(
+        self, query: str, count: int, entries: Sequence[Entry], empty: bool, seen: object
+    ) -> None:
+        self._seen = seen
+        if query != self._query:
+            return
+        self.shelf.fill(count, 0, entries, fresh=True)
+        self._show_count()
+        if empty:
+            self._switch("welcome")
+            self.diffinv.with_example(self.query_one(Welcome).show_example)
+        elif not count:
+            text = plain(f"Nothing fits “{query}”.", limit=200)
+            text.append("\n\nEscape clears the search.", "muted")
+            self.query_one("#nothing", Static).update(text)
+            self._switch("nothing")
+        else:
+            self._switch("shelf")
+
+    def _switch(self, name: str) -> None:
+        switcher = self.query_one(ContentSwitcher)
+        focus_shelf = switcher.current != name and not isinstance(self.focused, Input)
+        switcher.current = name
+        self.set_class(name == "welcome", "-empty")
+        self.refresh_bindings()
+        self._show_head()
+        if name == "shelf" and focus_shelf:
+            self.shelf.focus()
+        elif name == "welcome":
+            self.query_one("#demo").focus()
+
+    def _show_count(self) -> None:
+        marked = len(self.shelf.marked)
+        count = plural(self.shelf.total, "difference")
+        text = f"{marked} marked of {self.shelf.total:,}" if marked else count
+        self.query_one("#library-count", Static).update(f"{text} · {SORTS[self.sort]}")
+
+    @on(Shelf.Wanted)
+    def _wanted(self, event: Shelf.Wanted) -> None:
+        self._find_page(self._query, self.sort, event.offset)
+
+    @work(thread=True, group="page")
+    def _find_page(self, query: str, sort: Sort, offset: int) -> None:
+        library = self.diffinv.library
+        try:
+            entries = library.search(query, sort, limit=PAGE, offset=offset)
+        except DiffinvError as error:
+            tell(self.app, self._fail, str(error))
+            return
+        tell(self.app, self._take_page, query, sort, offset, entries)
+
+    def _take_page(self, query: str, sort: Sort, offset: int, entries: Sequence[Entry]) -> None:
+        if (query, sort) == (self._query, self.sort):
+            self.shelf.fill(self.shelf.total, offset, entries, fresh=False)
+
+    def _look_outside(self) -> None:
+        """Notice what other programs do in the library's folder."""
+        if self.is_current:
+            self._look()
+
+    @work(thread=True, exclusive=True, group="look")
+    def _look(self) -> None:
+        if _stamp(self.diffinv.library.folder) != self._seen:
+            tell(self.app, self.search)
+
+    def jobs_changed(self, jobs: list[Job]) -> None:
+        """A job that has ended may have brought something."""
+        done = {job.id for job in jobs if job.state == "done" and job.kind == "invert"}
+        if done - self._done and self.is_mounted:
+            self.search()
+        self._done = done
+
+    # Moving about
+
+    @on(Tiles.Moved, "#shelf")
+    def _moved(self) -> None:
+        self.query_one("#detail", DifferenceView).show(self.shelf.current)
+
+    @on(Tiles.Opened, "#shelf")
+    def _opened(self) -> None:
+        if entry := self.shelf.current:
+            self.app.push_screen(Detail(entry), self._after_detail)
+
+    def _after_detail(self, wish: str | None) -> None:
+        if wish:
+            getattr(self, f"action_{wish}")()
+
+    @on(Shelf.Marked)
+    def _marked(self) -> None:
+        self._show_count()
+
+    @on(Welcome.Chosen)
+    def _begin(self, event: Welcome.Chosen) -> None:
+        if event.way == "new":
+            self.diffinv.action_go("new")
+        else:
+            getattr(self, f"action_{event.way}")()
+
+    def action_search(self) -> None:
+        """To the search line."""
+        self.query_one("#search").focus()
+
+    def action_leave(self) -> None:
+        """From the search line to the shelf; then clear search and marks."""
+        line = self.query_one("#search", Input)
+        if self.shelf.marked and not line.has_focus:
+            self.shelf.clear_marks()
+        else:
+            line.value = ""
+        if self.query_one(ContentSwitcher).current != "welcome":
+            self.shelf.focus()
+
+    def on_resize(self) -> None:
+        """The table's head follows the width."""
+        self.call_after_refresh(self._show_head)
+
+    def _show_head(self) -> None:
+        head = self.query_one("#table-head", Static)
+        is_table = self.shelf.view == "table"
+        head.display = is_table and self.query_one(ContentSwitcher).current == "shelf"
+        head.update(table_head(self.shelf.size.width or 60))
+
+    def action_view(self) -> None:
+        """Cards become a table, or the reverse."""
+        self.shelf.view = "table" if self.shelf.view == "cards" else "cards"
+        self.diffinv.prefer(view=self.shelf.view)
+        self._show_head()
+        self.call_after_refresh(self._show_head)
+
+    def action_sort(self) -> None:
+        """The next order."""
+        sorts = list(SORTS)
+        self.diffinv.prefer(sort=sorts[(sorts.index(self.sort) + 1) % len(sorts)])
+        self.search()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The footer offers nothing that needs a difference where there is none."""
+        needs = ("apply", "tag", "rename", "trash", "export", "view", "sort", "filter", "search")
+        if action in needs and self.is_mounted:
+            return not self.has_class("-empty")
+        return True
+
+    # Doing things
+
+    def action_demo(self) -> None:
+        """Run the demo."""
+        self.diffinv.start_demo()
+
+    def action_apply(self) -> None:
+        """Take what is chosen to the Apply screen."""
+        if self.shelf.chosen:
+            self.diffinv.apply_these(self.shelf.chosen)
+
+    def action_rename(self) -> None:
+        """Another name."""
+        if not (entry := self.shelf.current):
+            return
+
+        def rename(name: str | None) -> None:
+            if name and name != entry.name:
+                self._change(lambda: self.diffinv.library.rename(entry.path, name))
+
+        self.app.push_screen(Ask("Rename", entry.name), rename)
+
+    def action_tag(self) -> None:
+        """Other tags: those of one difference, or tags added to all that are marked."""
+        chosen = self.shelf.chosen
+        entry = self.shelf.current
+        if not chosen or entry is None:
+            return
+        several = bool(self.shelf.marked)
+        before = () if several or entry.info is None else entry.info.tags
+
+        def tag(text: str | None) -> None:
+            if text is None:
+                return
+            tags = parse_tags(text)
+            removed = [] if several else [t for t in before if t not in tags]
+
+            def change() -> None:
+                for _, path in chosen:
+                    self.diffinv.library.set_tags(path, add=tags, remove=removed)
+
+            self._change(change)
+
+        question = f"Add tags to {plural(len(chosen), 'difference')}" if several else "Tags"
+        hint = "Parted by blanks or commas. Search for them with tag:NAME."
+        self.app.push_screen(Ask(question, " ".join(before), hint), tag)
+
+    def action_filter(self) -> None:
+        """Choose one of the tags there are."""
+        self.do(self.diffinv.library.tags, self._choose_tag)
+
+    def _choose_tag(self, tags: list[tuple[str, int]]) -> None:
+        def search(index: int | None) -> None:
+            if index is not None:
+                self.query_one("#search", Input).value = f"tag:{tags[index][0]}"
+
+        choices = [(tag, plural(count, "difference")) for tag, count in tags]
+        empty = "There are no tags yet; t gives some to a difference."
+        self.app.push_screen(Choose("Show only the tag", choices, empty), search)
+
+    def action_trash(self) -> None:
+        """To the trash, from where it can come back."""
+        chosen = self.shelf.chosen
+        if not chosen:
+            return
+
+        def trash() -> None:
+            for _, path in chosen:
+                self.diffinv.library.trash(path)
+
+        self.shelf.clear_marks()
+        what = chosen[0][0] if len(chosen) == 1 else plural(len(chosen), "difference")
+        self._change(trash, f"{plain(what, limit=60)} is in the trash; u brings it back.")
+
+    def action_restore(self) -> None:
+        """Undo the last removal."""
+        self._change(self.diffinv.library.restore)
+
+    def action_import(self) -> None:
+        """Copy a file into the library."""
+
+        def take(path: Path | None) -> None:
+            if path is not None:
+                self._change(lambda: self.diffinv.library.import_file(path))
+
+        self.app.push_screen(PickDifference(Path.cwd()), take)
+
+    def action_export(self) -> None:
+        """Copy files out of the library."""
+        chosen = self.shelf.chosen
+        if not chosen:
+            return
+
+        def export(folder: Path | None) -> None:
+            if folder is None:
+                return
+
+            def copy() -> None:
+                for _, path in chosen:
+                    self.diffinv.library.export(path, folder)
+
+            self._change(copy, f"Copied to {short_path(folder)}.")
+
+        self.app.push_screen(PickFolder(Path.cwd(), "Export to"), export)
+
+    def _change(self, action: Callable[[], Any], said: str = "") -> None:
+        def then(_result: object) -> None:
+            if said:
+                self.app.notify(said, markup=False)
+            self.search()
+
+        self.do(action, then)
+
+
+def _stamp(folder: Path) -> object:
+    try:
+        return folder.stat().st_mtime_ns
+    except OSError:
+        return None

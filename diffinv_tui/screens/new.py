@@ -1,0 +1,318 @@
+"""A new difference: pictures, parts, settings, checks, start."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from textual import on, work
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.timer import Timer
+from textual.widgets import Button, Collapsible, Input, Select, Static
+from textual.worker import get_current_worker
+
+from diffinv.contracts import Spec
+from diffinv.errors import DiffinvError
+from diffinv.jobs.checks import InversionPlan, plan_inversion
+from diffinv.jobs.requests import InvertRequest
+from diffinv.library.store import Library
+from diffinv.method.settings import PRESETS, inversion_settings
+
+from ..bindings import NEW
+from ..messages import tell
+from ..widgets.form import (
+    Checks,
+    Field,
+    choice,
+    chosen,
+    fill,
+    number_typed,
+    part_options,
+    text_line,
+    typed,
+)
+from ..widgets.picture_field import PictureField
+from ..words import duration, number, parse_tags, plural
+from .base import Place
+from .dialogs import PickPicture
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from diffinv.jobs.store import Job
+    from diffinv.plugins import Registry
+
+_DEBOUNCE = 0.3
+_PRESETS = [("Best measured", "default"), ("The paper's", "paper")]
+_SPACES = [
+    ("Of the preset", ""),
+    ("additive", "additive"),
+    ("input", "input"),
+    ("output", "output"),
+]
+_PROMPTERS = [("Of the preset", ""), ("the captions", "caption"), ("PEZ", "pez")]
+_NUMBERS: dict[str, tuple[str, type[Any]]] = {
+    "steps": ("Steps", int),
+    "lr": ("Learning rate", float),
+    "tokens": ("Tokens", int),
+    "alpha": ("Alpha", float),
+    "seed": ("Seed", int),
+}
+
+
+class PairRow(Horizontal):
+    """A and A′ of one pair."""
+
+    def compose(self) -> ComposeResult:
+        """Two pictures and the arrow between them."""
+        yield PictureField("A  before", "a")
+        yield Static("→", classes="pair-arrow")
+        yield PictureField("A′  after", "prime")
+
+    @property
+    def paths(self) -> tuple[Path | None, Path | None]:
+        """What was chosen."""
+        a, a_prime = self.query(PictureField)
+        return a.path, a_prime.path
+
+
+class NewScreen(Place):
+    """The form on the right, the pictures on the left."""
+
+    MODE = "new"
+    BINDINGS: ClassVar[list[BindingType]] = NEW
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._timer: Timer | None = None
+        self._ready: InvertRequest | None = None
+        self._tags: tuple[str, ...] = ()
+        self._folder = Path.cwd()
+
+    def body(self) -> ComposeResult:
+        """Pictures and form."""
+        with Horizontal(id="new", classes="split"):
+            with VerticalScroll(id="pairs", can_focus=False):
+                yield PairRow()
+                yield Static("Ctrl+N adds another pair that shows the same change.", classes="hint")
+            with Vertical(classes="side"):
+                with VerticalScroll(classes="form", can_focus=False):
+                    yield from self._form()
+                yield Checks(id="checks")
+                yield Button("Start learning", id="start", variant="primary", disabled=True)
+
+    def _form(self) -> ComposeResult:
+        yield Static("New difference", classes="heading -first")
+        yield Field("Name", text_line("name", "from the files' names"))
+        yield Field("Tags", text_line("tags", "snow winter"))
+        yield Static("Models", classes="heading")
+        yield Field("Backbone", choice("backbone", [("…", "")]))
+        yield Field("Captioner", choice("captioner", [("…", "")]))
+        yield Field("Delta encoder", choice("delta_encoder", [("…", "")]))
+        with Collapsible(title="More settings", id="more"):
+            yield Field("Preset", choice("preset", _PRESETS, "default"))
+            for id, (label, _) in _NUMBERS.items():
+                yield Field(label, text_line(id))
+            yield Field("Token space", choice("token_space", _SPACES))
+            yield Field("Prompts", choice("prompter", _PROMPTERS))
+            yield Field("Caption of A", text_line("caption_a", "by the captioner"))
+            yield Field("Caption of A′", text_line("caption_a_prime", "by the captioner"))
+            yield Field("Device", text_line("device", "the best there is"))
+
+    def on_mount(self) -> None:
+        """Fill in what plugins bring and what presets say."""
+        self._show_preset("default")
+        self.query_one("#device", Input).value = self.diffinv.preferences.device
+        self.query_one(PictureField).focus()
+        self._wait()
+        self.diffinv.with_registry(self._fill)
+
+    def _fill(self, registry: Registry) -> None:
+        preferred = self.diffinv.preferences.backbone
+        first = next(iter(registry.backbones.values()), None)
+        backbones = [(spec.title, id) for id, spec in registry.backbones.items()]
+        listed = backbones or [("None is installed", "")]
+        fill(self.query_one("#backbone", Select), listed, preferred or (first.id if first else ""))
+        self._fill_parts()
+
+    def _fill_parts(self) -> None:
+        """What suits the backbone comes first."""
+        registry = self.diffinv.registry
+        if registry is None:
+            return
+        spec = registry.backbones.get(chosen(self, "backbone"))
+        suited: dict[str, tuple[Mapping[str, Spec], str | None]] = {
+            "captioner": (registry.captioners, spec.captioner if spec else None),
+            "delta_encoder": (registry.delta_encoders, spec.delta_encoder if spec else None),
+        }
+        for id, (parts, own) in suited.items():
+            title = f"Suited: {parts[own].title}" if own and own in parts else "Of the backbone"
+            fill(self.query_one(f"#{id}", Select), part_options(parts, title), chosen(self, id))
+
+    def _show_preset(self, preset: str) -> None:
+        for id in _NUMBERS:
+            self.query_one(f"#{id}", Input).placeholder = number(getattr(PRESETS[preset], id))
+
+    # The request
+
+    def _pairs(self) -> tuple[tuple[Path, Path], ...]:
+        """The pairs that are whole. Raises DiffinvError where half a pair is missing."""
+        rows = [row.paths for row in self.query(PairRow)]
+        if any(bool(a) != bool(b) for a, b in rows):
+            raise DiffinvError("Choose both pictures of every pair.")
+        return tuple((a, b) for a, b in rows if a and b)
+
+    def request(self) -> InvertRequest:
+        """What the form asks for. Raises DiffinvError where it asks for nothing that can be."""
+        values = {id: number_typed(self, id, *_NUMBERS[id]) for id in _NUMBERS}
+        values["token_space"] = chosen(self, "token_space") or None
+        values["prompter"] = chosen(self, "prompter") or None
+        pairs = self._pairs()
+        a, a_prime = typed(self, "caption_a"), typed(self, "caption_a_prime")
+        if bool(a) != bool(a_prime):
+            raise DiffinvError("Caption both A and A′, or neither.")
+        return InvertRequest(
+            pairs=pairs,
+            name=typed(self, "name") or None,
+            backbone=chosen(self, "backbone") or None,
+            captioner=chosen(self, "captioner") or None,
+            delta_encoder=chosen(self, "delta_encoder") or None,
+            captions=((a, a_prime),) * len(pairs) if a else (),
+            settings=inversion_settings(chosen(self, "preset"), **values),
+            device=typed(self, "device") or None,
+            library=self.diffinv.library.folder,
+        )
+
+    @on(Input.Changed)
+    @on(Select.Changed)
+    @on(PictureField.Changed)
+    def _changed(self) -> None:
+        self._ready = None
+        self.query_one("#start", Button).disabled = True
+        if self._timer:
+            self._timer.stop()
+        self._timer = self.set_timer(_DEBOUNCE, self._check)
+
+    @on(Select.Changed, "#backbone")
+    def _other_backbone(self) -> None:
+        self._fill_parts()
+
+    @on(Select.Changed, "#preset")
+    def _other_preset(self) -> None:
+        self._show_preset(chosen(self, "preset"))
+
+    def _wait(self) -> None:
+        self.query_one(Checks).wait("Choose A and A′: the same scene before and after.")
+
+    def _check(self) -> None:
+        try:
+            request = self.request()
+        except DiffinvError as error:
+            self._say_bad(str(error))
+            return
+        if not request.pairs:
+            self._wait()
+        elif self.diffinv.registry is not None:
+            self._plan(request)
+
+    @work(thread=True, exclusive=True, group="checks")
+    def _plan(self, request: InvertRequest) -> None:
+        worker = get_current_worker()
+        try:
+            plan = plan_inversion(request)
+            seconds = expected_seconds(plan.library, request, plan.backbone.spec.id)
+        except DiffinvError as error:
+            if not worker.is_cancelled:
+                tell(self.app, self._say_bad, str(error))
+            return
+        if not worker.is_cancelled:
+            tell(self.app, self._say_good, request, plan, seconds)
+
+    def _say_bad(self, problem: str) -> None:
+        if self.is_attached:
+            self.query_one(Checks).say(bad=problem)
+
+    def _say_good(self, request: InvertRequest, plan: InversionPlan, seconds: float | None) -> None:
+        if not self.is_attached:
+            return
+        parts = [plan.backbone, plan.delta_encoder, *([plan.captioner] if plan.captioner else [])]
+        megabytes = sum(part.spec.size_mb for part in parts)
+        time = f"about {duration(seconds)}" if seconds else "time not known yet"
+        facts = [
+            f"{plural(len(plan.pictures), 'pair')}, to be named {plan.name}",
+            f"{time}, {megabytes:,} MB of models",
+        ]
+        self._ready = request
+        self.query_one(Checks).say(facts, plan.warnings)
+        self.query_one("#start", Button).disabled = False
+
+    # Doing things
+
+    @on(PictureField.Wanted)
+    def _pick(self, event: PictureField.Wanted) -> None:
+        field = event.field
+
+        def take(path: Path | None) -> None:
+            if path is None:
+                return
+            self._folder = path.parent
+            field.choose(path)
+            empty = [f for f in self.query(PictureField) if f.path is None]
+            (empty[0] if empty else self.query_one("#name")).focus()
+
+        self.app.push_screen(PickPicture(self._folder, f"Choose {field.label}"), take)
+
+    def action_add_pair(self) -> None:
+        """Another pair that shows the same difference."""
+        row = PairRow()
+        self.query_one("#pairs").mount(row, before=".hint")
+        self.call_after_refresh(lambda: row.query_one(PictureField).focus())
+
+    def action_remove_pair(self) -> None:
+        """Take the last pair away."""
+        rows = list(self.query(PairRow))
+        if len(rows) > 1:
+            rows[-1].remove()
+            self.call_after_refresh(self._changed)
+
+    def action_clear(self) -> None:
+        """Begin again."""
+        for row in list(self.query(PairRow))[1:]:
+            row.remove()
+        for field in self.query(PictureField):
+            field.choose(None)
+        for line in ("name", "tags", *_NUMBERS, "caption_a", "caption_a_prime"):
+            self.query_one(f"#{line}", Input).value = ""
+        self.query_one(PictureField).focus()
+
+    def action_start(self) -> None:
+        """Put the request into the queue."""
+        if self._ready is None:
+            self.app.notify("Not ready yet: see the checks.", severity="warning")
+            return
+        request, self._ready = self._ready, None
+        tags = parse_tags(typed(self, "tags"))
+        self.diffinv.submit([request], lambda jobs: self._started(jobs[0], tags))
+
+    @on(Button.Pressed, "#start")
+    def _pressed(self) -> None:
+        self.action_start()
+
+    def _started(self, job: Job, tags: tuple[str, ...]) -> None:
+        if tags:
+            self.diffinv.tag_when_done(job, tags)
+        self.action_clear()
+        self.diffinv.show_job(job.id)
+
+
+def expected_seconds(library: Library, request: InvertRequest, backbone: str) -> float | None:
+    """How long it took the last times, for as many steps; None where nobody knows."""
+    known = []
+    for entry in library.search(f"backbone:{backbone}", limit=20):
+        steps = entry.info.settings.get("steps") if entry.info else None
+        if entry.info and entry.info.seconds and isinstance(steps, int) and steps > 0:
+            known.append(entry.info.seconds / steps)
+    return statistics.median(known) * request.settings.steps if known else None

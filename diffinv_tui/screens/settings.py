@@ -1,0 +1,103 @@
+"""Settings: looks, defaults, keys."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rich.table import Table
+from rich.text import Text
+from textual import on
+from textual.binding import Binding
+from textual.containers import VerticalScroll
+from textual.widgets import Input, Select, Static
+
+from .. import bindings
+from ..config import preferences_file
+from ..widgets.form import Field, choice, fill, part_options, text_line
+from ..words import plain, short_path
+from .base import Place
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+    from diffinv.plugins import Registry
+
+_PICTURES = [
+    ("what the terminal can", "auto"),
+    ("the terminal's protocol, in tmux too", "terminal"),
+    ("half blocks", "blocks"),
+]
+_VIEWS = [("cards", "cards"), ("table", "table")]
+_GROUPS = {
+    "Everywhere": bindings.APP,
+    "Library": bindings.LIBRARY,
+    "New": bindings.NEW,
+    "Jobs": bindings.JOBS,
+    "Apply": bindings.APPLY,
+}
+
+
+class SettingsScreen(Place):
+    """A form; what is changed is kept at once."""
+
+    MODE = "settings"
+
+    def body(self) -> ComposeResult:
+        """The form and the keys."""
+        chosen = self.diffinv.preferences
+        themes = [(name, name) for name in sorted(self.app.available_themes)]
+        with VerticalScroll(id="settings", can_focus=False):
+            yield Static("Looks", classes="heading -first")
+            yield Field("Theme", choice("theme", themes, self.app.theme))
+            yield Field("Library as", choice("view", _VIEWS, chosen.view))
+            yield Field("Pictures", choice("pictures", _PICTURES, chosen.pictures))
+            yield Static("Pictures change when the app is started again.", classes="hint")
+            yield Static("Defaults", classes="heading")
+            yield Field("Backbone", choice("backbone", [("the first there is", "")]))
+            yield Field("Device", text_line("device", "the best there is", chosen.device))
+            yield Static("Keys", classes="heading")
+            yield Static(_hint(), classes="hint")
+            yield Static(_keys(chosen.keys), id="keys")
+
+    def on_mount(self) -> None:
+        """Fill in what plugins bring."""
+        self.query_one("#theme").focus()
+        self.diffinv.with_registry(self._fill)
+
+    def _fill(self, registry: Registry) -> None:
+        options = part_options(registry.backbones, "the first there is")
+        fill(self.query_one("#backbone", Select), options, self.diffinv.preferences.backbone)
+
+    @on(Select.Changed)
+    def _chosen(self, event: Select.Changed) -> None:
+        self._keep(event.select.id or "", event.value)
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._keep(event.input.id or "", event.value.strip())
+
+    def _keep(self, name: str, value: Any) -> None:
+        if not isinstance(value, str) or getattr(self.diffinv.preferences, name) == value:
+            return
+        if name == "theme":
+            self.app.theme = value
+        self.diffinv.prefer(**{name: value})
+
+
+def _hint() -> Text:
+    text = plain(f"In {short_path(preferences_file())} under [keys], by these names, such as")
+    return text.append("\n").append('"library.new" = "ctrl+n"', "bold")
+
+
+def _keys(changed: dict[str, str]) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    for style in ("", "", "muted"):
+        grid.add_column(style=style, no_wrap=True)
+    for group, keys in _GROUPS.items():
+        grid.add_row("", "", "")
+        grid.add_row(Text(group, "bold"), "", "")
+        for key in keys:
+            if isinstance(key, Binding) and key.id:
+                shown = changed.get(key.id) or key.key_display or key.key
+                grid.add_row(plain(shown, limit=40), key.description, key.id)
+    return grid

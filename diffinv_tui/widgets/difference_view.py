@@ -1,0 +1,184 @@
+"""Everything about one difference: pictures, words, settings, the loss curve."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rich.table import Table
+from rich.text import Text
+from textual import work
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Static
+
+from diffinv.difference import Difference, load
+from diffinv.errors import DiffinvError
+
+from ..messages import tell
+from ..pictures import difference_pictures
+from ..words import day, duration, number, plain, plural, short_path, tag_text
+from .curve import Curve
+from .picture import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from textual.app import ComposeResult
+
+    from diffinv.difference import DifferenceInfo
+    from diffinv.library.store import Entry
+
+
+class Figure(Vertical):
+    """A picture with a label above it."""
+
+    def __init__(self, label: str, kind: str, message: str = "") -> None:
+        super().__init__(classes=f"figure -{kind}")
+        self._label, self._message = label, message
+
+    def compose(self) -> ComposeResult:
+        """The label and the picture."""
+        yield Static(self._label, classes="figure-label", markup=False)
+        yield Picture(self._message)
+
+    def show(self, image: Image | None, message: str = "") -> None:
+        """Show a picture, or a text in its place."""
+        self.query_one(Picture).show(image, message or self._message)
+
+    def label(self, text: str) -> None:
+        """Change the label."""
+        self.query_one(".figure-label", Static).update(plain(text, limit=60))
+
+
+class DifferenceView(VerticalScroll, can_focus=True):
+    """The detail of an entry; its file is opened in a thread."""
+
+    HELP = """One difference: **A** and **A′** as it was learned from, and the **preview**, which
+    is A with the difference applied. Below: captions, settings, and the loss at every step.
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._entry: Entry | None = None
+
+    def compose(self) -> ComposeResult:
+        """The parts from top to bottom."""
+        yield Static("", classes="view-title")
+        yield Static("", classes="view-tags")
+        with Horizontal(classes="figures"):
+            yield Figure("A", "a", "…")
+            yield Figure("A′", "prime", "…")
+            yield Figure("Preview", "preview", "…")
+        yield Static("", classes="view-words")
+        yield Static("Loss", classes="heading view-loss")
+        yield Curve(empty="This difference has no loss curve.")
+        yield Static("Settings", classes="heading")
+        yield Static("", classes="view-settings")
+
+    @property
+    def entry(self) -> Entry | None:
+        """What is shown."""
+        return self._entry
+
+    def show(self, entry: Entry | None) -> None:
+        """Show another entry, or nothing."""
+        if entry == self._entry:
+            return
+        self._entry = entry
+        self.set_class(entry is None, "-nothing")
+        self.set_class(bool(entry and entry.error), "-damaged")
+        if entry is None:
+            self._write(Text("Nothing is chosen.", "muted"), "", "", "")
+            return
+        if entry.info is None:
+            self._write(plain(entry.name, limit=160), "", damage(entry), "")
+            return
+        info = entry.info
+        self._write(plain(entry.name, limit=160), tag_text(info.tags), words(info), settings(entry))
+        self.scroll_home(animate=False)
+        self._open(entry)
+
+    def _write(self, title: Text, tags: str, about: Text | Table | str, more: Table | str) -> None:
+        parts = {"title": title, "tags": plain(tags, limit=300), "words": about, "settings": more}
+        for name, content in parts.items():
+            widget = self.query_one(f".view-{name}", Static)
+            widget.update(content)
+            widget.display = bool(content) if isinstance(content, str | Text) else True
+
+    @work(thread=True, exclusive=True, group="detail")
+    def _open(self, entry: Entry) -> None:
+        try:
+            difference = load(entry.path)
+        except DiffinvError as error:
+            tell(self.app, self._fail, entry, str(error))
+            return
+        tell(self.app, self._show, entry, difference, difference_pictures(difference))
+
+    def _fail(self, entry: Entry, error: str) -> None:
+        if entry == self._entry and self.is_attached:
+            self.add_class("-damaged")
+            self._write(plain(entry.name, limit=160), "", plain(error), "")
+
+    def _show(self, entry: Entry, difference: Difference, pictures: Mapping[str, Image]) -> None:
+        if entry != self._entry or not self.is_attached:
+            return
+        for figure, name in zip(self.query(Figure), ("a", "a_prime", "preview"), strict=True):
+            figure.show(pictures.get(name), "none")
+        self.query_one(Curve).show([float(row[0]) for row in difference.losses])
+
+
+def damage(entry: Entry) -> Text:
+    """What is wrong with a file, and what can be done."""
+    text = plain(entry.error or "")
+    text.append("\n\nPress d to move it to the trash.", "muted")
+    return text
+
+
+def _grid() -> Table:
+    grid = Table.grid(padding=(0, 2), expand=True)
+    grid.add_column(style="muted", no_wrap=True)
+    grid.add_column(ratio=1)
+    return grid
+
+
+def words(info: DifferenceInfo) -> Table:
+    """Captions, prompts where they are others, warnings."""
+    grid = _grid()
+    for title, pairs in (("", info.captions), ("Prompt ", info.prompts)):
+        if title and info.prompts == info.captions:
+            continue
+        for a, a_prime in pairs[:4]:
+            grid.add_row(f"{title}A", plain(a, limit=400))
+            grid.add_row(f"{title}A′", plain(a_prime, limit=400))
+    if len(info.captions) > 4:
+        grid.add_row("", plural(len(info.captions) - 4, "more pair"))
+    for warning in info.warnings:
+        grid.add_row("Note", plain(warning, limit=300))
+    return grid
+
+
+def settings(entry: Entry) -> Table:
+    """Where a difference comes from, and every setting it was learned with."""
+    info, grid = entry.info, _grid()
+    assert info is not None
+    rows = [
+        ("Backbone", info.backbone),
+        ("Delta encoder", info.delta_encoder),
+        ("Captioner", info.captioner),
+        ("Tokens", f"{info.token_count} × {info.token_width}, {info.token_space}"),
+        ("Learned", ", ".join(filter(None, (day(info.date), _time(info), info.device)))),
+    ]
+    shown = {k: v for k, v in info.settings.items() if k not in ("tokens", "token_space")}
+    rows.append(("Settings", ", ".join(f"{_name(k)} {number(v)}" for k, v in shown.items())))
+    rows.append(("File", short_path(entry.path)))
+    for name, value in rows:
+        if value:
+            grid.add_row(name, plain(value, limit=500))
+    return grid
+
+
+def _time(info: DifferenceInfo) -> str:
+    return f"in {duration(info.seconds)}" if info.seconds else ""
+
+
+def _name(key: str) -> str:
+    return plain(key.replace("_", " "), limit=40).plain

@@ -1,0 +1,109 @@
+"""The parts of forms: a label beside a control, choices out of the plugins, checks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widget import Widget
+from textual.widgets import Input, Select, Static
+
+from diffinv.contracts import Spec
+from diffinv.errors import UsageError
+from diffinv.text import text_safe
+
+from ..words import plain
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+
+_VALUE: Any = Select.__dict__["value"]
+
+AUTOMATIC = ""
+"""The value of a choice that is left to diffinv."""
+
+
+class Field(Horizontal):
+    """A control with its name at its left."""
+
+    def __init__(self, label: str, control: Widget) -> None:
+        super().__init__()
+        self._label, self._control = label, control
+
+    def compose(self) -> ComposeResult:
+        """Label and control."""
+        yield Static(self._label, classes="field-label", markup=False)
+        yield self._control
+
+
+def text_line(id: str, placeholder: str = "", value: str = "") -> Input:
+    """A line of text in a form."""
+    return Input(value, placeholder=placeholder, id=id, compact=True)
+
+
+def choice(id: str, options: Iterable[tuple[str, str]], value: str = AUTOMATIC) -> Select[str]:
+    """A choice of (shown, value)."""
+    shown = [(Content(text_safe(title)[:60]), key) for title, key in options]
+    return Select(shown, id=id, value=value, allow_blank=False, compact=True)
+
+
+def part_options(specs: Mapping[str, Spec], automatic: str) -> list[tuple[str, str]]:
+    """The choices among the parts that plugins bring, the automatic one first."""
+    return [(automatic, AUTOMATIC), *((spec.title, id) for id, spec in specs.items())]
+
+
+def fill(select: Select[str], options: Iterable[tuple[str, str]], value: str) -> None:
+    """Other choices for a Select, and the one that is taken where it is among them."""
+    listed = list(options)
+    select.set_options([(Content(text_safe(title)[:60]), key) for title, key in listed])
+    select.set_reactive(_VALUE, Select.NULL)  # so that the text is drawn anew in any case
+    select.value = value if value in {key for _, key in listed} else listed[0][1]
+
+
+def chosen(screen: Widget, id: str) -> str:
+    """What a Select says."""
+    value = screen.query_one(f"#{id}", Select).value
+    return value if isinstance(value, str) else AUTOMATIC
+
+
+def typed(screen: Widget, id: str) -> str:
+    """What a line says."""
+    return screen.query_one(f"#{id}", Input).value.strip()
+
+
+def number_typed(screen: Widget, id: str, label: str, kind: type[Any]) -> Any:
+    """The number in a line; None where it is empty. Raises UsageError where it is none."""
+    text = typed(screen, id)
+    if not text:
+        return None
+    try:
+        return kind(text.replace(",", "."))
+    except ValueError:
+        wanted = "a whole number" if kind is int else "a number"
+        raise UsageError(f"{label}: {text_safe(text)!r} is not {wanted}.") from None
+
+
+class Checks(Static):
+    """What is right and what is wrong with a form, before anything starts."""
+
+    def say(self, good: Iterable[str] = (), notes: Iterable[str] = (), bad: str = "") -> None:
+        """Facts, things to know, and the first thing that is in the way."""
+        text = Text()
+        for mark, style, lines in (
+            ("✓ ", "good", good),
+            ("! ", "warn", notes),
+            ("✗ ", "bad", [bad] if bad else []),
+        ):
+            for line in lines:
+                text.append(mark, style).append_text(plain(line, limit=400)).append("\n")
+        text.rstrip()
+        self.set_class(bool(bad), "-bad")
+        self.update(text)
+
+    def wait(self, for_what: str) -> None:
+        """Nothing to check yet."""
+        self.remove_class("-bad")
+        self.update(Text(for_what, "muted"))

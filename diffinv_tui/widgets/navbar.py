@@ -1,0 +1,72 @@
+"""The line at the top of every screen: where one is, where one can go, what is running."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from textual.containers import Horizontal
+from textual.content import Content
+from textual.widgets import Static
+
+from ..words import plain
+
+if TYPE_CHECKING:
+    from textual.app import ComposeResult
+    from textual.events import Click
+
+    from diffinv.jobs.store import Job
+
+PLACES = {
+    "library": "Library",
+    "new": "New",
+    "jobs": "Jobs",
+    "apply": "Apply",
+    "plugins": "Plugins",
+    "settings": "Settings",
+}
+
+
+class Place(Static):
+    """One screen's name; a click goes there."""
+
+    def __init__(self, mode: str, key: str, here: bool) -> None:
+        title = Content.assemble((key, "dim"), " ", PLACES[mode])
+        super().__init__(title, classes="-here" if here else "")
+        self.mode = mode
+
+    def on_click(self, event: Click) -> None:
+        """Go there."""
+        event.stop()
+        self.app.switch_mode(self.mode)
+
+
+class NavBar(Horizontal):
+    """The app's name, the screens, the running job."""
+
+    def __init__(self, mode: str) -> None:
+        super().__init__()
+        self._mode = mode
+
+    def compose(self) -> ComposeResult:
+        """The line from left to right."""
+        yield Static(Content.assemble(("A", "$secondary"), "→", ("A′", "$primary")), id="brand")
+        for number, mode in enumerate(PLACES, 1):
+            yield Place(mode, str(number), here=mode == self._mode)
+        yield Static("", id="running")
+
+    def show_jobs(self, jobs: list[Job]) -> None:
+        """Say what is running, or how many wait."""
+        self.query_one("#running", Static).update(_summary(jobs))
+
+
+def _summary(jobs: list[Job]) -> Content | str:
+    running = [job for job in jobs if job.state == "running"]
+    waiting = sum(job.state == "queued" for job in jobs)
+    if not running:
+        return f"{waiting} waiting" if waiting else ""
+    progress = running[0].progress
+    share = f" {100 * progress.step / progress.total:.0f} %" if progress.total else ""
+    more = f" +{len(running) - 1 + waiting}" if len(running) - 1 + waiting else ""
+    return Content.assemble(
+        ("● ", "$success"), plain(running[0].title, limit=24).plain, share, more
+    )

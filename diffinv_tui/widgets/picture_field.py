@@ -1,0 +1,111 @@
+"""A picture that is yet to be chosen: Enter picks it, a path can be pasted or dropped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+from urllib.parse import unquote, urlsplit
+
+from textual import work
+from textual.binding import Binding, BindingType
+from textual.containers import Vertical
+from textual.message import Message
+from textual.widgets import Static
+
+from diffinv.errors import DiffinvError
+
+from ..messages import tell
+from ..pictures import open_thumbnail
+from ..words import plain
+from .picture import Picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from textual.app import ComposeResult
+    from textual.events import Click, Paste
+
+_ASK = "Enter picks a file,\nor drop one here"
+
+
+class PictureField(Vertical, can_focus=True):
+    """One picture of a pair."""
+
+    HELP = """One picture of the pair: **A** is before, **A′** is after.
+
+    Enter or a click opens the file picker; a file that is dragged into the terminal, or a path
+    that is pasted, is taken as it is. Backspace takes the picture away.
+    """
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "pick", "Pick", id="picture.pick"),
+        Binding("backspace,delete", "empty", "Take away", show=False, id="picture.empty"),
+    ]
+
+    class Wanted(Message):
+        """The file picker is wanted."""
+
+        def __init__(self, field: PictureField) -> None:
+            super().__init__()
+            self.field = field
+
+    class Changed(Message):
+        """Another picture was chosen."""
+
+    def __init__(self, label: str, kind: str) -> None:
+        super().__init__(classes=f"figure -{kind}")
+        self.label = label
+        self.path: Path | None = None
+
+    def compose(self) -> ComposeResult:
+        """The label, the picture, the file's name."""
+        yield Static(self.label, classes="figure-label", markup=False)
+        yield Picture(_ASK)
+        yield Static("", classes="figure-name")
+
+    def choose(self, path: Path | None) -> None:
+        """Take a picture, or none."""
+        self.path = path
+        self.query_one(".figure-name", Static).update(plain(path.name if path else "", limit=80))
+        picture = self.query_one(Picture)
+        picture.show(None, "…" if path else _ASK)
+        if path:
+            self._open(path)
+        self.post_message(self.Changed())
+
+    @work(thread=True, exclusive=True)
+    def _open(self, path: Path) -> None:
+        try:
+            tell(self.app, self._show, path, open_thumbnail(path), "")
+        except DiffinvError as error:
+            tell(self.app, self._show, path, None, str(error))
+
+    def _show(self, path: Path, image: Image | None, message: str) -> None:
+        if self.is_attached and path == self.path:
+            self.set_class(bool(message), "-bad")
+            self.query_one(Picture).show(image, message)
+
+    def action_pick(self) -> None:
+        """Open the file picker."""
+        self.post_message(self.Wanted(self))
+
+    def action_empty(self) -> None:
+        """Take the picture away."""
+        self.choose(None)
+
+    def on_click(self, event: Click) -> None:
+        """A click picks, too."""
+        self.action_pick()
+
+    def on_paste(self, event: Paste) -> None:
+        """A path was pasted, or a file dropped."""
+        event.stop()
+        if path := pasted_path(event.text):
+            self.choose(path)
+
+
+def pasted_path(text: str) -> Path | None:
+    """The first path in what terminals paste when a file is dropped on them."""
+    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    if line.startswith("file://"):
+        line = unquote(urlsplit(line).path)
+    line = line.strip("'\"").replace("\\ ", " ")
+    return Path(line).expanduser() if line else None

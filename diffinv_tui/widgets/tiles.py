@@ -1,0 +1,362 @@
+"""Pairs of pictures side by side, any number of them. Only what is on screen is ever drawn."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual import work
+from textual.binding import Binding, BindingType
+from textual.geometry import Region, Size
+from textual.message import Message
+from textual.reactive import reactive
+from textual.scroll_view import ScrollView
+from textual.strip import Strip
+from textual.worker import get_current_worker
+
+from ..messages import tell
+from ..pictures import fit, half_blocks
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from textual.events import Click, Resize
+
+GAP = 2
+_KEPT = 400
+_SIDE = 64
+
+Pair = tuple["Image | None", "Image | None"]
+Line = list[Segment]
+
+
+class Tiles(ScrollView, can_focus=True):
+    """Tiles of two pictures, a title and a line about them, in as many columns as there is room.
+
+    A subclass says what is on tile ``index`` by :meth:`key_at`, :meth:`title`, :meth:`about` and,
+    in a thread, :meth:`open_pictures`.
+    """
+
+    COMPONENT_CLASSES: ClassVar[set[str]] = {
+        "tiles--tile",
+        "tiles--cursor",
+        "tiles--bar",
+        "tiles--muted",
+        "tiles--title",
+        "tiles--tag",
+        "tiles--bad",
+        "tiles--mark",
+    }
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("up", "move(-1, 0)", "Up", show=False, id="tiles.up"),
+        Binding("down", "move(1, 0)", "Down", show=False, id="tiles.down"),
+        Binding("left", "move(0, -1)", "Left", show=False, id="tiles.left"),
+        Binding("right", "move(0, 1)", "Right", show=False, id="tiles.right"),
+        Binding("pageup", "page(-1)", "Page up", show=False, id="tiles.page-up"),
+        Binding("pagedown", "page(1)", "Page down", show=False, id="tiles.page-down"),
+        Binding("home", "jump(0)", "First", show=False, id="tiles.first"),
+        Binding("end", "jump(-1)", "Last", show=False, id="tiles.last"),
+        Binding("enter", "open", "Open", id="tiles.open"),
+    ]
+
+    cursor: reactive[int] = reactive(0, init=False)
+
+    class Moved(Message):
+        """The cursor is on another tile, or the tile is another one."""
+
+        def __init__(self, tiles: Tiles) -> None:
+            super().__init__()
+            self.tiles = tiles
+
+        @property
+        def control(self) -> Tiles:
+            """The tiles."""
+            return self.tiles
+
+    class Opened(Moved):
+        """The tile under the cursor was chosen."""
+
+    def __init__(self, *, id: str | None = None, tile_width: int = 24) -> None:
+        super().__init__(id=id)
+        self.total = 0
+        self._tile_width = tile_width
+        self._pairs: OrderedDict[Hashable, Pair] = OrderedDict()
+        self._missing: list[Hashable] = []
+        self._drawn: OrderedDict[tuple[object, ...], list[Strip]] = OrderedDict()
+
+    # What subclasses say
+
+    def key_at(self, index: int) -> Any:
+        """What the pictures of a tile are opened by; None while it is not known."""
+        raise NotImplementedError
+
+    def open_pictures(self, key: Any) -> Pair:
+        """The pictures of a tile. Runs in a thread."""
+        raise NotImplementedError
+
+    def title(self, index: int, back: Style) -> Text:
+        """The line below the pictures."""
+        raise NotImplementedError
+
+    def about(self, index: int, back: Style) -> Text:
+        """The line below the title."""
+        raise NotImplementedError
+
+    def is_bad(self, index: int) -> bool:
+        """Whether there can be no pictures."""
+        return False
+
+    def stamp(self, index: int) -> object:
+        """Whatever else a tile's looks depend on."""
+        return None
+
+    def draw_row(self, index: int, cursor: bool) -> list[Strip] | None:
+        """The whole tile where it is not drawn with pictures."""
+        return None
+
+    # Contents
+
+    def renew(self, total: int) -> None:
+        """There are so many tiles now, and any of them may be another one."""
+        self.total = total
+        self._drawn.clear()
+        self.measure()
+        self.set_reactive(Tiles.cursor, min(self.cursor, max(0, total - 1)))
+        self.refresh()
+        self.post_message(self.Moved(self))
+
+    def forget_pictures(self) -> None:
+        """Open every picture again."""
+        self._pairs.clear()
+
+    def redraw(self) -> None:
+        """Something about the tiles has changed."""
+        self._drawn.clear()
+        self.refresh()
+
+    # Geometry
+
+    @property
+    def room(self) -> int:
+        """The width there is beside the scroll bar."""
+        return self.scrollable_content_region.width
+
+    @property
+    def columns(self) -> int:
+        """Tiles side by side."""
+        return max(1, (self.room + GAP) // (self._tile_width + GAP))
+
+    @property
+    def tile_width(self) -> int:
+        """A tile's width, without the gap."""
+        return max(8, (self.room - GAP * (self.columns - 1)) // self.columns)
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """The columns and rows of one picture."""
+        columns = max(2, (self.tile_width - 3 - 3) // 2)
+        return columns, (columns + 1) // 2
+
+    @property
+    def row_height(self) -> int:
+        """Lines of a row of tiles, with the gap below it."""
+        return self.picture_size[1] + 4
+
+    def measure(self) -> None:
+        """Work out how long the whole is."""
+        rows = -(-self.total // self.columns)
+        self.virtual_size = Size(self.room, rows * self.row_height)
+
+    def on_resize(self, event: Resize) -> None:
+        """Other columns, other tiles."""
+        self._drawn.clear()
+        self.measure()
+        self.reveal()
+
+    def notify_style_update(self) -> None:
+        """Another theme or focus: every tile is drawn anew."""
+        super().notify_style_update()
+        self._drawn.clear()
+
+    def watch_cursor(self) -> None:
+        """Keep the cursor on screen and say where it is."""
+        self.reveal()
+        self.refresh()
+        self.post_message(self.Moved(self))
+
+    def reveal(self) -> None:
+        """Scroll to the cursor."""
+        row = self.cursor // self.columns
+        region = Region(0, row * self.row_height, 1, self.row_height)
+        self.scroll_to_region(region, animate=False, force=True)
+
+    # Keys and mouse
+
+    def action_move(self, rows: int, columns: int) -> None:
+        """Move the cursor."""
+        self.set_cursor(self.cursor + rows * self.columns + columns)
+
+    def action_page(self, pages: int) -> None:
+        """Move the cursor by a screenful."""
+        rows = max(1, self.size.height // self.row_height)
+        self.set_cursor(self.cursor + pages * rows * self.columns)
+
+    def action_jump(self, index: int) -> None:
+        """The first or, with -1, the last tile."""
+        self.set_cursor(self.total - 1 if index < 0 else index)
+
+    def set_cursor(self, index: int) -> None:
+        """Put the cursor on a tile, or the nearest there is."""
+        self.cursor = min(max(0, index), max(0, self.total - 1))
+
+    def action_open(self) -> None:
+        """Open the tile under the cursor."""
+        if self.total:
+            self.post_message(self.Opened(self))
+
+    def on_click(self, event: Click) -> None:
+        """A click chooses, a second one opens."""
+        index = self.index_at(event.x, event.y)
+        if index is None:
+            return
+        self.cursor = index
+        if event.chain == 2:
+            self.action_open()
+
+    def index_at(self, x: int, y: int) -> int | None:
+        """The tile at a place on the screen."""
+        column = min(self.columns - 1, x // (self.tile_width + GAP))
+        row = (y + self.scroll_offset.y) // self.row_height
+        index = row * self.columns + column
+        return index if 0 <= index < self.total else None
+
+    # Drawing
+
+    def render_line(self, y: int) -> Strip:
+        """One line of a row of tiles."""
+        row, line = divmod(y + self.scroll_offset.y, self.row_height)
+        strips = []
+        for column in range(self.columns):
+            index = row * self.columns + column
+            if index >= self.total:
+                break
+            strips.append(self._tile(index)[line])
+            strips.append(Strip([Segment(" " * GAP, self.rich_style)]))
+        return Strip.join(strips).adjust_cell_length(self.size.width, self.rich_style)
+
+    def _tile(self, index: int) -> list[Strip]:
+        cursor = index == self.cursor
+        pair = self._pair(index)
+        key = (index, cursor, self.has_focus, pair is None, self.stamp(index))
+        if key in self._drawn:
+            self._drawn.move_to_end(key)
+            return self._drawn[key]
+        tile = self.draw_row(index, cursor) or self._draw(index, cursor, pair or (None, None))
+        self._drawn[key] = tile
+        if len(self._drawn) > _KEPT:
+            self._drawn.popitem(last=False)
+        return tile
+
+    def back(self, cursor: bool) -> Style:
+        """The style of a tile's background."""
+        return self.get_component_rich_style("tiles--cursor" if cursor else "tiles--tile")
+
+    def part(self, name: str, back: Style) -> Style:
+        """The style of a part of a tile."""
+        return back + self.get_component_rich_style(f"tiles--{name}", partial=True)
+
+    def edge(self, cursor: bool, back: Style) -> Segment:
+        """The tile's left edge, which shows the cursor without colours too."""
+        mark = "▌" if cursor and self.has_focus else "│" if cursor else " "
+        return Segment(mark, self.part("bar", back))
+
+    def _draw(self, index: int, cursor: bool, pair: Pair) -> list[Strip]:
+        back, width = self.back(cursor), self.tile_width
+        lines = self._picture_lines(index, pair, back)
+        lines.append(self.text_line(self.title(index, back), width - 3, back))
+        lines.append(self.text_line(self.about(index, back), width - 3, back))
+        edge, blank = self.edge(cursor, back), Segment(" ", back)
+        framed = [Strip([edge, blank, *line, blank]) for line in lines]
+        top = Strip([edge, Segment(" " * (width - 1), back)])
+        gap = Strip.blank(width, self.rich_style)
+        return [*(s.adjust_cell_length(width, back) for s in (top, *framed)), gap]
+
+    def text_line(self, text: Text, width: int, back: Style) -> Line:
+        """A text as one line of exactly ``width`` cells."""
+        text.truncate(max(1, width), overflow="ellipsis")
+        text.end = ""
+        segments = text.render(self.app.console)
+        painted = [Segment(s.text, back + s.style if s.style else back) for s in segments]
+        return list(Strip(painted).adjust_cell_length(width, back))
+
+    def _picture_lines(self, index: int, pair: Pair, back: Style) -> list[Line]:
+        bad = self.is_bad(index)
+        left, right = (self._picture(image, back, bad) for image in pair)
+        arrow = self.part("mark", back)
+        middle = self.picture_size[1] // 2
+        return [
+            [*left[y], Segment(" → " if y == middle else "   ", arrow), *right[y]]
+            for y in range(self.picture_size[1])
+        ]
+
+    def _picture(self, image: Image | None, back: Style, bad: bool) -> list[Line]:
+        columns, rows = self.picture_size
+        blank = [Segment(" " * columns, back)]
+        if image is None:
+            mark = Segment(("╳" if bad else "·").center(columns), self.part("muted", back))
+            return [[mark] if y == rows // 2 else blank for y in range(rows)]
+        wide, high = fit(image.size, columns, rows)
+        left, top = (columns - wide) // 2, (rows - high) // 2
+        lines = [
+            [Segment(" " * left, back), *line, Segment(" " * (columns - wide - left), back)]
+            for line in half_blocks(image, wide, high)
+        ]
+        return [blank] * top + lines + [blank] * (rows - high - top)
+
+    # Pictures
+
+    def _pair(self, index: int) -> Pair | None:
+        """A tile's pictures once they are there; they are looked for in a thread."""
+        key = self.key_at(index)
+        if key is None or self.is_bad(index):
+            return None
+        if key in self._pairs:
+            self._pairs.move_to_end(key)
+            return self._pairs[key]
+        if key not in self._missing:
+            self._missing.append(key)
+            if len(self._missing) == 1:
+                self._look_for_pictures()
+        return None
+
+    @work(thread=True, group="tiles")
+    def _look_for_pictures(self) -> None:
+        """The pictures that are wanted, the latest wish first."""
+        worker, done = get_current_worker(), set()
+        while not worker.is_cancelled:
+            wanted = [key for key in self._missing if key not in done]
+            if not wanted:
+                break
+            key = wanted[-1]
+            pair = self.open_pictures(key)
+            for image in pair:
+                if image is not None:
+                    image.thumbnail((_SIDE, _SIDE))
+            done.add(key)
+            tell(self.app, self._take, key, pair)
+        tell(self.app, self._check_missing)
+
+    def _take(self, key: Hashable, pair: Pair) -> None:
+        self._pairs[key] = pair
+        if key in self._missing:
+            self._missing.remove(key)
+        if len(self._pairs) > _KEPT:
+            self._pairs.popitem(last=False)
+        self.redraw()
+
+    def _check_missing(self) -> None:
+        if self._missing and self.is_attached:
+            self._look_for_pictures()

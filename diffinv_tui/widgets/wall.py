@@ -1,0 +1,78 @@
+"""Results as they come: every B beside its B′."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.style import Style
+from rich.text import Text
+
+from diffinv.errors import DiffinvError
+
+from ..pictures import open_thumbnail
+from ..words import plain
+from .tiles import Pair, Tiles
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class Result:
+    """One B and its B′, which may still be to come, with a line about them."""
+
+    before: Path
+    after: Path | None
+    about: str = ""
+
+
+class Wall(Tiles):
+    """A gallery of results."""
+
+    HELP = """The results, B beside B′, as they are made.
+
+    Arrows move, **Enter** shows one of them large.
+    """
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self.results: list[Result] = []
+
+    def show(self, results: Sequence[Result]) -> None:
+        """Show these results; what was there already keeps its pictures."""
+        if list(results) != self.results:
+            self.results = list(results)
+            self.renew(len(self.results))
+
+    @property
+    def current(self) -> Result | None:
+        """The result under the cursor."""
+        return self.results[self.cursor] if self.cursor < len(self.results) else None
+
+    def key_at(self, index: int) -> Result:
+        """The result itself."""
+        return self.results[index]
+
+    def open_pictures(self, key: Result) -> Pair:
+        """B and, where it is there, B′."""
+        return _open(key.before), _open(key.after)
+
+    def title(self, index: int, back: Style) -> Text:
+        """The name of the picture."""
+        return plain(self.results[index].before.name, self.part("title", back), 80)
+
+    def about(self, index: int, back: Style) -> Text:
+        """How long it took, or at which strength it is."""
+        return plain(self.results[index].about, self.part("muted", back), 80)
+
+
+def _open(path: Path | None) -> Image | None:
+    if path is None:
+        return None
+    try:
+        return open_thumbnail(path)
+    except DiffinvError:  # gone, or damaged since
+        return None

@@ -1,0 +1,117 @@
+"""Runs command lines: in this process, or in one of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+from installing import MODULES, install
+from PIL import Image
+
+from diffinv.cli import app
+from diffinv.jobs import launch
+from diffinv.jobs.store import JobStore
+from diffinv.jobs.worker import Worker
+from diffinv.plugins import registry
+
+ROOT = Path(__file__).parent.parent
+
+
+def end_workers(home: Path) -> None:
+    """Kill the workers that a test has left, so that none outlives it."""
+    if not (home / "jobs.sqlite").exists():
+        return
+    store = JobStore(home)
+    workers = [store.worker(device) for device in ("cpu", "cuda:0", "mps")]
+    for worker in workers:
+        if worker and worker.is_alive() and worker.pid != os.getpid():
+            process = psutil.Process(worker.pid)
+            process.kill()
+            process.wait(30)
+
+
+@dataclass
+class Result:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+def is_one_sentence(text: str) -> bool:
+    lines = text.strip().splitlines()
+    return len(lines) == 1 and lines[0].startswith("Error: ") and lines[0].endswith((".", "?"))
+
+
+@pytest.fixture
+def diffinv(tmp_path, monkeypatch, capsys):
+    """Run a command line in this process, with the toy backbone installed; so does the worker."""
+    monkeypatch.setattr(launch, "start", lambda store, device: Worker(store, device, idle=0).run())
+    install(tmp_path / "site", "toy")
+    monkeypatch.syspath_prepend(str(MODULES))
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    registry.cache_clear()
+
+    def run(*args: object) -> Result:
+        code = app.run([str(arg) for arg in args])
+        return Result(code, *capsys.readouterr())
+
+    yield run
+    registry.cache_clear()
+
+
+@pytest.fixture
+def process(tmp_path):
+    """Run a command line in a process of its own; ``modules`` are plugins to install for it."""
+
+    def run(*args: str, modules: tuple[str, ...] = (), code: str = "") -> Result:
+        site = tmp_path / "process-site"
+        if modules and not site.exists():
+            install(site, *modules)
+        path = [str(site), str(MODULES), str(ROOT), os.environ.get("PYTHONPATH", "")]
+        done = subprocess.run(
+            [sys.executable, "-c", code or "from diffinv.cli import main; main()", *args],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        return Result(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A (red), A' (blue) and a folder of B."""
+    folder = tmp_path / "pictures"
+    (folder / "b" / "deeper").mkdir(parents=True)
+    for name, colour in {
+        "a": "red",
+        "a2": "blue",
+        "b/one": "green",
+        "b/two": "red",
+        "b/deeper/one": "white",
+    }.items():
+        Image.new("RGB", (24, 20), colour).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def learned(diffinv, pictures):
+    """A library with the difference ``blue``."""
+    done = diffinv(
+        "invert", pictures / "a.png", pictures / "a2.png", "--name", "blue", "--backbone", "toy",
+        "--steps", 3, "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    return done.json

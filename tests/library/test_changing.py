@@ -1,0 +1,224 @@
+"""Renaming, tagging, the trash, import and export; by two processes at once, too."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_library import make
+
+from diffinv.difference import load, save
+from diffinv.errors import DiffinvError, UsageError
+from diffinv.library import trash as trashes
+from diffinv.library.store import Library
+
+
+@pytest.fixture
+def library(tmp_path):
+    return Library(tmp_path / "library")
+
+
+def names(library: Library) -> list[str]:
+    return [entry.name for entry in library.entries()]
+
+
+def test_rename_moves_the_file_and_keeps_everything_else(library):
+    old = library.add(make("castle", 3))
+    entry = library.rename("castle", "Old Fort")
+    assert entry.path.name == "old-fort.safetensors"
+    assert not old.path.exists()
+    assert names(library) == ["Old Fort"]
+    assert load(entry.path).tokens[0, 0] == 3
+    assert entry.info.hash_sha256 == old.info.hash_sha256
+    assert library.rename("Old Fort", "OLD fort").path == entry.path
+    assert names(library) == ["OLD fort"]
+
+
+@pytest.mark.parametrize("new", ["", "\n", "x:2", "y:nan", "bridge"])
+def test_names_that_cannot_be(library, new):
+    library.add(make("castle"))
+    library.add(make("bridge"))
+    with pytest.raises(UsageError):
+        library.rename("castle", new)
+    assert names(library) == ["bridge", "castle"]
+
+
+def test_a_damaged_file_cannot_be_renamed_but_thrown_away(library):
+    library.add(make("castle"))
+    path = library.folder / "bad.safetensors"
+    path.write_bytes(b"rubbish")
+    with pytest.raises(DiffinvError, match="not a safetensors"):
+        library.rename("bad", "good")
+    id = library.trash("bad")
+    assert names(library) == ["castle"]
+    assert library.trashed()[0].error
+    assert library.restore(id).path == path
+    assert path.read_bytes() == b"rubbish"
+
+
+def test_tags(library):
+    library.add(make("castle"))
+    assert library.set_tags("castle", ["Old", "stone", "old"]).info.tags == ("Old", "stone")
+    entry = library.set_tags("castle", ["new"], ["STONE", "nothing"])
+    assert entry.info.tags == load(entry.path).info.tags == ("Old", "new")
+    for tag in ("", "a,b", "x" * 65):
+        with pytest.raises(UsageError):
+            library.set_tags("castle", [tag])
+    assert library.tags() == [("new", 1), ("Old", 1)]
+
+
+def test_the_trash_gives_back(library):
+    kept = library.add(make("castle", 1)).path.read_bytes()
+    first = library.trash("castle")
+    library.add(make("castle", 2))
+    second = library.trash("castle")
+    assert names(library) == []
+    assert [item.id for item in library.trashed()] == [second, first]
+    assert [item.name for item in library.trashed()] == ["castle", "castle"]
+    entry = library.restore(first)
+    assert entry.path.read_bytes() == kept
+    again = library.restore()
+    assert (again.name, again.path.stem) == ("castle-2", "castle-2")
+    assert load(again.path).tokens[0, 0] == 2
+    assert library.trashed() == []
+    with pytest.raises(UsageError, match="empty"):
+        library.restore()
+    library.trash("castle")
+    with pytest.raises(UsageError, match="no 'nothing'"):
+        library.restore("nothing")
+    assert library.restore("castle").name == "castle"
+
+
+def test_the_order_of_the_trash_does_not_depend_on_the_clock(library):
+    ids = []
+    for name, at in (("a", 2_000_000_000), ("b", 1_000_000_000)):
+        library.add(make(name))
+        ids.append(library.trash(name))
+        os.utime(library.folder / ".trash" / ids[-1], (at, at))
+    assert library.restore().name == "b"
+
+
+def test_nothing_outside_of_the_library_is_thrown_away(library, tmp_path):
+    outside = tmp_path / "x.safetensors"
+    save(make("x"), outside)
+    with pytest.raises(UsageError, match="not in the library"):
+        library.trash(outside)
+    assert outside.exists()
+
+
+def test_restoring_overwrites_nothing(library):
+    path = library.folder / "bad.safetensors"
+    library.folder.mkdir()
+    path.write_bytes(b"one")
+    id = library.trash("bad")
+    path.write_bytes(b"two")
+    assert library.restore(id).path.name == "bad-2.safetensors"
+    assert path.read_bytes() == b"two"
+
+
+def test_duplicates_have_the_same_tensors(library):
+    for name, value in (("a", 1), ("b", 2), ("c", 1)):
+        library.add(make(name, value))
+    library.rename("c", "d")
+    (group,) = library.duplicates()
+    assert [entry.name for entry in group] == ["a", "d"]
+
+
+def test_verify_finds_what_a_header_hides(library):
+    library.add(make("good"))
+    bad = library.add(make("bad")).path
+    bad.write_bytes(bad.read_bytes()[:-1] + b"\xff")
+    assert all(entry.error is None for entry in library.entries())
+    ((name, problem),) = library.verify()
+    assert name == "bad"
+    assert "checksum" in problem
+
+
+def test_import_checks_first(library, tmp_path):
+    good, bad = tmp_path / "good.safetensors", tmp_path / "bad.safetensors"
+    save(make("castle", 4), good)
+    bad.write_bytes(good.read_bytes()[:-1] + b"\xff")
+    with pytest.raises(DiffinvError, match="checksum"):
+        library.import_file(bad)
+    assert not library.folder.exists()
+    assert library.import_file(good).name == "castle"
+    with pytest.raises(UsageError, match="already, as 'castle'"):
+        library.import_file(good)
+    assert library.import_file(good, "second").name == "second"
+    with pytest.raises(DiffinvError, match="does not exist"):
+        library.import_file(tmp_path / "none.safetensors")
+
+
+def test_export_overwrites_only_when_told(library, tmp_path):
+    entry = library.add(make("castle"))
+    target = library.export("castle", tmp_path)
+    assert target == tmp_path / "castle.safetensors"
+    assert target.read_bytes() == entry.path.read_bytes()
+    target.write_bytes(b"mine")
+    with pytest.raises(UsageError, match="exists already"):
+        library.export("castle", tmp_path)
+    assert target.read_bytes() == b"mine"
+    assert library.export("castle", target, replace=True).read_bytes() != b"mine"
+    assert library.export("castle", tmp_path / "deep" / "other").name == "other.safetensors"
+
+
+def test_a_library_in_use_says_so(library, monkeypatch):
+    library.add(make("castle"))
+    monkeypatch.setattr(trashes, "_PATIENCE", 0.01)
+    with (
+        trashes.locked(library.folder),
+        pytest.raises(DiffinvError, match="in use by another program"),
+    ):
+        Library(library.folder).rename("castle", "x")
+    assert library.rename("castle", "x").name == "x"
+
+
+CHANGE_MANY = """
+import sys
+from pathlib import Path
+from diffinv.errors import DiffinvError
+from tests.test_library import Library, make
+library, me = Library(Path(sys.argv[1])), sys.argv[2]
+print("ready", flush=True)
+sys.stdin.readline()
+for i in range(8):
+    library.add(make("new", 100 * int(me) + i))
+    try:
+        library.rename(f"shared-{i}", f"taken by {me} {i}")
+    except DiffinvError:
+        pass
+    library.set_tags("common", [f"{me}-{i}"])
+    library.search("taken")
+"""
+
+
+def test_two_processes_that_change_the_library_at_once_lose_nothing(library):
+    library.add(make("common", 7))
+    for i in range(8):
+        library.add(make(f"shared-{i}", 50 + i))
+    command = [sys.executable, "-c", CHANGE_MANY, str(library.folder)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    root = Path(__file__).parents[2]
+    both = [subprocess.Popen([*command, str(i)], cwd=root, **pipes) for i in (1, 2)]
+    for process in both:
+        assert process.stdout.readline() == "ready\n"
+    for process in both:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in both:
+        process.communicate()
+        assert process.returncode == 0
+    values = sorted(float(load(e.path).tokens[0, 0]) for e in library.entries())
+    assert values == sorted([7.0, *(50.0 + i for i in range(8)), *added(1), *added(2)])
+    (common,) = library.search("common")
+    assert set(common.info.tags) == {f"{me}-{i}" for me in (1, 2) for i in range(8)}
+    assert library.count("taken") == 8
+    assert np.isfinite(values).all()
+
+
+def added(me: int) -> list[float]:
+    return [100.0 * me + i for i in range(8)]

@@ -1,0 +1,213 @@
+"""The library's index follows the files, and its queries find what they say."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from test_library import make
+
+from diffinv.difference import Difference, save
+from diffinv.library.index import FILE, Index, sort_text
+from diffinv.library.store import Library
+from diffinv.text import natural_key
+
+
+@pytest.fixture
+def library(tmp_path):
+    return Library(tmp_path / "library")
+
+
+def difference(name: str, **info: object) -> Difference:
+    made = make(name)
+    return replace(made, info=replace(made.info, **info))
+
+
+@pytest.fixture
+def castles(library):
+    """Four differences of different kinds."""
+    for made in (
+        difference(
+            "Cabin to Castle",
+            tags=("building", "old town"),
+            date="2026-01-15T10:00:00+00:00",
+            captions=(("a wooden cabin", "a stone castle"),),
+        ),
+        difference("Sunset", tags=("light",), date="2026-03-01T00:00:00+00:00", backbone="sdxl"),
+        difference(
+            "Brücke 🌉",
+            tags=("Building",),
+            date="2025-12-31T23:59:59+00:00",
+            prompts=(("river", "river with a bridge"),),
+        ),
+        difference("10 trees", date="2026-01-02T00:00:00+00:00", backbone="sdxl-turbo"),
+    ):
+        library.add(made)
+    return library
+
+
+def found(library: Library, query: str, **options) -> list[str]:
+    return [entry.name for entry in library.search(query, **options)]
+
+
+QUERIES = {
+    "castle": ["Cabin to Castle"],
+    "CAST": ["Cabin to Castle"],
+    "astle": [],
+    "stone": ["Cabin to Castle"],
+    "cab castle": ["Cabin to Castle"],
+    "cab sunset": [],
+    "bridge": ["Brücke 🌉"],
+    "brucke": ["Brücke 🌉"],
+    "BRÜ": ["Brücke 🌉"],
+    "🌉": ["Brücke 🌉"],
+    "🌋": [],
+    "tag:building": ["Cabin to Castle", "Brücke 🌉"],
+    "tag:BUILDING castle": ["Cabin to Castle"],
+    'tag:"old town"': ["Cabin to Castle"],
+    'tag:"old town': ["Cabin to Castle"],
+    "tag:old": [],
+    "old": ["Cabin to Castle"],
+    "backbone:sdxl": ["Sunset"],
+    "backbone:SDXL": ["Sunset"],
+    "sdxl": ["Sunset", "10 trees"],
+    "created:>2026-01": ["Sunset"],
+    "created:>=2026-01": ["Sunset", "Cabin to Castle", "10 trees"],
+    "created:<2026": ["Brücke 🌉"],
+    "created:2026-01-02": ["10 trees"],
+    "created:<=2026-01-02": ["10 trees", "Brücke 🌉"],
+    "castle tag:building backbone:diorama created:>2025": ["Cabin to Castle"],
+    "castle tag:building backbone:sdxl": [],
+    "mood:calm": [],
+    '"': ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
+    "created:": ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
+    "tag: created:>": ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
+    "10": ["10 trees"],
+    "_": [],
+}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_queries(castles, query):
+    assert found(castles, query) == QUERIES[query]
+    assert castles.count(query) == len(QUERIES[query])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(st.text(alphabet=st.sampled_from("a\":*^-+()<>=NEAR \0%_'\\ü") | st.characters()))
+def test_any_text_is_a_query(castles, query):
+    assert castles.count(query) in range(5)
+
+
+def test_order_and_pages(castles):
+    newest = ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"]
+    assert found(castles, "") == newest
+    assert found(castles, "", sort="oldest") == newest[::-1]
+    assert found(castles, "", sort="name") == ["10 trees", "Brücke 🌉", "Cabin to Castle", "Sunset"]
+    assert found(castles, "", sort="backbone") == [
+        "Brücke 🌉", "Cabin to Castle", "Sunset", "10 trees",
+    ]  # fmt: skip
+    assert found(castles, "", limit=2) == newest[:2]
+    assert found(castles, "", limit=2, offset=3) == newest[3:]
+    assert castles.tags() == [("Building", 2), ("light", 1), ("old town", 1)]
+
+
+@given(st.lists(st.text(), min_size=2, max_size=6))
+def test_names_sort_as_people_count(names):
+    kept = [name for name in names if "\x01" not in name]
+    assert [natural_key(n)[0] for n in sorted(kept, key=sort_text)] == sorted(
+        natural_key(n)[0] for n in kept
+    )
+
+
+def test_entries_are_whole(castles):
+    (entry,) = castles.search("castle")
+    from diffinv.difference import read_info
+
+    assert entry.info == read_info(entry.path)
+
+
+def test_files_that_appear_vanish_and_change_are_noticed(castles, tmp_path):
+    path = castles.folder / "cabin-to-castle.safetensors"
+    castles.search()
+    save(make("new one"), castles.folder / "x.safetensors")
+    assert found(castles, "new") == ["new one"]
+    (castles.folder / "x.safetensors").unlink()
+    assert found(castles, "new") == []
+    old = path.stat()
+    save(difference("Cabin to Palace"), path)
+    os.utime(path, ns=(old.st_atime_ns, old.st_mtime_ns))
+    assert found(castles, "palace") == ["Cabin to Palace"]
+    assert found(castles, "castle") == []
+    assert castles.tags()[0] == ("Building", 1)
+    path.write_bytes(b"rubbish")
+    (entry,) = castles.search("cabin")
+    assert "not a safetensors" in entry.error
+    path.rename(path.with_name("elsewhere.safetensors"))
+    assert [e.path.stem for e in castles.search("elsewhere")] == ["elsewhere"]
+
+
+def test_two_open_libraries_agree(castles):
+    other = Library(castles.folder)
+    assert other.count() == castles.count() == 4
+    other.set_tags("Sunset", ["evening"])
+    assert found(castles, "tag:evening") == ["Sunset"]
+    castles.rename("Sunset", "Dusk")
+    assert found(other, "tag:evening") == ["Dusk"]
+
+
+_DAMAGES = {
+    "later": "PRAGMA user_version = 99",
+    "rows": "DELETE FROM files",
+    "table": "DROP TABLE tags",
+}
+
+
+@pytest.mark.parametrize("damage", ["gone", "garbage", *_DAMAGES])
+def test_the_index_is_made_again_from_the_files(castles, damage):
+    castles.search()
+    path = castles.folder / FILE
+    if damage in _DAMAGES:
+        with sqlite3.connect(path) as db:
+            db.execute(_DAMAGES[damage])
+    else:
+        for file in castles.folder.glob(FILE + "*"):
+            file.unlink()
+        if damage == "garbage":
+            path.write_bytes(b"nonsense" * 999)
+    assert Library(castles.folder).count("castle") == 1
+    assert castles.count() == 4
+    assert not list(castles.folder.glob("*damaged*"))
+
+
+def test_a_library_that_cannot_be_written_is_still_searched(castles, monkeypatch):
+    monkeypatch.setattr("diffinv.library.index.os.access", lambda *_: False)
+    castles.search()
+    shown = Library(castles.folder)
+    assert shown.count("castle") == 1
+    assert Path(os.environ["DIFFINV_HOME"]) in shown._index._data.path.parents
+
+
+def test_an_unchanged_folder_is_not_read_again(castles, monkeypatch):
+    castles.search()
+    monkeypatch.setattr("diffinv.library.index.read_entry", None)
+    assert castles.count() == Library(castles.folder).count() == 4
+
+
+def test_links_that_lead_nowhere_are_damaged_files_or_none(castles):
+    (castles.folder / "broken.safetensors").symlink_to("nowhere")
+    assert castles.count() == 4
+
+
+def test_hostile_texts_are_kept_as_they_are_and_shown_safely(library):
+    text = "[bold]\x1b[31mשלום\0" + "x" * 10_000
+    library.add(difference("evil", tags=("[red]",), captions=((text, text),)))
+    (entry,) = library.search("bold")
+    assert entry.info.captions == ((text, text),)
+    assert found(library, "tag:[red]") == ["evil"]
+    assert isinstance(library._index, Index)

@@ -1,0 +1,289 @@
+"""``diffinv jobs`` and ``diffinv library``, and how invert and apply behave as jobs."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from command_line import MODULES, ROOT, is_one_sentence
+from installing import install
+from PIL import Image
+
+from diffinv.cli.drawing import half_blocks
+from diffinv.jobs import launch
+from diffinv.jobs.process import this_process
+from diffinv.jobs.store import JobStore
+from diffinv.library.store import Library
+from diffinv.paths import library_folder
+
+
+@pytest.fixture
+def invert(diffinv, pictures):
+    """Learn a difference from the two pictures."""
+
+    def run(name: str, *more: object):
+        pair = (pictures / "a.png", pictures / "a2.png")
+        return diffinv("invert", *pair, "--backbone", "toy", "--steps", 2, "--name", name, *more)
+
+    return run
+
+
+# Jobs
+
+
+def test_every_command_leaves_a_job(learned, diffinv, pictures, tmp_path):
+    done = diffinv("apply", "blue", pictures / "b", "--out", tmp_path / "out", "--steps", 2)
+    assert done.code == 0
+    rows = diffinv("jobs", "list", "--json").json
+    assert [(row["id"], row["kind"], row["state"]) for row in rows] == [
+        (2, "apply", "done"),
+        (1, "invert", "done"),
+    ]
+    assert rows[1]["difference"] == {"name": "blue", "path": learned["path"]}
+    assert len(rows[0]["outputs"]) == 3
+    listing = diffinv("jobs", "list").out
+    assert "3 pictures" in listing
+    assert "blue on b" in listing
+    shown = diffinv("jobs", "show", 1)
+    assert "loss" in shown.out
+    assert "log.txt" in shown.out
+    assert diffinv("jobs", "show", 1, "--json").json["losses"]
+    assert diffinv("jobs", "watch", 1, "--json").json["state"] == "done"
+
+
+def test_detached_it_prints_the_number(invert, diffinv, pictures, tmp_path, monkeypatch):
+    monkeypatch.setattr(launch, "start", lambda *_: None)
+    done = invert("x", "--detach")
+    assert (done.code, done.out) == (0, "1\n")
+    assert "diffinv jobs watch 1" in done.err
+    assert invert("y", "--detach", "--json").json == {"job": 2}
+    assert [row["state"] for row in diffinv("jobs", "list", "--json").json] == ["queued"] * 2
+
+
+def test_cancel_resume_retry_move_clear(invert, diffinv, monkeypatch):
+    real = launch.start
+    monkeypatch.setattr(launch, "start", lambda *_: None)
+    for name in ("one", "two", "three"):
+        invert(name, "--detach")
+    assert diffinv("jobs", "move", 3, "up").code == 0
+    assert [row["id"] for row in diffinv("jobs", "list", "--json").json] == [1, 3, 2]
+    assert "is cancelled" in diffinv("jobs", "cancel", 1).out
+    assert is_one_sentence(diffinv("jobs", "move", 1, "up").err)
+    assert diffinv("jobs", "retry", 1, "--json").json["id"] == 4
+    monkeypatch.setattr(launch, "start", real)
+    assert diffinv("jobs", "resume", 1).code == 0
+    states = {row["id"]: row["state"] for row in diffinv("jobs", "list", "--json").json}
+    assert states == {1: "done", 2: "done", 3: "done", 4: "failed"}  # the name is taken by then
+    assert "already has a difference 'one'" in diffinv("jobs", "list").out
+    assert diffinv("jobs", "clear", "--json").json == {"cleared": 4}
+    assert diffinv("jobs", "list", "--json").json == []
+    assert "There are no jobs" in diffinv("jobs", "list").err
+
+
+def test_a_paused_queue_says_so_and_goes_on(invert, diffinv, monkeypatch):
+    assert diffinv("jobs", "pause", "--json").json == {"paused": True}
+    invert("one", "--detach")
+    listing = diffinv("jobs", "list")
+    assert "The queue is paused" in listing.err
+    assert "queued" in listing.out
+    assert diffinv("jobs", "unpause").out == "The queue goes on.\n"
+    assert diffinv("jobs", "show", 1, "--json").json["state"] == "done"
+
+
+def test_errors_of_a_job_are_those_of_the_command(invert, diffinv, pictures, monkeypatch):
+    from toy_model import Toy
+
+    def fail(*_):
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(Toy, "predict", fail)
+    done = invert("x")
+    assert done.code == 1
+    assert is_one_sentence(done.err.splitlines()[-1])
+    assert "RuntimeError: first line second line (details: " in done.err
+    assert done.out == ""
+
+
+def test_an_interrupted_job_is_an_error(invert, diffinv, monkeypatch):
+    def die(store, device):
+        store.register(device, this_process())
+        store.claim(device, this_process())
+        store.leave(device, this_process(), force=True)
+
+    monkeypatch.setattr(launch, "start", die)
+    done = invert("x")
+    assert done.code == 1
+    assert "diffinv jobs resume 1" in done.err
+    JobStore().cancel(1)
+    done = diffinv("jobs", "watch", 1)
+    assert done.code == 0
+    assert "cancelled" in done.out
+
+
+def test_paths_are_shown_as_they_were_given(learned, diffinv, pictures, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    b = Path("pictures/b")
+    done = diffinv("apply", "blue", b, "pictures/a.png", "--out", "out", "--steps", 2, "--json")
+    rows = {(row["input"], row["output"]) for row in done.json["outputs"]}
+    assert ("pictures/b/deeper/one.png", "out/deeper/one.png") in rows
+    assert ("pictures/a.png", "out/a.png") in rows
+    again = diffinv("apply", "blue", b, "pictures/a.png", "--out", "out", "--steps", 2, "--json")
+    assert again.json == done.json
+
+
+def test_a_damaged_list_is_named_once(learned, diffinv):
+    path = Path(os.environ["DIFFINV_HOME"]) / "jobs.sqlite"
+    path.write_bytes(b"nonsense" * 1000)
+    for sidecar in path.parent.glob("jobs.sqlite-*"):
+        sidecar.unlink()
+    first = diffinv("jobs", "list", "--json")
+    assert (first.code, first.json) == (0, [])
+    assert "set aside as jobs.damaged-" in first.err
+    assert diffinv("jobs", "list", "--json").err == ""
+
+
+@pytest.mark.parametrize("where", ["invert", "jobs watch"])
+def test_ctrl_c_leaves_the_job_to_go_on(pictures, tmp_path, where):
+    install(tmp_path / "site", "toy")
+    path = [str(tmp_path / "site"), str(MODULES), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+    def start(*args: object) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [sys.executable, "-c", "from diffinv.cli import main; main()", *map(str, args)],
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    args = ["invert", pictures / "a.png", pictures / "a2.png", "--backbone", "toy"]
+    args += ["--steps", 10**7]
+    if where == "jobs watch":
+        assert start(*args, "--detach").communicate(timeout=60)[0] == "1\n"
+        args = ["jobs", "watch", 1]
+    front = start(*args)
+    assert front.stderr is not None
+    seen = ""
+    while "Learning the difference" not in seen:
+        line = front.stderr.readline()
+        assert line, seen
+        seen += line
+    front.send_signal(signal.SIGINT)
+    out, err = front.communicate(timeout=60)
+    assert (front.returncode, out) == (130, "")
+    assert err.splitlines()[-1].startswith("Job 1 goes on: 'diffinv jobs watch 1'")
+    store = JobStore()
+    assert store.get(1).state == "running"
+    assert store.worker(store.get(1).device).is_alive()
+    assert not store.get(1).cancelling
+
+
+# Library
+
+
+def test_search_tag_rename(invert, diffinv):
+    for name in ("castle", "bridge"):
+        invert(name)
+    tagged = diffinv("library", "tag", "castle", "building", "old town", "--json").json
+    assert tagged["tags"] == ["building", "old town"]
+    found = diffinv("library", "search", 'tag:"OLD town"', "cas", "--json").json
+    assert [row["name"] for row in found] == ["castle"]
+    assert "castle" in diffinv("library", "search", "backbone:toy").out
+    none = diffinv("library", "search", "created:<2020")
+    assert (none.code, none.out, none.err) == (0, "", "Nothing was found.\n")
+    assert diffinv("library", "tag", "castle", "--remove", "building").out.endswith("old town.\n")
+    assert diffinv("library", "rename", "castle", "Fort", "--json").json["name"] == "Fort"
+    assert is_one_sentence(diffinv("library", "rename", "Fort", "bridge").err)
+    rows = diffinv("library", "list", "--json", "--sort", "newest").json
+    assert {row["name"] for row in rows} == {"Fort", "bridge"}
+
+
+def test_remove_and_restore(invert, diffinv):
+    invert("castle")
+    (removed,) = diffinv("library", "rm", "castle", "--json").json
+    assert diffinv("library", "list", "--json").json == []
+    (item,) = diffinv("library", "trash", "--json").json
+    assert item["id"] == removed["trash_id"]
+    assert "castle" in diffinv("library", "trash").out
+    assert diffinv("library", "restore").out == "'castle' is back.\n"
+    assert [row["name"] for row in diffinv("library", "list", "--json").json] == ["castle"]
+    assert "brings it back" in diffinv("library", "rm", "castle").out
+    assert diffinv("library", "restore", "castle", "--json").json["name"] == "castle"
+    assert "empty" in diffinv("library", "trash").err
+
+
+def test_export_import_verify(invert, diffinv, tmp_path):
+    invert("castle")
+    target = diffinv("library", "export", "castle", tmp_path, "--json").json["path"]
+    assert target == str(tmp_path / "castle.safetensors")
+    assert is_one_sentence(diffinv("library", "export", "castle", target).err)
+    assert diffinv("library", "export", "castle", target, "--replace").out == f"{target}\n"
+    assert "already, as 'castle'" in diffinv("library", "import", target).err
+    (again,) = diffinv("library", "import", target, "--name", "copy", "--json").json
+    assert again["name"] == "copy"
+    assert "same tensors: castle, copy" in diffinv("library", "verify").out
+    damaged = Path(again["path"])
+    damaged.write_bytes(damaged.read_bytes()[:-5] + b"xxxxx")
+    done = diffinv("library", "verify", "--json")
+    assert (done.code, [row["name"] for row in done.json]) == (1, ["copy"])
+    assert diffinv("library", "verify").code == 1
+    assert "damaged" in diffinv("library", "import", damaged, "--name", "y").err
+
+
+def test_show_draws_the_pair_only_for_eyes(learned, diffinv):
+    assert "▀" not in diffinv("library", "show", "blue").out
+    import pty
+
+    main, other = pty.openpty()
+    done = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            "from diffinv.cli import main; main()",
+            "library",
+            "show",
+            "blue",
+        ],
+        stdout=other,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "TERM": "xterm-256color", "COLUMNS": "80", "COLORTERM": "truecolor"},
+    )
+    os.close(other)
+    seen = b""
+    while True:
+        try:
+            part = os.read(main, 65536)
+        except OSError:  # all of it was read
+            break
+        if not part:
+            break
+        seen += part
+    assert done.wait(60) == 0, done.stderr.read()
+    text = seen.decode()
+    assert text.count("▀") > 100
+    assert "preview" in text
+    assert "sha256" in text
+
+
+def test_half_blocks_have_the_picture_s_colours():
+    image = Image.new("RGB", (4, 4), "red")
+    image.paste("blue", (0, 2, 4, 4))
+    text = half_blocks(image, 4)
+    assert text.plain == "▀▀▀▀\n▀▀▀▀\n"
+    styles = [span.style for span in text.spans]
+    assert [str(style) for style in (styles[0], styles[-1])] == [
+        "#ff0000 on #ff0000",
+        "#0000ff on #0000ff",
+    ]
+
+
+def test_json_of_a_difference_that_was_learned_by_a_job(learned, diffinv):
+    (entry,) = Library(library_folder()).entries()
+    shown = diffinv("library", "show", "blue", "--json").out
+    assert json.loads(shown)["hash_sha256"] == learned["hash_sha256"] == entry.info.hash_sha256

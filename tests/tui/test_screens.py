@@ -1,0 +1,440 @@
+"""Every screen by keys, and every error where it is seen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import sample_home
+from driving import go, screen, shows, until
+from textual.widgets import Button, Collapsible, Input, OptionList, Select
+from textual_fspicker.parts import DirectoryNavigation
+
+from diffinv.difference import save
+from diffinv.library.store import Library
+from diffinv.plugins import PluginRow, Registry
+from diffinv_tui.app import DiffinvApp
+from diffinv_tui.config import load_preferences, preferences_file
+from diffinv_tui.screens.apply import SWEEP, Chosen
+from diffinv_tui.widgets.form import Checks
+from diffinv_tui.widgets.navbar import Place
+from diffinv_tui.widgets.picture_field import PictureField
+from diffinv_tui.widgets.shelf import PAGE, Shelf
+from diffinv_tui.widgets.slider import Slider
+from diffinv_tui.widgets.wall import Wall
+
+pytestmark = pytest.mark.asyncio
+MakeApp = Callable[..., DiffinvApp]
+
+
+# Library
+
+
+async def test_search_is_instant_and_can_be_left(full_home: Path, make_app: MakeApp) -> None:
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        await pilot.press("slash", *"tag:light")
+        await shows(pilot, "3 differences")
+        await pilot.press("enter")
+        assert isinstance(pilot.app.focused, Shelf)
+        await pilot.press("slash", "z", "z")
+        await shows(pilot, "Nothing fits")
+        await pilot.press("escape")
+        await shows(pilot, "11 differences")
+
+
+async def test_cards_table_and_sorting_are_remembered(full_home: Path, make_app: MakeApp) -> None:
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        await pilot.press("v")
+        await shows(pilot, "FROM → TO")
+        await pilot.press("s", "s")
+        await shows(pilot, "by name")
+        await pilot.app.workers.wait_for_complete()
+    kept, problem = load_preferences(preferences_file())
+    assert (kept.view, kept.sort, problem) == ("table", "name", None)
+
+
+async def test_tags_rename_trash_and_undo(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        await pilot.press("space", "space")
+        await shows(pilot, "2 marked of 11")
+        await pilot.press("t")
+        await shows(pilot, "Add tags to 2 differences")
+        await pilot.press(*"fresh", "enter")
+        await until(pilot, lambda: len(app.library.search("tag:fresh")) == 2)
+        await pilot.press("escape", "home", "r")
+        await shows(pilot, "Rename")
+        app.screen.query_one(Input).value = "other name"
+        await pilot.press("enter")
+        await shows(pilot, "other name")
+        await pilot.press("home", "d")
+        await shows(pilot, "10 differences")
+        await pilot.press("u")
+        await shows(pilot, "11 differences")
+
+
+async def test_marked_differences_go_to_apply(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        await pilot.press("space", "space", "a")
+        await until(pilot, lambda: len(app.screen.query(Chosen)) == 2)
+
+
+async def test_a_file_from_outside_is_noticed(full_home: Path, make_app: MakeApp) -> None:
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        new = sample_home.difference("dropped in", sample_home.BASE, "sky", "moon", (), 15)
+        save(new, full_home / "diffinv" / "library" / "dropped.safetensors")
+        await shows(pilot, "12 differences")
+
+
+async def test_only_a_page_of_many_differences_is_read(home: Path, make_app: MakeApp) -> None:
+    class Many(Library):
+        asked: list[int] = []
+
+        def count(self, query: str = "") -> int:
+            return 10_000
+
+        def search(self, query="", sort="newest", limit=None, offset=0):
+            self.asked.append(offset)
+            return [
+                sample_home.entry(self.folder, f"number {n}") for n in range(offset, offset + limit)
+            ]
+
+    app = make_app(home)
+    app.library = Many(home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "10,000 differences")
+        await pilot.press("v", "end")
+        await shows(pilot, "number 9999")
+        assert Many.asked == [0, 9_900]
+        assert len(app.screen.query("*")) < 100
+        assert PAGE == 100
+
+
+async def test_a_damaged_difference_is_shown_with_its_reason(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    broken = full_home / "diffinv" / "library" / "broken.safetensors"
+    broken.write_bytes(b"\x10\0\0\0\0\0\0\0{no json at all..")
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "12 differences")
+        await pilot.press("slash", *"broken", "enter")
+        await shows(pilot, "1 difference")
+        await shows(pilot, "Press d to move it to the trash.")
+        assert "header cannot be read" in screen(app)
+
+
+async def test_a_library_that_cannot_be_listed_says_so(home: Path, make_app: MakeApp) -> None:
+    (home / "diffinv").mkdir()
+    (home / "diffinv" / "library").write_text("a file, not a folder")
+    async with make_app(home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "cannot be")
+
+
+# New
+
+
+async def choose_pair(new, pictures: Path) -> None:
+    a, a_prime = new.query(PictureField)
+    a.choose(pictures / "before.png")
+    a_prime.choose(pictures / "after.png")
+
+
+async def test_the_form_checks_before_it_starts(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        await choose_pair(new, full_home / "pictures")
+        await shows(pilot, "to be named before-to-after")
+        assert "about 48 s" in screen(app)
+        new.query_one(Collapsible).collapsed = False
+        new.query_one("#steps", Input).value = "many"
+        await shows(pilot, "'many' is not a whole number")
+        assert new.query_one("#start", Button).disabled
+        new.query_one("#steps", Input).value = "7"
+        new.query_one("#preset", Select).value = "paper"
+        new.query_one("#name", Input).value = "winter"
+        await until(pilot, lambda: not new.query_one("#start", Button).disabled)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: app.jobs)
+        (job,) = app.jobs
+        assert (job.request.name, job.request.settings.steps) == ("winter", 7)
+        assert job.request.settings.preset == "paper"
+        await until(pilot, lambda: app.current_mode == "jobs")
+
+
+async def test_wrong_pictures_are_named(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        a, a_prime = new.query(PictureField)
+        a.choose(full_home / "gone.png")
+        await shows(pilot, "Choose both pictures")
+        a_prime.choose(full_home / "pictures" / "after.png")
+        await shows(pilot, "does not exist")
+        a.choose(full_home / "pictures" / "after.png")
+        await shows(pilot, "same picture")
+
+
+async def test_the_file_picker_shows_pictures(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        new._folder = full_home / "pictures"
+        await pilot.press("enter")
+        await shows(pilot, "before.png")
+        listing = app.screen.query_one(DirectoryNavigation)
+        names = [option.location.name for option in listing.options]
+        listing.highlighted = names.index("before.png")
+        await until(pilot, lambda: app.screen.query_one("#picked").image is not None)
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is new)
+        assert new.query(PictureField).first().path == full_home / "pictures" / "before.png"
+
+
+async def test_a_dropped_file_is_taken(full_home: Path, make_app: MakeApp) -> None:
+    from textual.events import Paste
+
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        field = new.query(PictureField).first()
+        field.post_message(Paste(f"file://{full_home}/pictures/before.png\n"))
+        await until(pilot, lambda: field.path is not None)
+        await shows(pilot, "before.png")
+
+
+async def test_several_pairs_and_clearing(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        await choose_pair(new, full_home / "pictures")
+        await pilot.press("ctrl+n")
+        await until(pilot, lambda: len(new.query(PictureField)) == 4)
+        fields = list(new.query(PictureField))
+        fields[2].choose(full_home / "pictures" / "trip" / "01.png")
+        fields[3].choose(full_home / "pictures" / "winter" / "01.png")
+        await shows(pilot, "2 pairs")
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: len(new.query(PictureField)) == 2)
+
+
+# Jobs
+
+
+async def test_jobs_can_be_steered(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "jobs")
+        await shows(pilot, "27/40 steps")
+        await shows(pilot, "1,184 MB")
+        await pilot.press("down", "J")
+        await until(pilot, lambda: ("move", 8, False) in app.store.calls)
+        await pilot.press("p")
+        await shows(pilot, "The queue is paused")
+        await pilot.press("p", "up", "c")
+        await until(pilot, lambda: ("cancel", 7) in app.store.calls)
+        await pilot.press("u")
+        await until(pilot, lambda: ("resume", 7) in app.store.calls)
+
+
+async def test_a_failed_job_says_why(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        jobs = await go(pilot, "jobs")
+        jobs.select(4)
+        await shows(pilot, "choose --device cpu")
+        await pilot.press("r")
+        await until(pilot, lambda: ("retry", 4) in app.store.calls)
+        jobs.select(3)
+        await shows(pilot, "the machine was restarted")
+
+
+async def test_results_of_a_job_can_be_looked_at(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        jobs = await go(pilot, "jobs")
+        jobs.select(6)
+        await shows(pilot, "01.png")
+        await pilot.press("enter", "enter")
+        await shows(pilot, "~/pictures/winter/01.png")
+        await pilot.press("escape")
+        jobs.select(5)
+        await shows(pilot, "Enter opens")
+        jobs.query_one(OptionList).focus()
+        await pilot.press("enter")
+        await shows(pilot, "building castle")
+
+
+async def test_no_jobs_say_what_to_press(home: Path, make_app: MakeApp) -> None:
+    async with make_app(home, jobs=False).run_test() as pilot:
+        await go(pilot, "jobs")
+        await shows(pilot, "No jobs yet")
+
+
+# Apply
+
+
+async def test_differences_strengths_and_a_sweep(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        apply = await go(pilot, "apply")
+        await pilot.press("ctrl+d")
+        await shows(pilot, "Apply which difference?")
+        await pilot.press(*"first", "enter")
+        await until(pilot, lambda: apply.query(Slider))
+        await until(pilot, lambda: isinstance(app.focused, Slider))
+        await pilot.press("left", "pagedown", "pagedown", "pagedown")
+        assert apply.query_one(Slider).value == -0.6
+        apply.add_image(full_home / "pictures" / "trip")
+        await shows(pilot, "6 pictures, with Diorama")
+        await shows(pilot, "~/pictures/trip-first-snow")
+        await until(pilot, lambda: apply.query_one(Wall).total == 6)
+        await pilot.press("ctrl+w")
+        await until(pilot, lambda: len(app.jobs) == len(SWEEP))
+        strengths = [job.request.differences[0][1] for job in app.jobs]
+        assert strengths == [0.6, -0.0, -0.3, -0.6, -0.9, -1.2]
+        await shows(pilot, "strength +0.5")
+
+
+async def test_apply_names_what_is_wrong(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        apply = await go(pilot, "apply")
+        path = full_home / "diffinv" / "library" / "desert.safetensors"
+        apply.choose([("desert", path)])
+        apply.add_image(full_home / "nowhere.png")
+        await until(pilot, lambda: apply.query_one(Checks).has_class("-bad"))
+        await shows(pilot, "does not exist")
+
+
+# Plugins, settings, help
+
+
+async def test_a_broken_plugin_is_shown_with_its_reason(home: Path, make_app: MakeApp) -> None:
+    bad = PluginRow("bad", "1.0", "diffinv-bad", status="broken", error="ImportError: no [bold]x")
+
+    def plugins() -> Registry:
+        return Registry(rows=[bad])
+
+    app = make_app(home, jobs=False, plugins=plugins)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "Run the demo")
+        await pilot.press("x")
+        await shows(pilot, "No installed backbone")
+        await go(pilot, "plugins")
+        await shows(pilot, "ImportError: no [bold]x")
+        new = await go(pilot, "new")
+        await until(pilot, lambda: "None is installed" in screen(app))
+        assert new.query_one("#start", Button).disabled
+
+
+async def test_settings_are_kept(home: Path, make_app: MakeApp) -> None:
+    app = make_app(home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        settings = await go(pilot, "settings")
+        settings.query_one("#theme", Select).value = "diffinv-light"
+        settings.query_one("#device", Input).value = "cuda:1"
+        await until(pilot, lambda: load_preferences(preferences_file())[0].device == "cuda:1")
+        assert app.theme == "diffinv-light"
+    assert make_app(home).theme == "diffinv-light"
+
+
+async def test_keys_can_be_remapped(full_home: Path, make_app: MakeApp) -> None:
+    preferences_file().write_text('[keys]\n"library.view" = "g"\n', encoding="utf-8")
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "g View")
+        await pilot.press("g")
+        await shows(pilot, "FROM → TO")
+
+
+async def test_damaged_settings_are_named_and_left_out(full_home: Path, make_app: MakeApp) -> None:
+    preferences_file().write_text('theme = 4\nview = "table"\n', encoding="utf-8")
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "theme cannot be used")
+        await shows(pilot, "FROM → TO")
+
+
+async def test_help_and_palette(full_home: Path, make_app: MakeApp) -> None:
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        await pilot.press("question_mark")
+        await shows(pilot, "The differences in your")
+        await shows(pilot, "Rename")
+        await pilot.press("question_mark", "ctrl+p")
+        await pilot.press(*"go to jobs")
+        await shows(pilot, "Go to Jobs")
+        await pilot.press("enter")
+        await until(pilot, lambda: pilot.app.current_mode == "jobs")
+
+
+async def test_the_mouse_does_what_keys_do(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        await pilot.click(Shelf, offset=(50, 5))
+        await until(pilot, lambda: app.screen.query_one(Shelf).cursor == 1)
+        await pilot.click(list(app.screen.query(Place))[2])
+        await until(pilot, lambda: app.current_mode == "jobs", what="a click in the top line")
+
+
+HOSTILE = {
+    "markup": "[bold]loud[/bold] [red",
+    "escapes": "\x1b[31mred\x1b[0m \x1b]0;title\x07 done",
+    "long": "x" * 10_000,
+    "right to left": "שלום עולם مرحبا",
+    "emoji": "🏰👩‍👩‍👧 ❄️",
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+async def test_text_from_files_is_plain(kind: str, home: Path, make_app: MakeApp) -> None:
+    text = HOSTILE[kind]
+    hostile = sample_home.hostile(text)
+    folder = home / "diffinv" / "library"
+    folder.mkdir(parents=True)
+    save(hostile, folder / "hostile.safetensors")
+    row = PluginRow("bad", text, text, status="broken", error=text, printed=text)
+    app = make_app(home, plugins=lambda: Registry(rows=[row]))
+    app.store.list = [sample_home.hostile_job(text, home)]
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "1 difference")
+        if kind == "markup":
+            await shows(pilot, "[bold]loud[/bold] [red")
+        await pilot.press("v", "enter")
+        await shows(pilot, "Loss")
+        await pilot.press("escape")
+        for mode in ("jobs", "plugins", "apply", "new", "settings"):
+            await go(pilot, mode)
+            await pilot.pause(0.05)
+            assert "\x1b" not in screen(app)
+
+
+async def test_no_torch_and_no_multiprocessing_here(full_home: Path) -> None:
+    import subprocess
+
+    script = """
+import asyncio, sys
+from diffinv_tui.app import DiffinvApp
+async def main():
+    app = DiffinvApp(launcher=lambda store: None)
+    async with app.run_test() as pilot:
+        for mode in app.MODES:
+            app.action_go(mode)
+            await pilot.pause(0.3)
+asyncio.run(main())
+heavy = ("torch", "diffusers", "multiprocessing.popen_fork")
+print([name for name in heavy if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stderr
