@@ -41,7 +41,7 @@ NEW: list[BindingType] = [
 ]
 
 JOBS: list[BindingType] = [
-    Binding("enter", "open", "Open result", id="jobs.open"),
+    Binding("o", "open", "Open result", id="jobs.open"),
     Binding("c", "cancel", "Cancel", id="jobs.cancel"),
     Binding("r", "retry", "Retry", id="jobs.retry"),
     Binding("u", "resume", "Resume", id="jobs.resume"),

@@ -32,10 +32,16 @@ class Keeper:
         self._fingerprint = fingerprint(decisive)
         self._started = started
 
+    def begin(self) -> None:
+        """Learning starts now, after everything that was loaded and looked up."""
+        if self._workspace:
+            self._workspace.looked = time.monotonic()
+
     @property
-    def is_watched(self) -> bool:
-        """Whether there is a place for a preview."""
-        return self._workspace is not None
+    def is_curious(self) -> bool:
+        """Whether a preview is worth its time: a run of a few seconds needs none on the way."""
+        work = self._workspace
+        return work is not None and time.monotonic() - work.looked >= work.look_every
 
     def seconds(self) -> float:
         """The time that learning took, that of interrupted runs included."""
@@ -70,6 +76,7 @@ class Keeper:
         if self._workspace:
             with self._warned("preview"):
                 save_png(preview, self._workspace.preview)
+            self._workspace.looked = time.monotonic()
 
     def _save(self, inversion: Inversion) -> None:
         if self._workspace:

@@ -263,7 +263,8 @@ class JobStore:
             if id is not None:
                 db.execute(
                     "UPDATE jobs SET state = 'running', started = max(created, ?), "
-                    "attempts = attempts + 1, worker = ?, cancelling = 0 WHERE id = ?",
+                    "attempts = attempts + 1, worker = ?, cancelling = 0, progress = '{}' "
+                    "WHERE id = ?",
                     (time.time(), _to_text(worker), id),
                 )
         return None if id is None else self.get(id)

@@ -173,11 +173,12 @@ def _learn(
     keeper.restore(inversion)
     previews = {round(share * settings.steps) for share in _PREVIEWS_AT}
     meter.phase(LEARNING, settings.steps, inversion.mean_losses())
+    keeper.begin()
     while not inversion.is_done:
         event = inversion.advance()
         with keeper.kept(inversion):
             meter.step(event.step, event.loss)
-        if keeper.is_watched and inversion.step in previews:
+        if inversion.step in previews and keeper.is_curious:
             keeper.show(_quick_preview(request, parts, pairs[0], inversion))
     (result,) = inversion.results()
     for warning in result.warnings:

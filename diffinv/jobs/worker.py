@@ -41,7 +41,7 @@ class Worker:
         store: JobStore,
         device: str,
         idle: float = 300.0,
-        checkpoint_every: float = 10.0,
+        checkpoint_every: float = 2.0,
         log_to_files: bool = False,
     ) -> None:
         self.store, self.device, self.idle = store, device, idle
@@ -181,7 +181,7 @@ def main(args: list[str] | None = None) -> None:
     parser.add_argument("--device", required=True, help="whose jobs to carry out")
     parser.add_argument("--idle", type=float, default=300.0, help="seconds until it leaves")
     parser.add_argument(
-        "--checkpoint-every", type=float, default=10.0, help="seconds between checkpoints"
+        "--checkpoint-every", type=float, default=2.0, help="seconds between checkpoints"
     )
     given = parser.parse_args(args)
     worker = Worker(

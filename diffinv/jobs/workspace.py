@@ -34,14 +34,15 @@ class Checkpoint:
 @dataclass
 class Workspace:
     """A job's folder. ``resumed``: the job was started before. ``every`` is the seconds between
-    two checkpoints."""
+    two checkpoints, ``look_every`` those that have to pass between two previews on the way."""
 
     folder: Path
     resumed: bool = False
-    every: float = 10.0
+    every: float = 2.0
+    look_every: float = 2.0
 
     def __post_init__(self) -> None:
-        self._saved = time.monotonic()
+        self._saved = self.looked = time.monotonic()
 
     @property
     def preview(self) -> Path:

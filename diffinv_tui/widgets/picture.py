@@ -56,6 +56,11 @@ class Picture(Widget):
         self._drawn = None
         self._show_own()
 
+    def notify_style_update(self) -> None:
+        """Another background."""
+        super().notify_style_update()
+        self._drawn = None
+
     def _show_own(self) -> None:
         """The picture by the terminal's protocol, in a child widget."""
         protocol = getattr(self.app, "picture_widget", None)

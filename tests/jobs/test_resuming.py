@@ -181,11 +181,15 @@ def test_looking_on_the_way_changes_nothing(toy, learn, tmp_path, monkeypatch):
         if preview.exists() and preview.read_bytes() not in shown:
             shown.append(preview.read_bytes())
 
-    run_inversion(learn("seen", steps=40, lr=0.5), look, None, Workspace(tmp_path / "work"))
+    workspace = Workspace(tmp_path / "work", look_every=0)
+    run_inversion(learn("seen", steps=40, lr=0.5), look, None, workspace)
     run_inversion(learn("unseen", steps=40, lr=0.5))
     tokens = learned_tokens()
     assert tokens["seen"] == tokens["unseen"]
     assert len(shown) >= 3
+    shown.clear()
+    run_inversion(learn("short", steps=40), look, None, Workspace(tmp_path / "work"))
+    assert len(shown) <= 1  # what was there before
 
 
 def test_a_full_disk_stops_checkpoints_but_not_learning(toy, learn, tmp_path, monkeypatch):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from dataclasses import asdict, replace
+from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from diffinv.jobs.job import Job, JobProgress
 from diffinv.jobs.requests import AppliedImage, ApplyRequest, InvertRequest
 from diffinv.library.store import Entry
 from diffinv.method.settings import InversionSettings
+from diffinv.plugins import PluginRow, Registry, load_plugins
 from diffinv_diorama.render import render
 from diffinv_diorama.world import Scene
 
@@ -268,3 +270,20 @@ def hostile_job(text: str, home: Path) -> Job:
     log = home / "log.txt"
     log.write_text(text, encoding="utf-8")
     return Job(1, "invert", text, "failed", request, "cpu", 0.0, log, error=text, warnings=[text])
+
+
+def sample_registry() -> Registry:
+    """The plugins that are installed here, at a fixed version, and one that is broken."""
+    found = load_plugins(metadata.entry_points(group="diffinv"))
+    wanted = [row for row in found.rows if row.name in ("editors", "diorama")]
+    found.rows = [replace(row, version="1.0") for row in wanted]
+    found.rows.append(
+        PluginRow(
+            "watercolour",
+            "0.3",
+            "diffinv-watercolour",
+            status="broken",
+            error="ModuleNotFoundError: its library 'pigments' is not installed",
+        )
+    )
+    return found

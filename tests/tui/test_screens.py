@@ -326,7 +326,7 @@ async def test_a_broken_plugin_is_shown_with_its_reason(home: Path, make_app: Ma
         return Registry(rows=[bad])
 
     app = make_app(home, jobs=False, plugins=plugins)
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
         await shows(pilot, "Run the demo")
         await pilot.press("x")
         await shows(pilot, "No installed backbone")
@@ -358,8 +358,9 @@ async def test_keys_can_be_remapped(full_home: Path, make_app: MakeApp) -> None:
 
 async def test_damaged_settings_are_named_and_left_out(full_home: Path, make_app: MakeApp) -> None:
     preferences_file().write_text('theme = 4\nview = "table"\n', encoding="utf-8")
-    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "theme cannot be used")
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await shows(pilot, "cannot be used")
         await shows(pilot, "FROM → TO")
 
 

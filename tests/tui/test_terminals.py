@@ -1,0 +1,164 @@
+"""The app in a real terminal, and in a real browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from diffinv_tui.__main__ import main
+from diffinv_tui.pictures import probe
+from diffinv_tui.serve import is_loopback, who_can_reach
+
+needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not here")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_chromium = pytest.mark.skipif(CHROMIUM is None, reason="chromium is not here")
+
+
+def wait_for(found: Callable[[], bool], seconds: float, shown: Callable[[], str]) -> None:
+    end = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < end, shown()
+        time.sleep(0.1)
+
+
+class Terminal:
+    """A tmux of its own with one window."""
+
+    def __init__(self, home: Path) -> None:
+        self.socket = str(home / "tmux")
+
+    def tmux(self, *arguments: str) -> str:
+        command = ["tmux", "-S", self.socket, *arguments]
+        return subprocess.run(command, capture_output=True, text=True, timeout=20).stdout
+
+    def start(self, command: str) -> None:
+        self.tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "30", command)
+
+    def text(self) -> str:
+        return self.tmux("capture-pane", "-p")
+
+    def press(self, *keys: str) -> None:
+        for key in keys:
+            self.tmux("send-keys", key)
+            time.sleep(0.15)
+
+    def shows(self, text: str, seconds: float = 40) -> None:
+        wait_for(lambda: text in self.text(), seconds, lambda: f"no {text!r} in\n{self.text()}")
+
+
+@pytest.fixture
+def terminal(home: Path) -> Iterator[Terminal]:
+    terminal = Terminal(home)
+    yield terminal
+    terminal.tmux("kill-server")
+
+
+@needs_tmux
+def test_in_a_real_terminal(full_home: Path, terminal: Terminal) -> None:
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)
+    variables = f"PYTHONPATH={path} DIFFINV_HOME={full_home}/diffinv HOME={full_home}"
+    terminal.start(f"env {variables} {sys.executable} -m diffinv_tui; echo ended with $?; sleep 60")
+    terminal.shows("11 differences")
+    terminal.shows("▀▀▀▀")
+    terminal.press("v")
+    terminal.shows("FROM → TO")
+    terminal.press("/", "s", "n", "o", "w")
+    terminal.shows("1 difference ")
+    terminal.press("Enter", "Enter")
+    terminal.shows("esc Close")
+    terminal.press("Escape")
+    terminal.shows("/ Search")
+    terminal.press("3")
+    terminal.shows("No jobs yet")
+    terminal.press("C-q")
+    terminal.shows("ended with 0")
+
+
+def free_port() -> int:
+    with socket.create_server(("localhost", 0)) as server:
+        return int(server.getsockname()[1])
+
+
+@needs_chromium
+def test_in_a_real_browser(full_home: Path, tmp_path: Path) -> None:
+    port = free_port()
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)
+    environment = {**os.environ, "PYTHONPATH": path}
+    command = [sys.executable, "-m", "diffinv_tui", "--serve", "--port", str(port)]
+    log = tmp_path / "served.txt"
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
+    try:
+        wait_for(lambda: _answers(port), 40, log.read_text)
+        said = log.read_text()
+        assert f"http://localhost:{port}" in said
+        assert "Only this machine can reach it" in said
+        picture = tmp_path / "page.png"
+        assert CHROMIUM is not None
+        subprocess.run(
+            [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,700",
+             f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=15000",
+             "--timeout=15000", f"--screenshot={picture}", f"http://localhost:{port}/"],
+            capture_output=True, timeout=120,
+        )  # fmt: skip
+        assert _colours(picture) > 200, "the library's pictures are not on the page"
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("localhost", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _colours(path: Path) -> int:
+    from PIL import Image
+
+    with Image.open(path) as image:
+        return len(image.convert("RGB").getcolors(2**24) or [])
+
+
+def test_who_can_reach_what_is_served() -> None:
+    assert is_loopback("localhost")
+    assert is_loopback("127.0.0.1")
+    assert is_loopback("::1")
+    assert not is_loopback("0.0.0.0")
+    assert not is_loopback("example.org")
+    assert "without a password" in who_can_reach("0.0.0.0")
+
+
+def test_a_taken_port_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("localhost", 0)) as server:
+        port = server.getsockname()[1]
+        assert main(["--serve", "--port", str(port)]) == 2
+    assert "choose another --port" in capsys.readouterr().err
+
+
+def test_help_imports_nothing_heavy() -> None:
+    code = (
+        "import sys\nfrom diffinv_tui.__main__ import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert not {'textual', 'torch', 'PIL'} & set(sys.modules)"
+    )
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, env=environment)
+    assert done.returncode == 0, done.stderr
+
+
+def test_pictures_are_half_blocks_where_nothing_better_is_known() -> None:
+    assert probe("blocks", {}) is None
+    assert probe("auto", {"TMUX": "x"}) is None
+    assert probe("terminal", {"TEXTUAL_DRIVER": "web"}) is None
