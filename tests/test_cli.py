@@ -147,7 +147,7 @@ WRONG = [
     (["library", "show", "no-such-difference"], 2),
     (["library", "rm", "no-such-difference"], 2),
     (["library", "restore"], 2),
-    (["library", "import", "no-such-file.safetensors"], 1),
+    (["library", "import", "no-such-file.safetensors"], 2),
     (["jobs", "show", "7"], 2),
     (["jobs", "watch", "7"], 2),
     (["jobs", "cancel", "7"], 2),

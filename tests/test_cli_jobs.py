@@ -220,10 +220,11 @@ def test_remove_and_restore(invert, diffinv):
 
 def test_export_import_verify(invert, diffinv, tmp_path):
     invert("castle")
-    target = diffinv("library", "export", "castle", tmp_path, "--json").json["path"]
+    target = diffinv("library", "export", "castle", "--out", tmp_path, "--json").json["file"]
     assert target == str(tmp_path / "castle.safetensors")
-    assert is_one_sentence(diffinv("library", "export", "castle", target).err)
-    assert diffinv("library", "export", "castle", target, "--replace").out == f"{target}\n"
+    assert is_one_sentence(diffinv("library", "export", "castle", "--out", target).err)
+    again = diffinv("library", "export", "castle", "--out", target, "--replace")
+    assert again.out.splitlines()[0] == target
     assert "already, as 'castle'" in diffinv("library", "import", target).err
     (again,) = diffinv("library", "import", target, "--name", "copy", "--json").json
     assert again["name"] == "copy"

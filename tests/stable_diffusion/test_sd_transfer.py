@@ -256,6 +256,6 @@ def test_the_command_line(library, tmp_path, capsys, monkeypatch):
     assert "embedding:to-winter" in shown.err
     args = ["library", "import", "to-winter.safetensors", "--name", "Back", "--json"]
     assert app.run(args) == 0
-    assert json.loads(capsys.readouterr().out)["backbone"] == "sd15"
+    assert json.loads(capsys.readouterr().out)[0]["backbone"] == "sd15"
     assert app.run(["library", "export", "nobody"]) == 2
     assert capsys.readouterr().err.startswith("Error: There is no difference 'nobody'")
