@@ -133,6 +133,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--group", choices=GROUPS, action="append")
+    parser.add_argument("--only", default="", help="only rows whose name has this text")
     parser.add_argument("--state", type=Path, default=Path(".recipe"))
     args = parser.parse_args()
     args.state.mkdir(exist_ok=True)
@@ -155,6 +156,8 @@ def main() -> None:
         print(f"\n**{group}**\n\n| change | edit | kept | right | PSNR | against default |")
         print("|---|---|---|---|---|---|", flush=True)
         for name, change in GROUPS[group].items():
+            if args.only not in name:
+                continue
             print(line(name, rows_of(change), default), flush=True)
 
 
