@@ -38,7 +38,7 @@ from .screens.new import NewScreen
 from .screens.plugins import PluginsScreen
 from .screens.settings import SettingsScreen
 from .theme import DARK, LIGHT
-from .words import plain
+from .words import plain, tilde
 
 POLL = 0.25
 """Seconds between two looks at the jobs."""
@@ -119,7 +119,9 @@ class DiffinvApp(App[None]):
 
     def complain(self, problem: str) -> None:
         """Say what went wrong."""
-        self.notify(plain(problem, limit=600).plain, severity="error", timeout=10, markup=False)
+        self.notify(
+            plain(tilde(problem), limit=600).plain, severity="error", timeout=10, markup=False
+        )
 
     # Plugins
 

@@ -70,7 +70,7 @@ class JobsScreen(Place):
         self.query_one(JobList).focus()
 
     def on_resize(self) -> None:
-        """Bars follow the width."""
+        """The list's bars follow its width."""
         self.call_after_refresh(self.jobs_changed, self.diffinv.jobs)
 
     def select(self, id: int) -> None:
@@ -90,7 +90,7 @@ class JobsScreen(Place):
         before = self._wanted or (self.current.id if self.current else None)
         self._jobs = jobs[:_LISTED]
         listing = self.query_one(JobList)
-        width = max(16, (listing.size.width or 36) - 6)
+        width = (30 if self.has_class("-narrow") else 42) - 6
         ids = [str(job.id) for job in self._jobs]
         if [option.id for option in listing.options] == ids:
             for job in self._jobs:

@@ -16,7 +16,7 @@ from diffinv.errors import DiffinvError
 
 from ..messages import tell
 from ..pictures import difference_pictures
-from ..words import day, duration, number, plain, plural, short_path, tag_text
+from ..words import day, duration, number, plain, plural, short_path, tag_text, tilde
 from .curve import Curve
 from .picture import Picture
 
@@ -116,7 +116,7 @@ class DifferenceView(VerticalScroll, can_focus=True):
     def _fail(self, entry: Entry, error: str) -> None:
         if entry == self._entry and self.is_attached:
             self.add_class("-damaged")
-            self._write(plain(entry.name, limit=160), "", plain(error), "")
+            self._write(plain(entry.name, limit=160), "", plain(tilde(error), limit=600), "")
 
     def _show(self, entry: Entry, difference: Difference, pictures: Mapping[str, Image]) -> None:
         if entry != self._entry or not self.is_attached:
@@ -128,7 +128,7 @@ class DifferenceView(VerticalScroll, can_focus=True):
 
 def damage(entry: Entry) -> Text:
     """What is wrong with a file, and what can be done."""
-    text = plain(entry.error or "")
+    text = plain(tilde(entry.error or ""), limit=600)
     text.append("\n\nPress d to move it to the trash.", "muted")
     return text
 

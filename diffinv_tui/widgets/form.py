@@ -15,7 +15,7 @@ from diffinv.contracts import Spec
 from diffinv.errors import UsageError
 from diffinv.text import text_safe
 
-from ..words import plain
+from ..words import plain, tilde
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -98,7 +98,7 @@ class Checks(Static):
             ("✗ ", "bad", [bad] if bad else []),
         ):
             for line in lines:
-                text.append(mark, style).append_text(plain(line, limit=400)).append("\n")
+                text.append(mark, style).append_text(plain(tilde(line), limit=400)).append("\n")
         text.rstrip()
         self.set_class(bool(bad), "-bad")
         self.update(text)

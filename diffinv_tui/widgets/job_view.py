@@ -16,7 +16,7 @@ from diffinv.text import text_safe
 
 from ..messages import tell
 from ..pictures import open_thumbnail, preview_picture
-from ..words import duration, plain, plural, short_path
+from ..words import duration, plain, plural, short_path, tilde
 from .curve import Curve
 from .difference_view import Figure
 from .wall import Result, Wall
@@ -74,7 +74,7 @@ class JobView(Vertical):
         if job is None:
             return
         if other:
-            self._log_size = -1
+            self._shown, self._log_size = (), -1
             self.query_one(Log).clear()
         learns = isinstance(job.request, InvertRequest)
         self.query_one("#job-figures").display = learns
@@ -82,7 +82,7 @@ class JobView(Vertical):
         self.query_one("#job-wall").display = not learns
         self.query_one(".view-title", Static).update(plain(job.title, limit=120))
         self.query_one(".job-state", Static).update(state_line(job))
-        self.query_one(".job-bar", Static).update(figures(job, max(10, self.size.width - 6)))
+        self._show_progress(job)
         self._show_errors(job)
         if learns:
             self.query_one(Curve).show(job.losses)
@@ -91,10 +91,19 @@ class JobView(Vertical):
             self.query_one(Wall).show(outputs)
         self._load(job)
 
+    def on_resize(self) -> None:
+        """The bar follows the width."""
+        if self._job is not None:
+            self._show_progress(self._job)
+
+    def _show_progress(self, job: Job) -> None:
+        bar_line = figures(job, max(10, self.size.width - 6))
+        self.query_one(".job-bar", Static).update(bar_line)
+
     def _show_errors(self, job: Job) -> None:
         text = Text()
         for line in [*([job.error] if job.error else []), *job.failures[:3]]:
-            text.append("✗ ", "bad").append_text(plain(line, limit=600)).append("\n")
+            text.append("✗ ", "bad").append_text(plain(tilde(line), limit=600)).append("\n")
         for line in job.warnings[:3]:
             text.append("! ", "warn").append_text(plain(line, limit=300)).append("\n")
         text.rstrip()

@@ -18,7 +18,7 @@ from diffinv.errors import DiffinvError
 from diffinv.library.store import Entry
 
 from ..pictures import difference_pictures
-from ..words import day, plain, tag_text
+from ..words import day, plain, tag_text, tilde
 from .tiles import Pair, Tiles
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ class Shelf(Tiles):
             return [Text("…", muted), Text(), Text(), Text(), Text()]
         if entry.info is None:
             bad = self.part("bad", back)
-            why = plain(entry.error or "", bad, 200)
+            why = plain(tilde(entry.error or ""), bad, 200)
             return [plain(entry.name, bad, 80), Text("damaged", bad), Text(), why, Text()]
         info = entry.info
         return [

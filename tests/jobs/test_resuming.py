@@ -92,6 +92,8 @@ def test_a_state_goes_into_another_run(tiny_backbone, fixed_encoder, at):
     torch.manual_seed(99)
     other.load_state(state)
     assert other.step == at
+    assert other.state().keys() == state.keys()
+    assert all(torch.equal(value, state[name]) for name, value in other.state().items())
     while not other.is_done:
         other.advance()
     (wanted,), (got,) = whole.results(), other.results()
@@ -174,6 +176,10 @@ def test_killed_between_keeping_and_saying_so_it_is_not_learned_twice(toy, learn
 
 
 def test_looking_on_the_way_changes_nothing(toy, learn, tmp_path, monkeypatch):
+    from toy_model import Toy
+
+    exact = Toy.predict
+    monkeypatch.setattr(Toy, "predict", lambda *a: (p := exact(*a)) + 0.1 * torch.randn_like(p))
     shown: list[bytes] = []
 
     def look(event):
