@@ -288,3 +288,27 @@ def test_json_of_a_difference_that_was_learned_by_a_job(learned, diffinv):
     (entry,) = Library(library_folder()).entries()
     shown = diffinv("library", "show", "blue", "--json").out
     assert json.loads(shown)["hash_sha256"] == learned["hash_sha256"] == entry.info.hash_sha256
+
+
+def test_a_batch_too_large_for_the_device_is_halved_once(learned, diffinv, pictures, monkeypatch):
+    wanted = ["apply", "blue", pictures / "b", "--steps", 2, "--out"]
+    monkeypatch.setenv("TOY_ROOM", "1")
+    done = diffinv(*wanted, pictures / "halved")
+    assert done.code == 0
+    assert "now 1 pictures at once" in done.err
+    assert len(list((pictures / "halved").rglob("*.png"))) == 3
+    monkeypatch.setenv("TOY_ROOM", "0")
+    failed = diffinv(*wanted, pictures / "none")
+    assert failed.code == 1
+    assert "ran out of memory with 1 pictures at once; use --memory low" in failed.err
+
+
+def test_memory_is_told_to_the_backbone(learned, diffinv, pictures, monkeypatch):
+    import os
+
+    monkeypatch.setenv("DIFFINV_MEMORY", "auto")
+    done = diffinv(
+        "apply", "blue", pictures / "b", "--steps", 2, "--out", pictures / "o", "--memory", "low"
+    )
+    assert (done.code, os.environ["DIFFINV_MEMORY"]) == (0, "low")
+    assert diffinv("apply", "blue", pictures / "b", "--out", "o", "--memory", "much").code == 2

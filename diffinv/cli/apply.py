@@ -15,6 +15,7 @@ from .options import (
     detach_option,
     device_option,
     json_option,
+    memory_option,
     seed_option,
 )
 from .output import complain, print_job, print_json, say, stdout_for_data
@@ -46,6 +47,7 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed")
 @click.option("--steps", type=click.IntRange(1), metavar="N", help="Denoising steps.")
 @seed_option
 @device_option
+@memory_option
 @detach_option
 @json_option
 @click.pass_context

@@ -16,6 +16,7 @@ from .options import (
     detach_option,
     device_option,
     json_option,
+    memory_option,
     seed_option,
 )
 from .output import print_job, print_json, say, stdout_for_data
@@ -72,6 +73,7 @@ _SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed"
 @click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="X", help="Learning rate.")
 @seed_option
 @device_option
+@memory_option
 @detach_option
 @json_option
 def invert(as_json: bool, detach: bool, **options: Any) -> None:

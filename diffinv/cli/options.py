@@ -20,6 +20,11 @@ backbone_option = click.option(
 device_option = click.option(
     "--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is."
 )
+memory_option = click.option(
+    "--memory",
+    type=click.Choice(["auto", "low", "high"]),
+    help="How a large backbone uses the device's memory: low is slower and takes less.",
+)
 detach_option = click.option(
     "--detach", is_flag=True, help="Print the job's number and do not wait for it."
 )

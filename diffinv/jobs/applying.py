@@ -43,12 +43,13 @@ class Applier:
         self.tokens = [(self._tokens(d), weight) for d, weight in plan.differences]
         self.room = sum(t.values.shape[1] for t, _ in self.tokens if t.space == "input")
         self.failures: list[str] = []
+        self._at_once, self._halved = max(1, request.batch), False
         if request.prompt_b is not None:
             self._check_prompt(request.prompt_b)
 
     def run(self) -> ApplicationReport:
         """All batches; a report of what was written and what failed."""
-        batches = list(_batches(self.plan.targets, max(1, self.request.batch)))
+        batches = list(_batches(self.plan.targets, self._at_once))
         self.meter.phase(APPLYING, len(batches) * self.request.settings.steps)
         outputs = [out for i, batch in enumerate(batches) for out in self._batch(i, batch)]
         return ApplicationReport(tuple(outputs), tuple(self.failures))
@@ -122,6 +123,33 @@ class Applier:
         ]
 
     def _apply(self, index: int, images: list[Image], prompts: list[str]) -> list[Image]:
+        """The results of a batch. Once, when memory runs out, batches are halved from then on."""
+        import torch
+
+        while True:
+            try:
+                return [
+                    result
+                    for start in range(0, len(images), self._at_once)
+                    for result in self._apply_at_once(
+                        index,
+                        images[start : start + self._at_once],
+                        prompts[start : start + self._at_once],
+                    )
+                ]
+            except torch.OutOfMemoryError as error:
+                self._halve(min(self._at_once, len(images)), error)
+
+    def _halve(self, tried: int, error: Exception) -> None:
+        if tried == 1 or self._halved:
+            raise DiffinvError(
+                f"{self.device} ran out of memory with {tried} pictures at once; use --memory low, "
+                "close other programs or choose a smaller backbone."
+            ) from error
+        self._halved, self._at_once = True, tried // 2
+        self.meter.warn(f"{self.device} ran out of memory: now {tried // 2} pictures at once.")
+
+    def _apply_at_once(self, index: int, images: list[Image], prompts: list[str]) -> list[Image]:
         from ..method.application import apply_differences
 
         steps = self.request.settings.steps

@@ -9,12 +9,21 @@ from ..errors import UsageError
 from ..plugins import registry
 from .checks import Part
 
+MEMORY = "DIFFINV_MEMORY"
+"""The environment variable by which a backbone learns how to use the device's memory."""
+
 
 class Models:
     """Loaded parts, kept so that one task after another can use them."""
 
     def __init__(self) -> None:
         self._loaded: dict[tuple[str, str, str | None, str], Any] = {}
+
+    def use_memory(self, setting: str | None) -> None:
+        """``auto``, ``low`` or ``high`` from now on; parts loaded otherwise are let go."""
+        if setting is not None and setting != os.environ.get(MEMORY, "auto"):
+            self._loaded.clear()
+            os.environ[MEMORY] = setting
 
     def get(self, part: Part, device: str) -> Any:
         """The part on a device; loaded at the first call."""

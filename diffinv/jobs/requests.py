@@ -19,6 +19,8 @@ class InvertRequest:
     first backbone and what its spec names for it. ``captions``, where given, has one (caption of
     A, caption of A') a pair and takes the captioner's place. ``library`` is the library's folder,
     None the user's own. A ``name`` that is taken is refused, or numbered with ``free_name``.
+    ``memory`` is ``auto``, ``low`` or ``high``: how a large backbone uses the device's memory;
+    None leaves it to the environment.
     """
 
     pairs: tuple[tuple[Path, Path], ...]
@@ -29,6 +31,7 @@ class InvertRequest:
     captions: tuple[tuple[str, str], ...] = ()
     settings: InversionSettings = field(default_factory=InversionSettings)
     device: str | None = None
+    memory: str | None = None
     library: Path | None = None
     free_name: bool = False
 
@@ -50,6 +53,7 @@ class ApplyRequest:
     prompt_b: str | None = None
     settings: ApplicationSettings = field(default_factory=ApplicationSettings)
     device: str | None = None
+    memory: str | None = None
     library: Path | None = None
     batch: int = 8
     replace: bool = False
