@@ -60,6 +60,8 @@ class DiffinvApp(App[None]):
         "settings": SettingsScreen,
     }
     DEFAULT_MODE = "library"
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-wide")]
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]
 
     def __init__(
         self,
@@ -269,7 +271,7 @@ class DiffinvApp(App[None]):
         self.with_registry(start)
 
     def _demo(self, backbone: str, folder: Path) -> list[Job]:
-        name = free_name(self.library, "demo")
+        name = free_name("demo", self.library, self.store.jobs())
         learn = InvertRequest(
             pairs=((folder / "a.png", folder / "a_prime.png"),),
             name=name,
@@ -334,8 +336,8 @@ def example(registry: Registry) -> tuple[str, Path] | None:
     return None
 
 
-def free_name(library: Library, wanted: str) -> str:
-    """A name that no difference has yet."""
-    taken = {entry.name for entry in library.search(wanted)}
+def free_name(wanted: str, library: Library, jobs: Sequence[Job]) -> str:
+    """A name that no difference has yet, nor any job is about to give."""
+    taken = {entry.name for entry in library.search(wanted)} | {job.title for job in jobs}
     numbered: Iterable[str] = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
     return next(name for name in (wanted, *numbered) if name not in taken)

@@ -28,7 +28,7 @@ LIBRARY: list[BindingType] = [
     Binding("u", "restore", "Undo", show=False, id="library.restore"),
     Binding("i", "import", "Import", show=False, id="library.import"),
     Binding("e", "export", "Export", show=False, id="library.export"),
-    Binding("x", "demo", "Demo", show=False, id="library.demo"),
+    Binding("x", "demo", "Demo", id="library.demo"),
     Binding("escape", "leave", "Back", show=False, id="library.leave"),
 ]
 

@@ -262,6 +262,8 @@ class LibraryScreen(Place):
         needs = ("apply", "tag", "rename", "trash", "export", "view", "sort", "filter", "search")
         if action in needs and self.is_mounted:
             return not self.has_class("-empty")
+        if action == "demo":
+            return self.has_class("-empty")
         return True
 
     # Doing things

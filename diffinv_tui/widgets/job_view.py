@@ -58,7 +58,7 @@ class JobView(Vertical):
         with Horizontal(classes="figures", id="job-figures"):
             yield Figure("A", "a", "…")
             yield Figure("A′", "prime", "…")
-            yield Figure("Preview", "preview", "comes while it learns")
+            yield Figure("Preview", "preview", "…")
         yield Wall(id="job-wall")
         with Vertical(id="job-loss"):
             yield Static("Loss", classes="heading")
@@ -78,7 +78,7 @@ class JobView(Vertical):
             self.query_one(Log).clear()
         learns = isinstance(job.request, InvertRequest)
         self.query_one("#job-figures").display = learns
-        self.query_one("#job-loss").display = learns
+        self.query_one("#job-loss").display = learns and len(job.losses) > 1
         self.query_one("#job-wall").display = not learns
         self.query_one(".view-title", Static).update(plain(job.title, limit=120))
         self.query_one(".job-state", Static).update(state_line(job))
@@ -129,7 +129,8 @@ class JobView(Vertical):
         if job.preview is not None and (image := _preview(job.preview)):
             tell(self.app, self._show_picture, job.id, 2, image, "")
         else:
-            tell(self.app, self._show_picture, job.id, 2, None, "")
+            message = "none" if job.is_finished else "comes while it learns"
+            tell(self.app, self._show_picture, job.id, 2, None, message)
 
     def _show_picture(self, id: int, index: int, image: Image | None, message: str) -> None:
         if self.is_attached and self._job and self._job.id == id:
@@ -210,7 +211,7 @@ def figures(job: Job, width: int) -> Text:
         f"{progress.step}/{progress.total} steps" if progress.total else "",
         f"{progress.rate:.1f} it/s" if progress.rate is not None else "",
         f"{duration(progress.eta)} left" if progress.eta and job.state == "running" else "",
-        f"loss {progress.loss:.4f}" if progress.loss is not None else "",
+        f"loss\u00a0{progress.loss:.4f}" if progress.loss is not None else "",
         f"{progress.memory_mb:,.0f} MB" if progress.memory_mb else "",
     ]
     return text.append("   ".join(filter(None, numbers)), "muted")
