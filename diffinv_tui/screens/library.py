@@ -109,8 +109,8 @@ class LibraryScreen(Place):
         library, worker = self.diffinv.library, get_current_worker()
         try:
             seen = _stamp(library.folder)
-            count = library.count(query)
             entries = library.search(query, sort, limit=PAGE)
+            count = len(entries) if len(entries) < PAGE else library.count(query)
             empty = not count and (not query or not library.count())
         except DiffinvError as error:
             tell(self.app, self._fail, str(error))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import base64
+import io
 import os
 import shutil
 import socket
@@ -10,12 +13,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import pytest
+from PIL import Image
 
 from diffinv_tui.__main__ import main
 from diffinv_tui.pictures import probe
 from diffinv_tui.serve import is_loopback, who_can_reach
+
+Colours = list[tuple[int, tuple[int, int, int]]]
 
 needs_tmux = pytest.mark.skipif(shutil.which("tmux") is None, reason="tmux is not here")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -101,15 +109,7 @@ def test_in_a_real_browser(full_home: Path, tmp_path: Path) -> None:
         said = log.read_text()
         assert f"http://localhost:{port}" in said
         assert "Only this machine can reach it" in said
-        picture = tmp_path / "page.png"
-        assert CHROMIUM is not None
-        subprocess.run(
-            [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1000,700",
-             f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=15000",
-             "--timeout=15000", f"--screenshot={picture}", f"http://localhost:{port}/"],
-            capture_output=True, timeout=120,
-        )  # fmt: skip
-        assert _colours(picture) > 200, "the library's pictures are not on the page"
+        asyncio.run(_look_at_page(f"http://localhost:{port}/", tmp_path))
     finally:
         server.terminate()
         server.wait(20)
@@ -123,11 +123,74 @@ def _answers(port: int) -> bool:
     return True
 
 
-def _colours(path: Path) -> int:
-    from PIL import Image
+async def _look_at_page(address: str, folder: Path) -> None:
+    """The app appears in the browser, and a key goes to another screen."""
+    assert CHROMIUM is not None
+    browser = await asyncio.create_subprocess_exec(
+        CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--window-size=1100,750",
+        "--remote-debugging-port=0", f"--user-data-dir={folder / 'profile'}", address,
+        stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        async with aiohttp.ClientSession() as session:
+            page = await _page(session, folder / "profile", address)
+            async with session.ws_connect(page, max_msg_size=0) as socket:
+                await _until_drawn(socket, lambda colours: _pictures(colours) > 500)
+                for kind in ("mousePressed", "mouseReleased"):
+                    place = {"x": 300, "y": 300, "button": "left", "clickCount": 1}
+                    await _command(socket, "Input.dispatchMouseEvent", type=kind, **place)
+                key = {"key": "3", "code": "Digit3", "windowsVirtualKeyCode": 51}
+                await _command(socket, "Input.dispatchKeyEvent", type="keyDown", text="3", **key)
+                await _command(socket, "Input.dispatchKeyEvent", type="keyUp", **key)
+                await _until_drawn(socket, lambda colours: _pictures(colours) < 50)
+    finally:
+        browser.terminate()
+        await browser.wait()
 
-    with Image.open(path) as image:
-        return len(image.convert("RGB").getcolors(2**24) or [])
+
+async def _page(session: aiohttp.ClientSession, profile: Path, address: str) -> str:
+    """The debugging address of the browser's page."""
+    port_file = profile / "DevToolsActivePort"
+    for _ in range(300):
+        if port_file.exists() and (lines := port_file.read_text().splitlines()):
+            async with session.get(f"http://localhost:{lines[0]}/json") as answer:
+                for tab in await answer.json():
+                    if tab["url"].startswith(address):
+                        return str(tab["webSocketDebuggerUrl"])
+        await asyncio.sleep(0.1)
+    raise AssertionError("the browser opened no page")
+
+
+async def _command(socket: aiohttp.ClientWebSocketResponse, method: str, **parameters: Any) -> Any:
+    await socket.send_json({"id": 1, "method": method, "params": parameters})
+    while True:
+        message = await socket.receive_json(timeout=20)
+        if message.get("id") == 1:
+            return message.get("result")
+
+
+async def _until_drawn(
+    socket: aiohttp.ClientWebSocketResponse, wanted: Callable[[Colours], bool]
+) -> Colours:
+    colours: Colours = []
+    for _ in range(100):
+        shot = await _command(socket, "Page.captureScreenshot")
+        with Image.open(io.BytesIO(base64.b64decode(shot["data"]))) as image:
+            colours = image.convert("RGB").getcolors(2**24) or []
+        if _is_app(colours) and wanted(colours):
+            return colours
+        await asyncio.sleep(0.2)
+    raise AssertionError(f"the page is not as it should be: {sorted(colours)[-8:]}")
+
+
+def _is_app(colours: Colours) -> bool:
+    """Whether the background of the app's own theme is what most of the page is."""
+    return max(colours)[1] == (0x11, 0x15, 0x1A)
+
+
+def _pictures(colours: Colours) -> int:
+    """Pixels as green as the meadows in the library's pictures."""
+    return sum(count for count, (r, g, b) in colours if g > 120 and g > r + 40 and g > b + 60)
 
 
 def test_who_can_reach_what_is_served() -> None:
