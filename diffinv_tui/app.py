@@ -84,7 +84,6 @@ class DiffinvApp(App[None]):
         self._polling = False
         self._keeping = threading.Lock()
         self._told: str | None = None
-        self._tags: dict[int, tuple[str, ...]] = {}
         self._states: dict[int, str] = {}
         self.preferences, self._problem = load_preferences(preferences_file())
         self.register_theme(DARK)
@@ -204,7 +203,6 @@ class DiffinvApp(App[None]):
         title = plain(job.title, limit=60).plain
         if job.state == "done":
             self.notify(f"{title} is done.", markup=False)
-            self._give_tags(job)
         elif job.state == "failed":
             self.complain(job.error or f"{title} has failed.")
 
@@ -234,16 +232,6 @@ class DiffinvApp(App[None]):
         """Go to a job."""
         self.action_go("jobs")
         self.call_after_refresh(lambda: cast(JobsScreen, self.screen).select(id))
-
-    def tag_when_done(self, job: Job, tags: tuple[str, ...]) -> None:
-        """Give tags to what a job learns."""
-        self._tags[job.id] = tags
-
-    def _give_tags(self, job: Job) -> None:
-        tags = self._tags.pop(job.id, ())
-        if tags and job.difference:
-            path = job.difference[1]
-            self.do(lambda: self.library.set_tags(path, add=tags))
 
     # Places
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from command_line import diffinv, end_workers, learned, pictures, process  # noqa: F401 - fixtures
 from hypothesis import settings
 
+# Tests run side by side: a thread each, for them and for the processes they start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Examples are the same in every run, and slow machines are no failures.
 settings.register_profile("diffinv", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("diffinv")

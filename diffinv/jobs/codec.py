@@ -70,9 +70,15 @@ def from_json(kind: Kind, text: str) -> Request:
         settings = _known(InversionSettings, values.pop("settings"))
         pairs = tuple((Path(a), Path(b)) for a, b in values.pop("pairs"))
         captions = tuple((a, b) for a, b in values.pop("captions"))
+        tags = tuple(values.pop("tags", ()))
         known = _known_values(InvertRequest, values)
         return InvertRequest(
-            pairs=pairs, captions=captions, settings=settings, library=library, **known
+            pairs=pairs,
+            captions=captions,
+            settings=settings,
+            library=library,
+            tags=tags,
+            **known,
         )
     application = _known(ApplicationSettings, values.pop("settings"))
     differences = tuple((name, weight) for name, weight in values.pop("differences"))

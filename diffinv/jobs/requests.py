@@ -34,6 +34,7 @@ class InvertRequest:
     memory: str | None = None
     library: Path | None = None
     free_name: bool = False
+    tags: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

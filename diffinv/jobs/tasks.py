@@ -279,6 +279,7 @@ def _info(
     return DifferenceInfo(
         name=plan.name,
         description=f"{first.caption_a} → {first.caption_a_prime}",
+        tags=request.tags,
         backbone=backbone.id,
         backbone_weights=backbone.weights_id,
         token_space=request.settings.token_space,

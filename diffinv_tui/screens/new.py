@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -89,7 +90,6 @@ class NewScreen(Place):
         super().__init__()
         self._timer: Timer | None = None
         self._ready: InvertRequest | None = None
-        self._tags: tuple[str, ...] = ()
         self._folder = Path.cwd()
 
     def body(self) -> ComposeResult:
@@ -294,16 +294,14 @@ class NewScreen(Place):
             self.app.notify("Not ready yet: see the checks.", severity="warning")
             return
         request, self._ready = self._ready, None
-        tags = parse_tags(typed(self, "tags"))
-        self.diffinv.submit([request], lambda jobs: self._started(jobs[0], tags))
+        request = replace(request, tags=parse_tags(typed(self, "tags")))
+        self.diffinv.submit([request], lambda jobs: self._started(jobs[0]))
 
     @on(Button.Pressed, "#start")
     def _pressed(self) -> None:
         self.action_start()
 
-    def _started(self, job: Job, tags: tuple[str, ...]) -> None:
-        if tags:
-            self.diffinv.tag_when_done(job, tags)
+    def _started(self, job: Job) -> None:
         self.action_clear()
         self.diffinv.show_job(job.id)
 
