@@ -23,7 +23,7 @@ def serve(host: str, port: int) -> int:
     _check_free(host, port)
     print(f"diffinv-tui is at http://{host}:{port}", file=sys.stderr)
     print(who_can_reach(host), file=sys.stderr)
-    command = shlex.join([sys.executable, "-m", "diffinv_tui", "--pictures", "blocks"])
+    command = shlex.join([sys.executable, "-P", "-m", "diffinv_tui", "--pictures", "blocks"])
     Server(command, host=host, port=port, title="diffinv").serve()
     return 0
 

@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from ..errors import DiffinvError
 from ..text import text_safe
 from .store import JobStore
@@ -53,9 +55,18 @@ _started: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
 
 
 def _is_starting(store: JobStore, device: str) -> bool:
-    """Whether a worker is on its way. One that has ended is waited for, so that nothing stays."""
+    """Whether a worker is on its way. One that has ended is waited for, so that nothing stays.
+
+    One that was killed is a zombie for as long as its threads take to end, and cannot be waited
+    for until then; it is not on its way any more.
+    """
     process = _started.get((store.folder, device))
-    return process is not None and process.poll() is None
+    if process is None or process.poll() is not None:
+        return False
+    try:
+        return psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def worker_log(store: JobStore, device: str) -> Path:

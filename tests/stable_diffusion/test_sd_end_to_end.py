@@ -11,6 +11,8 @@ from tiny_sd import write_projection
 
 from diffinv.cli import app
 from diffinv.contracts import DeltaEncoderSpec
+from diffinv.jobs import launch
+from diffinv.jobs.worker import Worker
 from diffinv.plugins import registry
 from diffinv_stable_diffusion.families import FAMILIES
 from diffinv_stable_diffusion.projection import VARIABLE
@@ -52,6 +54,7 @@ def encoder(monkeypatch, family, tmp_path) -> str:
     """``--delta-encoder`` for the family; its text projection is at hand."""
     spec = DeltaEncoderSpec(id="fitting", title="Fitting", factory=f"{__name__}:fitting_encoder")
     monkeypatch.setitem(registry().delta_encoders, "fitting", spec)
+    monkeypatch.setattr(launch, "start", lambda store, device: Worker(store, device, idle=0).run())
     monkeypatch.setenv(VARIABLE, str(write_projection(tmp_path / "projection.safetensors")))
     width = 40 if family == "sdxl" else 24
     return f"fitting={FAMILIES[family].joint_space}:{width}"

@@ -73,7 +73,9 @@ def terminal(home: Path) -> Iterator[Terminal]:
 def test_in_a_real_terminal(full_home: Path, terminal: Terminal) -> None:
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)
     variables = f"PYTHONPATH={path} DIFFINV_HOME={full_home}/diffinv HOME={full_home}"
-    terminal.start(f"env {variables} {sys.executable} -m diffinv_tui; echo ended with $?; sleep 60")
+    terminal.start(
+        f"env {variables} {sys.executable} -P -m diffinv_tui; echo ended with $?; sleep 60"
+    )
     terminal.shows("11 differences")
     terminal.shows("▀▀▀▀")
     terminal.press("v")
@@ -100,7 +102,7 @@ def test_in_a_real_browser(full_home: Path, tmp_path: Path) -> None:
     port = free_port()
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)
     environment = {**os.environ, "PYTHONPATH": path}
-    command = [sys.executable, "-m", "diffinv_tui", "--serve", "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "diffinv_tui", "--serve", "--port", str(port)]
     log = tmp_path / "served.txt"
     with log.open("wb") as output:
         server = subprocess.Popen(command, stdout=output, stderr=output, env=environment)
