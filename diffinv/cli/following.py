@@ -72,7 +72,7 @@ class _Follower:
 
     def __init__(self, store: JobStore, show: ProgressDisplay) -> None:
         self._store, self._show = store, show
-        self._warned, self._told = 0, ""
+        self._warned, self._noted, self._told = 0, 0, ""
 
     def show(self, job: Job) -> None:
         """One look at it."""
@@ -81,6 +81,9 @@ class _Follower:
         if job.state == "queued":
             self._tell(self._waiting(job))
             return
+        for note in job.progress.notes[self._noted :]:
+            self._show(Progress(job.progress.phase, note=note))
+        self._noted = len(job.progress.notes)
         for warning in job.warnings[self._warned :]:
             self._show(Progress(job.progress.phase, warning=warning))
         self._warned = len(job.warnings)

@@ -199,6 +199,7 @@ def _fields(job: Job) -> list[tuple[str, str]]:
     if job.difference:
         fields += [("difference", str(job.difference[1]))]
     fields += [("result", str(output.output)) for output in job.outputs]
+    fields += [("note", note) for note in now.notes]
     fields += [("warning", warning) for warning in job.warnings]
     fields += [("failed", failure) for failure in job.failures]
     fields += [("preview", str(job.preview or "")), ("log", str(job.log))]

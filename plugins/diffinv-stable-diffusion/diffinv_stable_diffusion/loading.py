@@ -17,7 +17,7 @@ from diffinv.errors import DiffinvError
 
 from .memory import TILE, MemoryPlan, vae_factor
 from .single_file import SingleFile, bundled_tokenizer
-from .sources import Source, towers
+from .sources import Source, has_projection, towers
 
 TextModel: TypeAlias = CLIPTextModel | CLIPTextModelWithProjection
 
@@ -104,8 +104,7 @@ def _from_file(source: Source, plan: MemoryPlan) -> Parts:
 
 def _text_class(source: Source, part: str) -> type[TextModel]:
     """The class the encoder was saved as: with its text projection or without."""
-    architectures = source.config(part).get("architectures") or []
-    if part == "text_encoder_2" or "CLIPTextModelWithProjection" in architectures:
+    if has_projection(source, part):
         with_projection: type[TextModel] = CLIPTextModelWithProjection
         return with_projection
     return CLIPTextModel

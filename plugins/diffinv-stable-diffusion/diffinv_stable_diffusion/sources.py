@@ -148,6 +148,12 @@ def towers(family: Family) -> tuple[str, ...]:
     return ("text_encoder", "text_encoder_2")[: family.towers]
 
 
+def has_projection(source: Source, part: str) -> bool:
+    """Whether a text encoder was saved with its text projection."""
+    architectures = source.config(part).get("architectures") or []
+    return part == "text_encoder_2" or "CLIPTextModelWithProjection" in architectures
+
+
 def _check_present(folder: Path, file: str, name: str, hub: bool) -> None:
     if (folder / file).is_file():
         return
