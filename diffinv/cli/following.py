@@ -24,8 +24,10 @@ def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = Fals
     detached. Raises DiffinvError where the job came to nothing."""
     from ..jobs.launch import ensure_worker
     from ..jobs.store import JobStore
+    from ..jobs.surroundings import dismiss_stale_worker
 
     store = JobStore()
+    dismiss_stale_worker(store, request.device)
     job = store.submit(request)
     if store.notice:
         complain(store.notice)

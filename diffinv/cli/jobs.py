@@ -84,6 +84,7 @@ def cancel_job(id: int, as_json: bool) -> None:
 def retry_job(id: int, as_json: bool) -> None:
     """Start the same again from the beginning, as a new job."""
     store = _store()
+    _renew_worker(store, id)
     job = store.retry(id)
     _start_worker(store)
     _tell(job, as_json, f"Job {job.id} does the same as job {id}.")
@@ -95,6 +96,7 @@ def retry_job(id: int, as_json: bool) -> None:
 def resume_job(id: int, as_json: bool) -> None:
     """Go on with a job that was interrupted, cancelled or has failed, where it was."""
     store = _store()
+    _renew_worker(store, id)
     job = store.resume(id)
     _start_worker(store)
     _tell(job, as_json, f"Job {id} goes on; 'diffinv jobs watch {id}' shows how.")
@@ -155,6 +157,12 @@ def _store() -> JobStore:
     if store.notice:
         complain(store.notice)
     return store
+
+
+def _renew_worker(store: JobStore, id: int) -> None:
+    from ..jobs.surroundings import dismiss_stale_worker
+
+    dismiss_stale_worker(store, store.get(id).device)
 
 
 def _start_worker(store: JobStore) -> None:
