@@ -228,3 +228,44 @@ def test_auto_takes_the_low_plan_where_the_high_one_does_not_fit(checkpoints, mo
 
 def test_free_memory_is_known_here():
     assert memory.free_bytes("cpu") > 10**8
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "tensors"),
+    [
+        ("text_encoder", "model", ".layers.1."),
+        ("unet", "diffusion_pytorch_model", "mid_block."),
+        ("vae", "diffusion_pytorch_model", "decoder.conv_out."),
+    ],
+)
+def test_missing_tensors_are_never_made_up(own_copy, part, file, tensors):
+    from safetensors.torch import load_file, save_file
+
+    folder = own_copy("sd15")
+    path = folder / part / f"{file}.safetensors"
+    kept = {key: value for key, value in load_file(path).items() if tensors not in key}
+    assert kept != load_file(path)
+    save_file(kept, path, metadata={"format": "pt"})
+    error = str(error_of("sd15", folder))
+    assert f"is not whole: the weights of its {part} lack" in error
+    assert error.endswith("; get another copy of it.")
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("unet/config.json", "sample_size", [8, 8]),
+        ("vae/config.json", "block_out_channels", None),
+        ("text_encoder/config.json", "hidden_size", "32"),
+        ("scheduler/scheduler_config.json", "num_train_timesteps", "many"),
+    ],
+)
+def test_settings_without_their_numbers(own_copy, file, key, value):
+    folder = own_copy("sd15")
+    change(folder, file, **{key: value})
+    assert f"({file}: {key} is missing or wrong)" in str(error_of("sd15", folder))
+
+
+def test_a_fetched_model_of_another_kind(monkeypatch, tmp_path):
+    monkeypatch.setattr(sources, "find_snapshot", lambda _model: tmp_path)
+    assert "'some/clip' is no Stable Diffusion model" in str(error_of("sd15", "some/clip"))

@@ -127,7 +127,7 @@ def _from_folder(family: Family, name: str, folder: Path, hub: bool = False) -> 
         raise UsageError(
             f"The folder {name!r} is no model in diffusers' layout: it has no unet/config.json."
             if not hub
-            else _fetch_again(name, "unet/config.json")
+            else _not_fetched(name, folder)
         )
     parts = ["unet", "vae", *towers(family)]
     for part in parts[1:]:
@@ -139,6 +139,7 @@ def _from_folder(family: Family, name: str, folder: Path, hub: bool = False) -> 
             raise DiffinvError(_lacks(name, f"{tokenizer.name}/vocab.json", hub))
     weights = {part: _find_weights(folder / part, name, hub) for part in parts}
     source = Source(family, name, folder, folder, weights)
+    _check_settings(source)
     _check_family(source, (folder / "text_encoder_2").is_dir())
     return source
 
@@ -178,6 +179,15 @@ def _fetch_again(name: str, file: str) -> str:
     )
 
 
+def _not_fetched(name: str, folder: Path) -> str:
+    if (folder / "model_index.json").is_file():
+        return _fetch_again(name, "unet/config.json")
+    return (
+        f"The model {name!r} is no Stable Diffusion model in diffusers' layout: it has neither "
+        "model_index.json nor unet/config.json; name another."
+    )
+
+
 def _find_weights(folder: Path, name: str, hub: bool) -> Weights:
     """The safetensors files of a component: full precision, else half."""
     stem = "model" if folder.name.startswith("text_encoder") else "diffusion_pytorch_model"
@@ -213,6 +223,33 @@ def _shards(index: Path, name: str, hub: bool) -> Iterator[Path]:
 def _readable(path: Path, name: str) -> Path:
     read_shapes(path, name)
     return path
+
+
+def _check_settings(source: Source) -> None:
+    """Refuse settings without the numbers that are read before the models are built."""
+
+    def is_number(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+    widths = source.config("vae").get("block_out_channels")
+    found = {
+        "unet/config.json: sample_size": is_number(source.config("unet").get("sample_size")),
+        "vae/config.json: block_out_channels": isinstance(widths, list)
+        and bool(widths)
+        and all(map(is_number, widths)),
+        "scheduler/scheduler_config.json: num_train_timesteps": is_number(
+            source.scheduler.get("num_train_timesteps", 1000)
+        ),
+        **{
+            f"{part}/config.json: hidden_size": is_number(source.config(part).get("hidden_size"))
+            for part in towers(source.family)
+        },
+    }
+    if wrong := [what for what, right in found.items() if not right]:
+        raise DiffinvError(
+            f"The settings of the model {source.name!r} are damaged ({wrong[0]} is missing or "
+            "wrong); get another copy of it."
+        )
 
 
 def _check_family(source: Source, two_towers: bool) -> None:
