@@ -7,18 +7,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from ..errors import DiffinvError, UsageError
+from ..errors import DiffinvError
 from ..files import atomic_create, atomic_write, numbered
 from ..images import fit_square, open_image, to_png
 from .checks import ApplicationPlan
 from .meter import APPLYING, Meter
 from .models import Models
+from .prompting import Prompting
 from .requests import ApplicationReport, AppliedImage, ApplyRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..contracts import Backbone, Captioner, TokenSpace
+    from ..contracts import Backbone, TokenSpace
     from ..difference import Difference
     from ..method.conditioning import DiffTokens
 
@@ -41,11 +42,10 @@ class Applier:
             difference.check_backbone(self.backbone.id, self.backbone.weights_id)
         self.editor = models.get(plan.editor, device)
         self.tokens = [(self._tokens(d), weight) for d, weight in plan.differences]
-        self.room = sum(t.values.shape[1] for t, _ in self.tokens if t.space == "input")
+        tokens = [tokens for tokens, _ in self.tokens]
+        self.prompting = Prompting(request, plan, self.backbone, tokens, device, models, meter)
         self.failures: list[str] = []
         self._at_once, self._halved = max(1, request.batch), False
-        if request.prompt_b is not None:
-            self._check_prompt(request.prompt_b)
 
     def run(self) -> ApplicationReport:
         """All batches; a report of what was written and what failed."""
@@ -59,8 +59,9 @@ class Applier:
         opened = [(*target, *one) for target in batch if (one := self._open(target[0]))]
         if not opened:
             return []
-        prompts = self._prompts([image for *_, image, _ in opened], [p for *_, p in opened])
-        results = self._apply(index, [image for *_, image, _ in opened], prompts)
+        images = [image for *_, image, _ in opened]
+        prompts = self.prompting.complete(images, [prompt for *_, prompt in opened])
+        results = self._apply(index, images, prompts)
         seconds = round((time.perf_counter() - started) / len(opened), 3)
         return [
             self._keep(source, target, image, seconds)
@@ -85,42 +86,11 @@ class Applier:
         """B at the backbone's size with its prompt, if it has one; None where it failed."""
         try:
             image = fit_square(open_image(picture), self.backbone.resolution)
-            prompt = self._given_prompt(picture)
+            prompt = self.prompting.given(picture)
         except DiffinvError as error:
             self.failures.append(str(error))
             return None
         return image, prompt
-
-    def _given_prompt(self, picture: Path) -> str | None:
-        if self.request.prompt_b is not None:
-            return self.request.prompt_b
-        prompt = _text_beside(picture)
-        if prompt:
-            self._check_prompt(prompt)
-        elif self.plan.captioner is None:
-            raise UsageError(
-                f"The backbone {self.backbone.id!r} names no captioner: say with --prompt-b, or in "
-                f"{picture.with_suffix('.txt').name!r} beside it, what {str(picture)!r} shows."
-            )
-        return prompt
-
-    def _check_prompt(self, prompt: str) -> None:
-        from ..method.application import check_budget
-
-        check_budget(self.backbone, [prompt], [tokens for tokens, _ in self.tokens])
-
-    def _prompts(self, images: Sequence[Image], given: Sequence[str | None]) -> list[str]:
-        """The given prompts, and captions for the pictures that have none."""
-        bare = [image for image, prompt in zip(images, given, strict=True) if not prompt]
-        if not bare or self.request.prompt_b is not None:
-            return [prompt or "" for prompt in given]
-        assert self.plan.captioner is not None
-        captioner: Captioner = self.models.get(self.plan.captioner, self.device)
-        captions = iter(captioner.caption(bare))
-        return [
-            prompt or shorten(next(captions), self.backbone, self.room, self.meter)
-            for prompt in given
-        ]
 
     def _apply(self, index: int, images: list[Image], prompts: list[str]) -> list[Image]:
         """The results of a batch. Once, when memory runs out, batches are halved from then on."""
@@ -177,37 +147,8 @@ class Applier:
         return DiffTokens(values.to(self.backbone.device), space)
 
 
-def _text_beside(picture: Path) -> str | None:
-    """The text of the ``.txt`` file beside a picture, None where there is none."""
-    path = picture.with_suffix(".txt")
-    if not path.is_file():
-        return None
-    try:
-        return " ".join(path.read_text(encoding="utf-8").split()) or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DiffinvError(f"The prompt file {str(path)!r} cannot be read as text.") from error
-
-
 def _batches(
     targets: Sequence[tuple[Path, Path]], size: int
 ) -> Iterator[Sequence[tuple[Path, Path]]]:
     for start in range(0, len(targets), size):
         yield targets[start : start + size]
-
-
-def shorten(prompt: str, backbone: Backbone, room: int, meter: Meter) -> str:
-    """A prompt that leaves ``room`` for DIFF tokens; words are dropped from its end."""
-    budget = backbone.token_budget - room
-    if budget < 0:
-        raise UsageError(
-            f"{room} DIFF tokens are more than the {backbone.token_budget} tokens that the "
-            f"backbone {backbone.id!r} reads."
-        )
-    words = prompt.split()
-    while words and backbone.count_tokens(" ".join(words)) > budget:
-        words.pop()
-    short = " ".join(words)
-    if short != " ".join(prompt.split()):
-        meter.warn(f"The prompt was shortened to the {budget} tokens there is room for: {short!r}.")
-        return short
-    return prompt

@@ -18,11 +18,12 @@ from ..images import fit_square, pixel_hash, to_webp
 from ..library.store import Library
 from ..paths import library_folder
 from ..plugins import registry
-from .applying import Applier, shorten
+from .applying import Applier
 from .checks import ApplicationPlan, InversionPlan, Part, plan_application, plan_inversion
 from .keeper import Keeper
 from .meter import DESCRIBING, LEARNING, LOADING, PREVIEW, Meter, ignore
 from .models import Models, choose_device, make_deterministic
+from .prompting import shorten
 from .requests import ApplicationReport, ApplyRequest, InvertRequest, OnProgress
 from .workspace import JOB_KEY, Workspace
 
