@@ -25,6 +25,7 @@ from .meter import DESCRIBING, LEARNING, LOADING, PREVIEW, Meter, ignore
 from .models import Models, choose_device, make_deterministic
 from .prompting import shorten
 from .requests import ApplicationReport, ApplyRequest, InvertRequest, OnProgress
+from .room import with_room
 from .workspace import JOB_KEY, Workspace
 
 if TYPE_CHECKING:
@@ -78,8 +79,13 @@ def run_inversion(
     parts = _load_for_inversion(plan, device, models)
     pairs = _describe(request, plan, parts, meter)
     keeper = Keeper(workspace, _decisive(request, plan, parts, pairs), meter, started)
-    result = _learn(request, parts, pairs, meter, keeper)
-    preview = _final_preview(request, parts, pairs[0], result, meter)
+
+    def learn(backbone: Backbone) -> tuple[InversionResult, Image]:
+        roomy = replace(parts, backbone=backbone)
+        result = _learn(request, roomy, pairs, meter, keeper)
+        return result, _final_preview(request, roomy, pairs[0], result, meter)
+
+    result, preview = with_room(learn, parts.backbone, meter)
     keeper.show(preview)
     info = _info(request, plan, pairs, meter, parts, keeper.seconds())
     if workspace:

@@ -331,3 +331,25 @@ sys.exit(any(name in sys.modules for name in ("torch", "diffusers", "transformer
 def test_the_worker_names_its_options():
     with pytest.raises(SystemExit):
         workers.main(["--folder", "x"])
+
+
+def test_learning_with_too_little_memory_halves_its_batch_once(toy, store, learn, monkeypatch):
+    monkeypatch.setenv("TOY_LEARNING_ROOM", "1")
+    job = store.submit(learn())
+    ensure_worker(store)
+    wait_for(store, lambda: store.get(job.id).is_finished)
+    job = store.get(job.id)
+    assert job.state == "done"
+    warning = "cpu ran out of memory: batches are halved from now on."
+    assert warning in job.warnings
+    assert warning in Library(library_folder()).load("blue").info.warnings
+    monkeypatch.setenv("TOY_LEARNING_ROOM", "0")
+    monkeypatch.setenv("DIFFINV_TEST", "makes the waiting worker one of other surroundings")
+    dismiss_stale_worker(store, "cpu")
+    again = store.submit(learn("again"))
+    ensure_worker(store)
+    wait_for(store, lambda: store.get(again.id).is_finished)
+    assert store.get(again.id).error == (
+        "cpu ran out of memory with the batch halved; use --memory low, close other programs or "
+        "choose a smaller backbone."
+    )
