@@ -20,6 +20,7 @@ from ..method.settings import InversionSettings
 from ..paths import library_folder
 from ..plugins import Kind, Registry, option, parse_part, registry
 from ..text import text_safe
+from .checkpoints import find_checkpoint
 from .devices import device_key
 from .manifest import Manifest, application_key
 from .requests import AppliedImage, ApplyRequest, InvertRequest, parse_strength
@@ -112,7 +113,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     if not differences:
         raise UsageError("Name at least one difference to apply.")
     parts = registry()
-    backbone = _backbone(parts, request.backbone or differences[0][0].info.backbone)
+    backbone = _application_backbone(parts, request.backbone, differences[0][0])
     assert isinstance(backbone.spec, BackboneSpec)
     for difference, _ in differences:
         _check_backbone_id(difference, backbone.spec.id)
@@ -267,6 +268,14 @@ def _backbone(parts: Registry, text: str | None) -> Part:
         return Part(parts.default_backbone())
     id, weights = parse_part(text)
     return Part(parts.get("backbone", id), weights)
+
+
+def _application_backbone(parts: Registry, text: str | None, difference: Difference) -> Part:
+    """The backbone that the user names, else the one of the first difference, with its weights."""
+    if text is not None:
+        return _backbone(parts, text)
+    spec = parts.get("backbone", difference.info.backbone)
+    return Part(spec, find_checkpoint(difference.info))
 
 
 def _part(

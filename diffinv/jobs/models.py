@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
@@ -14,10 +15,13 @@ MEMORY = "DIFFINV_MEMORY"
 
 
 class Models:
-    """Loaded parts, kept so that one task after another can use them."""
+    """Loaded parts, kept so that one task after another can use them.
+
+    A part whose weights have changed on the disk since is loaded anew.
+    """
 
     def __init__(self) -> None:
-        self._loaded: dict[tuple[str, str, str | None, str], Any] = {}
+        self._loaded: dict[_Key, tuple[_Files, Any]] = {}
 
     def use_memory(self, setting: str | None) -> None:
         """``auto``, ``low`` or ``high`` from now on; parts loaded otherwise are let go."""
@@ -26,19 +30,36 @@ class Models:
             os.environ[MEMORY] = setting
 
     def has(self, part: Part, device: str) -> bool:
-        """Whether the part is on the device already."""
-        return _key(part, device) in self._loaded
+        """Whether the part is on the device already, as it is on the disk."""
+        files, _ = self._loaded.get(_key(part, device), (None, None))
+        return files == _files(part.weights)
 
     def get(self, part: Part, device: str) -> Any:
         """The part on a device; loaded at the first call."""
         key = _key(part, device)
-        if key not in self._loaded:
-            self._loaded[key] = registry().create(part.spec, part.weights, device)
-        return self._loaded[key]
+        if not self.has(part, device):
+            self._loaded.pop(key, None)
+            files = _files(part.weights)
+            self._loaded[key] = files, registry().create(part.spec, part.weights, device)
+        return self._loaded[key][1]
 
 
-def _key(part: Part, device: str) -> tuple[str, str, str | None, str]:
+_Key = tuple[str, str, str | None, str]
+_Files = tuple[tuple[str, int, int], ...]
+
+
+def _key(part: Part, device: str) -> _Key:
     return type(part.spec).__name__, part.spec.id, part.weights, device
+
+
+def _files(weights: str | None) -> _Files:
+    """The files that a path stands for, with their sizes and times; none where it is no path."""
+    path = Path(weights).expanduser() if weights else None
+    if path is None or not path.exists():
+        return ()
+    found = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
+    stats = [(str(file), file.stat()) for file in sorted(found)]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
 
 
 def choose_device(wanted: str | None) -> str:

@@ -19,6 +19,7 @@ from ..library.store import Library
 from ..paths import library_folder
 from ..plugins import registry
 from .applying import Applier
+from .checkpoints import remember_checkpoint
 from .checks import ApplicationPlan, InversionPlan, Part, plan_application, plan_inversion
 from .keeper import Keeper
 from .meter import DESCRIBING, LEARNING, LOADING, PREVIEW, Meter, ignore
@@ -97,6 +98,8 @@ def run_inversion(
         _array(result.losses),
         _thumbnails(plan, preview),
     )
+    if plan.backbone.weights:
+        remember_checkpoint(info.backbone, info.backbone_weights, plan.backbone.weights)
     entry = plan.library.add(difference)
     return replace(difference, info=entry.info or info), entry.path
 

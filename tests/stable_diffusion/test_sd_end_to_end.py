@@ -73,6 +73,10 @@ def test_learn_and_apply(checkpoint, family, encoder, pictures, capsys, space):
     apply += ["--out", str(pictures / "out"), "--backbone", where, "--device", "cpu", "--json"]
     assert app.run(apply) == 0, capsys.readouterr().err
     assert Image.open(pictures / "out" / "b.png").size == (64, 64)
+    bare = [x for x in apply if x not in ("--backbone", where)]  # where it was is remembered
+    bare[bare.index(str(pictures / "out"))] = str(pictures / "bare")
+    assert app.run(bare) == 0, capsys.readouterr().err
+    assert (pictures / "bare/b.png").read_bytes() == (pictures / "out/b.png").read_bytes()
     capsys.readouterr()
     options[options.index("blue")] = "again"
     assert app.run([*learn, *options]) == 0

@@ -1,0 +1,54 @@
+"""The checkpoints that differences were learned on are found again."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from diffinv.errors import UsageError
+from diffinv.jobs.checkpoints import find_checkpoint, remember_checkpoint
+from diffinv.jobs.checks import Part
+from diffinv.jobs.models import Models
+from diffinv.plugins import registry
+
+INFO = SimpleNamespace(name="winter", backbone="sd15", backbone_weights="abc")
+
+
+def test_by_the_weights_it_was_learned_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_checkpoint(INFO) is None
+    (tmp_path / "model.safetensors").touch()
+    remember_checkpoint("sd15", "abc", "model.safetensors")
+    monkeypatch.chdir("/")
+    assert find_checkpoint(INFO) == str(tmp_path / "model.safetensors")
+    remember_checkpoint("sd15", "abc", "some/model")
+    assert find_checkpoint(INFO) == "some/model"
+    remember_checkpoint("sd21", "abc", "another/model")
+    assert find_checkpoint(INFO) == "some/model"
+
+
+def test_one_that_has_gone_is_named(tmp_path):
+    (tmp_path / "model.safetensors").touch()
+    remember_checkpoint("sd15", "abc", str(tmp_path / "model.safetensors"))
+    (tmp_path / "model.safetensors").unlink()
+    with pytest.raises(UsageError, match="is not there any more; say where it is with --backbone"):
+        find_checkpoint(INFO)
+
+
+def test_a_part_whose_files_have_changed_is_loaded_anew(toy, tmp_path, monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        type(registry()), "create", lambda _self, *part: made.append(part) or len(made)
+    )
+    weights = tmp_path / "model"
+    weights.mkdir()
+    (weights / "one.safetensors").write_bytes(b"1")
+    models, part = Models(), Part(registry().backbones["toy"], str(weights))
+    assert not models.has(part, "cpu")
+    assert [models.get(part, "cpu") for _ in range(2)] == [1, 1]
+    assert models.has(part, "cpu")
+    os.utime(weights / "one.safetensors", ns=(1, 1))
+    assert not models.has(part, "cpu")
+    assert models.get(part, "cpu") == 2
