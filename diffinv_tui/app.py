@@ -14,6 +14,7 @@ from rich.style import Style
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
+from textual.events import Event, InputEvent
 from textual.theme import Theme
 from textual.widgets import HelpPanel
 
@@ -29,6 +30,7 @@ from diffinv.plugins import registry as load_registry
 from .bindings import APP
 from .commands import DiffinvCommands
 from .config import load_preferences, preferences_file, save_preferences
+from .memory import Collector
 from .messages import Call, tell
 from .screens.apply import ApplyScreen
 from .screens.base import Place
@@ -83,6 +85,7 @@ class DiffinvApp(App[None]):
         self._seen: object = None
         self._polling = False
         self._keeping = threading.Lock()
+        self._collector = Collector()
         self._told: str | None = None
         self._states: dict[int, str] = {}
         self.preferences, self._problem = load_preferences(preferences_file())
@@ -96,10 +99,18 @@ class DiffinvApp(App[None]):
         self.theme_changed_signal.subscribe(self, self._theme_chosen)
         self.set_keymap(self.preferences.keys)
         if self._problem:
-            self.complain(self._problem)
+            self.call_after_refresh(self.complain, self._problem)
         self._find_plugins()
         self._poll()
         self.set_interval(POLL, self._poll)
+        self.call_after_refresh(self._collector.begin)
+        self.set_interval(POLL, lambda: self._collector.look(len(self.screen_stack) == 1))
+
+    async def on_event(self, event: Event) -> None:
+        """Take note that somebody does something."""
+        if isinstance(event, InputEvent):
+            self._collector.touch()
+        await super().on_event(event)
 
     # Threads
 
