@@ -18,8 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from diffinv.difference import Difference, DifferenceInfo, to_bytes
+from diffinv.images import to_webp
 from diffinv.library.index import FILE
 from diffinv.library.store import Library
 
@@ -41,10 +43,16 @@ WORDS = [
 QUERIES = ("", "cas", "castle bri", "tag:snow", "backbone:sdxl created:>2025-06", "nothing")
 
 
+def thumbnail(seed: int) -> bytes:
+    """A picture of some detail, as large as those that are kept."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (24, 24, 3), np.uint8)
+    return to_webp(Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
+
+
 def fill(folder: Path, count: int) -> None:
     """Differences as they usually are, thumbnails included."""
     rng = random.Random(0)
-    thumbnail = bytes(rng.randrange(256) for _ in range(4000))
+    thumbnails = [thumbnail(i) for i in range(16)]
     folder.mkdir(parents=True)
     for i in range(count):
         a, b, tag = rng.choices(WORDS, k=3)
@@ -61,8 +69,8 @@ def fill(folder: Path, count: int) -> None:
         )
         tokens = np.full((1, 160), i, np.float32)
         zeros = np.zeros((40, 3), np.float32)
-        thumbnails = {"a": thumbnail, "a_prime": thumbnail, "preview": thumbnail}
-        data, _ = to_bytes(Difference(info, tokens, tokens[0, :128], zeros, thumbnails))
+        pictures = dict(zip(("a", "a_prime", "preview"), rng.choices(thumbnails, k=3), strict=True))
+        data, _ = to_bytes(Difference(info, tokens, tokens[0, :128], zeros, pictures))
         (folder / f"{i}.safetensors").write_bytes(data)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,22 +15,25 @@ from rich.style import Style
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
+from textual.events import Event, InputEvent
 from textual.theme import Theme
 from textual.widgets import HelpPanel
 
 from diffinv.errors import DiffinvError
+from diffinv.jobs.demo import find_example, submit_demo
 from diffinv.jobs.launch import ensure_worker
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.jobs.store import Job, JobStore
 from diffinv.jobs.surroundings import dismiss_stale_worker
 from diffinv.library.store import Library
-from diffinv.paths import data_folder, library_folder
+from diffinv.paths import library_folder
 from diffinv.plugins import Registry
 from diffinv.plugins import registry as load_registry
 
 from .bindings import APP
 from .commands import DiffinvCommands
 from .config import load_preferences, preferences_file, save_preferences
+from .memory import Collector
 from .messages import Call, tell
 from .screens.apply import ApplyScreen
 from .screens.base import Place
@@ -84,6 +88,7 @@ class DiffinvApp(App[None]):
         self._seen: object = None
         self._polling = False
         self._keeping = threading.Lock()
+        self._collector = Collector()
         self._told: str | None = None
         self._states: dict[int, str] = {}
         self.preferences, self._problem = load_preferences(preferences_file())
@@ -97,10 +102,18 @@ class DiffinvApp(App[None]):
         self.theme_changed_signal.subscribe(self, self._theme_chosen)
         self.set_keymap(self.preferences.keys)
         if self._problem:
-            self.complain(self._problem)
+            self.call_after_refresh(self.complain, self._problem)
         self._find_plugins()
         self._poll()
         self.set_interval(POLL, self._poll)
+        self.call_after_refresh(self._collector.begin)
+        self.set_interval(POLL, lambda: self._collector.look(len(self.screen_stack) == 1))
+
+    async def on_event(self, event: Event) -> None:
+        """Take note that somebody does something."""
+        if isinstance(event, InputEvent):
+            self._collector.touch()
+        await super().on_event(event)
 
     # Threads
 
@@ -148,8 +161,8 @@ class DiffinvApp(App[None]):
         """Do something with the folder of example pictures, if a backbone brings one."""
 
         def find(registry: Registry) -> None:
-            if found := example(registry):
-                action(found[1])
+            with contextlib.suppress(DiffinvError):
+                action(find_example(registry).folder)
 
         self.with_registry(find)
 
@@ -251,34 +264,14 @@ class DiffinvApp(App[None]):
         """Learn the example's difference and apply it to the example's pictures."""
 
         def start(registry: Registry) -> None:
-            found = example(registry)
-            if found is None:
-                self.complain(
-                    "No installed backbone brings example pictures; screen 5 says what is broken."
-                )
-                return
-            self.do(partial(self._demo, *found), lambda jobs: self._demo_started(jobs[0]))
+            self.do(partial(self._demo, registry), self._demo_started)
 
         self.with_registry(start)
 
-    def _demo(self, backbone: str, folder: Path) -> list[Job]:
-        name = free_name("demo", self.library, self.store.jobs())
-        learn = InvertRequest(
-            pairs=((folder / "a.png", folder / "a_prime.png"),),
-            name=name,
-            backbone=backbone,
-            library=self.library.folder,
-        )
-        use = ApplyRequest(
-            differences=((name, 1.0),),
-            images=(folder / "b",),
-            out=data_folder() / "results" / name,
-            backbone=backbone,
-            library=self.library.folder,
-        )
-        jobs = [self.store.submit(request) for request in (learn, use)]
+    def _demo(self, registry: Registry) -> Job:
+        learn, _ = submit_demo(self.store, self.library, find_example(registry))
         self.launch()
-        return jobs
+        return learn
 
     def _demo_started(self, job: Job) -> None:
         self.notify("The demo learns, then applies. It goes on if you leave.")
@@ -317,18 +310,3 @@ class DiffinvApp(App[None]):
         names = {"good": "success", "warn": "warning", "bad": "error"}
         styles = {name: Style(color=colours[key]) for name, key in names.items()}
         self.console.push_theme(rich.theme.Theme({**styles, "muted": Style(dim=True)}))
-
-
-def example(registry: Registry) -> tuple[str, Path] | None:
-    """The first backbone that brings example pictures, and their folder."""
-    for spec in registry.backbones.values():
-        if folder := spec.defaults.get("example"):
-            return spec.id, Path(folder)
-    return None
-
-
-def free_name(wanted: str, library: Library, jobs: Sequence[Job]) -> str:
-    """A name that no difference has yet, nor any job is about to give."""
-    taken = {entry.name for entry in library.search(wanted)} | {job.title for job in jobs}
-    numbered: Iterable[str] = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
-    return next(name for name in (wanted, *numbered) if name not in taken)

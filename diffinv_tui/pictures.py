@@ -61,7 +61,8 @@ def half_blocks(image: Image, columns: int, rows: int) -> list[list[Segment]]:
     """A picture as ``rows`` lines of ``columns`` cells, two pixels a cell."""
     from PIL import Image as Images
 
-    small = image.convert("RGB").resize((columns, rows * 2), Images.Resampling.BOX)
+    colours = image if image.mode == "RGB" else image.convert("RGB")
+    small = colours.resize((columns, rows * 2), Images.Resampling.BOX)
     data = small.tobytes()
     pixels = [(data[i], data[i + 1], data[i + 2]) for i in range(0, len(data), 3)]
     lines = []
@@ -76,7 +77,7 @@ def half_blocks(image: Image, columns: int, rows: int) -> list[list[Segment]]:
     return lines
 
 
-@lru_cache(maxsize=32_768)
+@lru_cache(maxsize=8_192)
 def _style(upper: tuple[int, int, int], lower: tuple[int, int, int]) -> Style:
     return Style(color=Color.from_rgb(*upper), bgcolor=Color.from_rgb(*lower))
 

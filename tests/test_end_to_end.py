@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -56,6 +57,36 @@ def test_the_demo(tmp_path):
     assert entry["backbone"] == "diorama"
     diffinv("demo", folder=tmp_path)
     assert sorted((out / "results").glob("*.png")) == results
+    rows = json.loads(diffinv("jobs", "list", "--json", folder=tmp_path).stdout)
+    assert [(row["kind"], row["state"]) for row in rows] == [
+        ("apply", "done"),
+        ("invert", "done"),
+    ] * 2
+
+
+def test_the_demo_goes_on_when_it_is_left(tmp_path):
+    front = subprocess.Popen(
+        [sys.executable, "-c", "from diffinv.cli import main; main()", "demo"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+    )
+    assert front.stderr is not None
+    seen = ""
+    while "Learning the difference" not in seen:
+        line = front.stderr.readline()
+        assert line, seen
+        seen += line
+    front.send_signal(signal.SIGINT)
+    out, err = front.communicate(timeout=60)
+    assert (front.returncode, out) == (130, "")
+    assert "Job 1 goes on: 'diffinv jobs watch 1' shows it" in err
+    assert "Job 2 comes after it" in err
+    watched = diffinv("jobs", "watch", 2, "--json", folder=tmp_path)
+    assert json.loads(watched.stdout)["state"] == "done"
+    assert len(list((tmp_path / "diffinv-demo" / "results").glob("*.png"))) == 9
 
 
 @pytest.fixture(scope="module")

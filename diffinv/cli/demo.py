@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,26 +11,11 @@ import click
 from ..errors import DiffinvError
 from .options import PATH
 from .output import complain, print_fields, say, stdout_for_data
-from .progress import ProgressDisplay
 
 if TYPE_CHECKING:
-    from ..jobs.requests import ApplicationReport
-
-
-@dataclass(frozen=True)
-class _Example:
-    """The pictures that a backbone brings: ``a.png``, ``a_prime.png`` and the folder ``b``."""
-
-    backbone: str
-    folder: Path
-
-    @property
-    def pair(self) -> tuple[Path, Path]:
-        return self.folder / "a.png", self.folder / "a_prime.png"
-
-    @property
-    def queries(self) -> Path:
-        return self.folder / "b"
+    from ..jobs.demo import Example
+    from ..jobs.job import Job
+    from ..jobs.store import JobStore
 
 
 @click.command(short_help="The whole method on example pictures, in about a minute.")
@@ -44,73 +28,69 @@ class _Example:
 )
 @click.pass_context
 def demo(ctx: click.Context, out: Path) -> None:
-    """Learn a difference from two pictures, apply it to eight others, and show the result.
+    """Learn a difference from two pictures, apply it to nine others, and show the result.
 
-    Needs no network and no GPU. When run again, it replaces its own pictures.
+    Needs no network and no GPU. When run again, it replaces its own pictures. Ctrl-C leaves its two
+    jobs to go on by themselves; 'diffinv jobs' watches and cancels them.
     """
-    example = _example()
-    with stdout_for_data(), ProgressDisplay() as show:
-        name, learned, report = _run(example, out, show)
-        sheet = _contact_sheet(example, report, out)
-    for failure in report.failures:
+    from ..jobs.demo import find_example
+    from ..plugins import registry
+
+    example = find_example(registry())
+    with stdout_for_data():
+        learned, applied = _run(example, out)
+        sheet = _contact_sheet(example, applied, out)
+    for failure in applied.failures:
         complain(f"Error: {failure}")
-    _tell(example, name, learned, out, sheet)
-    if report.failures:
+    assert learned.difference is not None
+    name, path = learned.difference
+    _tell(example, name, path, out, sheet)
+    if applied.failures:
         ctx.exit(1)
 
 
-def _example() -> _Example:
-    """The first backbone that brings example pictures."""
-    from ..plugins import registry
-
-    for spec in registry().backbones.values():
-        if folder := spec.defaults.get("example"):
-            return _Example(spec.id, Path(folder))
-    raise DiffinvError(
-        "No installed backbone brings example pictures; install diffinv-diorama, or see "
-        "'diffinv plugins list' for what is broken."
-    )
-
-
-def _run(
-    example: _Example, out: Path, show: ProgressDisplay
-) -> tuple[str, Path, ApplicationReport]:
-    """Both tasks with one set of models: the difference's name and file, and the results."""
+def _run(example: Example, out: Path) -> tuple[Job, Job]:
+    """Both jobs, one after the other, as they end."""
     from ..jobs.checks import check_writable
-    from ..jobs.requests import ApplyRequest, InvertRequest
-    from ..jobs.tasks import Models, run_application, run_inversion
+    from ..jobs.demo import submit_demo
+    from ..jobs.store import JobStore
+    from ..library.store import Library
+    from ..paths import library_folder
+    from .following import follow
 
     check_writable(out)
-    models = Models()
-    difference, path = run_inversion(
-        InvertRequest(
-            pairs=(example.pair,), name="demo", free_name=True, backbone=example.backbone
-        ),
-        show,
-        models,
-    )
-    name = difference.info.name
-    request = ApplyRequest(
-        differences=((name, 1.0),),
-        images=(example.queries,),
-        out=out / "results",
-        backbone=example.backbone,
-        replace=True,
-    )
-    return name, path, run_application(request, show, models)
+    store = JobStore()
+    learn, use = submit_demo(store, Library(library_folder()), example, out)
+    if store.notice:
+        complain(store.notice)
+    try:
+        learned = follow(store, learn.id)
+    except click.Abort:
+        complain(f"Job {use.id} comes after it, and puts its pictures into {out / 'results'}.")
+        raise
+    except DiffinvError:
+        _cancel(store, use.id)
+        raise
+    return learned, follow(store, use.id)
 
 
-def _contact_sheet(example: _Example, report: ApplicationReport, out: Path) -> Path:
+def _cancel(store: JobStore, id: int) -> None:
+    """Without a difference there is nothing to apply."""
+    if not store.get(id).is_finished:
+        store.cancel(id)
+
+
+def _contact_sheet(example: Example, job: Job, out: Path) -> Path:
     from ..images import contact_sheet, open_image, save_png
 
     a, a_prime = (open_image(path) for path in example.pair)
-    rows = [(open_image(done.input), open_image(done.output)) for done in report.outputs]
+    rows = [(open_image(done.input), open_image(done.output)) for done in job.outputs]
     path = out / "contact-sheet.png"
     save_png(contact_sheet(a, a_prime, rows, "A is to A′ as B is to B′"), path)
     return path
 
 
-def _tell(example: _Example, name: str, learned: Path, out: Path, sheet: Path) -> None:
+def _tell(example: Example, name: str, learned: Path, out: Path, sheet: Path) -> None:
     results = out / "results"
     first = next(iter(sorted(results.glob("*.png"))), results)
     print_fields(

@@ -81,6 +81,19 @@ class Index:
     ) -> list[Entry]:
         """The entries that a query finds, in order."""
         self.refresh()
+        return self._search(query, sort, limit, offset)
+
+    def page(
+        self, query: str, sort: str, limit: int, offset: int, look: bool
+    ) -> tuple[list[Entry], int]:
+        """Some of the entries that a query finds, and how many it finds."""
+        if look:
+            self.refresh()
+        entries = self._search(query, sort, limit, offset)
+        is_all = offset == 0 and len(entries) < limit
+        return entries, len(entries) if is_all else self._count(query)
+
+    def _search(self, query: str, sort: str, limit: int | None, offset: int) -> list[Entry]:
         where, values = _where(parse(query))
         order = _ORDER.get(sort, _ORDER["newest"])
         rows = self._data.read(
@@ -93,6 +106,9 @@ class Index:
     def count(self, query: str) -> int:
         """How many entries a query finds."""
         self.refresh()
+        return self._count(query)
+
+    def _count(self, query: str) -> int:
         where, values = _where(parse(query))
         return int(self._data.read(f"SELECT count(*) FROM files f{where}", values)[0][0])
 

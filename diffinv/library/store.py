@@ -84,6 +84,17 @@ class Library:
         """
         return self._ask(lambda index: index.search(query, sort, limit, offset), [])
 
+    def page(
+        self, query: str, sort: Sort, limit: int, offset: int = 0, look: bool = True
+    ) -> tuple[list[Entry], int]:
+        """At most ``limit`` of the entries that a query finds, and how many it finds in all.
+
+        Without ``look`` what other programs have changed since the last time is not noticed, which
+        is quick however large the library is.
+        """
+        nothing: tuple[list[Entry], int] = ([], 0)
+        return self._ask(lambda index: index.page(query, sort, limit, offset, look), nothing)
+
     def count(self, query: str = "") -> int:
         """How many entries a query finds."""
         return self._ask(lambda index: index.count(query), 0)

@@ -39,7 +39,8 @@ from ..widgets.tiles import Tiles
 from ..widgets.wall import Result, Wall
 from ..words import duration, number, plain, plural, short_path
 from .base import Place
-from .dialogs import Choose, Large, PickFolder, PickPicture
+from .dialogs import Choose, Large
+from .pickers import PickFolder, PickPicture
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -12,7 +12,8 @@ from textual.widgets import Footer
 from ..widgets.navbar import NavBar
 
 if TYPE_CHECKING:
-    from textual.app import ComposeResult
+    from textual.app import App, ComposeResult
+    from textual.events import ScreenResume
 
     from diffinv.jobs.store import Job
 
@@ -24,6 +25,11 @@ class Place(Screen[None]):
 
     MODE: ClassVar[str] = ""
     AUTO_FOCUS = ""
+
+    def __init__(self) -> None:
+        super().__init__(classes=" ".join(size_classes(self.app)))
+        # It is styled when it is mounted: the app need not read its stylesheet again for it.
+        self._css_update_count = self.app._css_update_count
 
     def compose(self) -> ComposeResult:
         """The frame."""
@@ -45,8 +51,9 @@ class Place(Screen[None]):
         """Do something slow in a thread; a DiffinvError becomes a message on screen."""
         self.diffinv.do(action, then)
 
-    def on_screen_resume(self) -> None:
-        """Back again: take in what has happened."""
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        """Back again, as it was left: take in what has happened."""
+        event.refresh_styles = False
         self.take_jobs(self.diffinv.jobs)
 
     def take_jobs(self, jobs: list[Job]) -> None:
@@ -56,3 +63,14 @@ class Place(Screen[None]):
 
     def jobs_changed(self, jobs: list[Job]) -> None:
         """Show the jobs; most screens have no more to do than the line at the top does."""
+
+
+def size_classes(app: App[Any]) -> list[str]:
+    """The classes that screens of the app's size have, for a new one to begin with."""
+    classes = []
+    for cells, breakpoints in (
+        (app.size.width, app.HORIZONTAL_BREAKPOINTS),
+        (app.size.height, app.VERTICAL_BREAKPOINTS),
+    ):
+        classes.append(max(point for point in breakpoints or [] if point[0] <= cells)[1])
+    return classes

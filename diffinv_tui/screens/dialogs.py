@@ -11,20 +11,14 @@ from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.screen import ModalScreen
-from textual.widget import Widget
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
-from textual_fspicker import FileOpen, Filters, SelectDirectory
-from textual_fspicker.parts import DirectoryNavigation
 
-from diffinv.difference import SUFFIX
 from diffinv.errors import DiffinvError
-from diffinv.images import SUFFIXES
 
 from ..messages import tell
 from ..pictures import open_thumbnail
 from ..widgets.difference_view import DifferenceView, Figure
-from ..widgets.picture import Picture
 from ..words import plain, short_path
 
 if TYPE_CHECKING:
@@ -192,68 +186,3 @@ class Large(ModalScreen[None]):
     def _show(self, index: int, image: Image | None, message: str) -> None:
         if self.is_attached:
             list(self.query(Figure))[index].show(image, message)
-
-
-# Files and folders
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
-
-
-class PickPicture(FileOpen):
-    """A file dialog that shows the picture under the cursor."""
-
-    def __init__(self, location: Path, title: str) -> None:
-        filters = Filters(("Pictures", _is_picture), ("All files", lambda _path: True))
-        super().__init__(str(location), title, filters=filters)
-
-    def on_mount(self) -> None:
-        """Put the picture beside the list."""
-        super().on_mount()
-        row = self.query_one(DirectoryNavigation).parent
-        assert isinstance(row, Widget)
-        row.mount(Picture("A picture that is highlighted is shown here.", id="picked"))
-
-    @on(DirectoryNavigation.Highlighted)
-    def _look(self, event: DirectoryNavigation.Highlighted) -> None:
-        self._open(event.path)
-
-    @on(DirectoryNavigation.Selected)
-    def _take(self, event: DirectoryNavigation.Selected) -> None:
-        """Enter on a picture is enough."""
-        event.stop()
-        event.prevent_default()
-        self.dismiss(event.path)
-
-    @work(thread=True, exclusive=True, group="look")
-    def _open(self, path: Path) -> None:
-        if not _is_picture(path):
-            tell(self.app, self._show, None, "")
-            return
-        try:
-            tell(self.app, self._show, open_thumbnail(path), "")
-        except DiffinvError as error:
-            tell(self.app, self._show, None, str(error))
-
-    def _show(self, image: Image | None, message: str) -> None:
-        if self.is_attached:
-            self.query_one("#picked", Picture).show(image, message)
-
-
-class PickDifference(FileOpen):
-    """A file dialog for difference files."""
-
-    def __init__(self, location: Path) -> None:
-        def is_wanted(path: Path) -> bool:
-            return path.suffix == SUFFIX
-
-        filters = Filters(("Differences", is_wanted), ("All files", lambda _path: True))
-        super().__init__(str(location), "Import a difference", filters=filters)
-
-
-class PickFolder(SelectDirectory):
-    """A dialog for a folder."""
-
-    def __init__(self, location: Path, title: str) -> None:
-        super().__init__(str(location), title)

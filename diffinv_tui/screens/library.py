@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from textual import on, work
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.timer import Timer
 from textual.widgets import ContentSwitcher, Input, Static
-from textual.worker import get_current_worker
 
 from diffinv.errors import DiffinvError
 
@@ -23,7 +21,8 @@ from ..widgets.tiles import Tiles
 from ..widgets.welcome import Welcome
 from ..words import parse_tags, plain, plural, short_path
 from .base import Place
-from .dialogs import Ask, Choose, Detail, PickDifference, PickFolder
+from .dialogs import Ask, Choose, Detail
+from .pickers import PickDifference, PickFolder
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from diffinv.jobs.store import Job
     from diffinv.library.store import Entry, Sort
 
-_DEBOUNCE = 0.08
 _LOOK_EVERY = 2.0
 SORTS: dict[Sort, str] = {
     "newest": "newest first",
@@ -50,7 +48,7 @@ class LibraryScreen(Place):
     def __init__(self) -> None:
         super().__init__()
         self._query = ""
-        self._typing: Timer | None = None
+        self._searching = self._again = self._look_again = False
         self._seen: object = None
         self._done: set[int] = set()
 
@@ -92,41 +90,54 @@ class LibraryScreen(Place):
     @on(Input.Changed, "#search")
     def _typed(self, event: Input.Changed) -> None:
         self._query = event.value
-        if self._typing:
-            self._typing.stop()
-        self._typing = self.set_timer(_DEBOUNCE, self.search)
+        self.search(look=False)
 
     @on(Input.Submitted, "#search")
     def _to_results(self) -> None:
         self.shelf.focus()
 
-    def search(self) -> None:
-        """Look for what fits the line, from the first page on."""
-        self._find(self._query, self.sort)
+    def search(self, look: bool = True) -> None:
+        """Find what fits the line, from the first page on; one search at a time.
 
-    @work(thread=True, exclusive=True, group="search")
-    def _find(self, query: str, sort: Sort) -> None:
-        library, worker = self.diffinv.library, get_current_worker()
+        With ``look`` changes from outside are taken in before, which may take a moment.
+        """
+        self._again = self._searching
+        self._look_again = self._look_again or look
+        if not self._searching:
+            self._searching = True
+            look, self._look_again = self._look_again, False
+            self._find(self._query, self.sort, look)
+
+    @work(thread=True, group="search")
+    def _find(self, query: str, sort: Sort, look: bool) -> None:
+        library = self.diffinv.library
         try:
             seen = _stamp(library.folder)
-            entries = library.search(query, sort, limit=PAGE)
-            count = len(entries) if len(entries) < PAGE else library.count(query)
+            entries, count = library.page(query, sort, PAGE, look=look)
             empty = not count and (not query or not library.count())
         except DiffinvError as error:
-            tell(self.app, self._fail, str(error))
+            tell(self.app, self._cannot_search, str(error))
             return
-        if not worker.is_cancelled:
-            tell(self.app, self._show, query, count, entries, empty, seen)
+        tell(self.app, self._show, count, entries, empty, seen)
+
+    def _is_overtaken(self) -> bool:
+        """A search has ended: whether another one is wanted by now, which is then begun."""
+        self._searching, again = False, self._again
+        if again:
+            self.search(look=False)
+        return again
+
+    def _cannot_search(self, error: str) -> None:
+        if not self._is_overtaken():
+            self._fail(error)
 
     def _fail(self, error: str) -> None:
         self.query_one("#trouble", Static).update(plain(error))
         self._switch("trouble")
 
-    def _show(
-        self, query: str, count: int, entries: Sequence[Entry], empty: bool, seen: object
-    ) -> None:
+    def _show(self, count: int, entries: Sequence[Entry], empty: bool, seen: object) -> None:
         self._seen = seen
-        if query != self._query:
+        if self._is_overtaken():
             return
         self.shelf.fill(count, 0, entries, fresh=True)
         self._show_count()
@@ -134,7 +145,7 @@ class LibraryScreen(Place):
             self._switch("welcome")
             self.diffinv.with_example(self.query_one(Welcome).show_example)
         elif not count:
-            text = plain(f"Nothing fits “{query}”.", limit=200)
+            text = plain(f"Nothing fits “{self._query}”.", limit=200)
             text.append("\n\nEscape clears the search.", "muted")
             self.query_one("#nothing", Static).update(text)
             self._switch("nothing")
@@ -167,7 +178,7 @@ class LibraryScreen(Place):
     def _find_page(self, query: str, sort: Sort, offset: int) -> None:
         library = self.diffinv.library
         try:
-            entries = library.search(query, sort, limit=PAGE, offset=offset)
+            entries, _ = library.page(query, sort, PAGE, offset, look=False)
         except DiffinvError as error:
             tell(self.app, self._fail, str(error))
             return

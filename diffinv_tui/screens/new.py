@@ -38,7 +38,7 @@ from ..widgets.form import (
 from ..widgets.picture_field import PictureField
 from ..words import duration, number, parse_tags, plural
 from .base import Place
-from .dialogs import PickPicture
+from .pickers import PickPicture
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -57,12 +57,16 @@ class SettingsScreen(Place):
             yield Field("Device", text_line("device", "the best there is", chosen.device))
             yield Static("Keys", classes="heading")
             yield Static(_hint(), classes="hint")
-            yield Static(_keys(chosen.keys), id="keys")
+            yield Static(id="keys")
 
     def on_mount(self) -> None:
         """Fill in what plugins bring."""
         self.query_one("#theme").focus()
         self.diffinv.with_registry(self._fill)
+        self.call_after_refresh(self._show_keys)
+
+    def _show_keys(self) -> None:
+        self.query_one("#keys", Static).update(_keys(self.diffinv.preferences.keys))
 
     def _fill(self, registry: Registry) -> None:
         options = part_options(registry.backbones, "the first there is")

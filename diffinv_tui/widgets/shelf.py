@@ -28,6 +28,7 @@ PAGE = 100
 """Entries that are asked for at once."""
 
 View = Literal["cards", "table"]
+Key = tuple[Path, str]
 
 
 class Shelf(Tiles):
@@ -65,7 +66,6 @@ class Shelf(Tiles):
         if fresh:
             self._entries.clear()
             self._asked = {offset // PAGE}
-            self.forget_pictures()
         self._entries.update(enumerate(entries, offset))
         self.renew(total)
 
@@ -142,10 +142,10 @@ class Shelf(Tiles):
         """Lines of a row."""
         return super().row_height if self.view == "cards" else 1
 
-    def key_at(self, index: int) -> Path | None:
-        """The file."""
+    def key_at(self, index: int) -> Key | None:
+        """The file and what is in it."""
         entry = self.entry(index)
-        return entry.path if entry else None
+        return (entry.path, entry.info.hash_sha256) if entry and entry.info else None
 
     def _pair(self, index: int) -> Pair | None:
         return super()._pair(index) if self.view == "cards" else None
@@ -160,10 +160,10 @@ class Shelf(Tiles):
         entry = self._entries.get(index)
         return self.view, entry is None, entry is not None and entry.path in self.marked
 
-    def open_pictures(self, key: Path) -> Pair:
+    def open_pictures(self, key: Key) -> Pair:
         """A and A′ of a file."""
         try:
-            pictures = difference_pictures(load(key))
+            pictures = difference_pictures(load(key[0]))
         except DiffinvError:
             return None, None
         return pictures.get("a"), pictures.get("a_prime")

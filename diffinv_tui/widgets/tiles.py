@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 GAP = 2
 _KEPT = 400
+_KEPT_DRAWN = 80
 _SIDE = 64
 
 Pair = tuple["Image | None", "Image | None"]
@@ -127,10 +128,6 @@ class Tiles(ScrollView, can_focus=True):
         self.set_reactive(Tiles.cursor, min(self.cursor, max(0, total - 1)))
         self.refresh()
         self.post_message(self.Moved(self))
-
-    def forget_pictures(self) -> None:
-        """Open every picture again."""
-        self._pairs.clear()
 
     def redraw(self) -> None:
         """Something about the tiles has changed."""
@@ -256,7 +253,7 @@ class Tiles(ScrollView, can_focus=True):
             return self._drawn[key]
         tile = self.draw_row(index, cursor) or self._draw(index, cursor, pair or (None, None))
         self._drawn[key] = tile
-        if len(self._drawn) > _KEPT:
+        if len(self._drawn) > _KEPT_DRAWN:
             self._drawn.popitem(last=False)
         return tile
 
@@ -342,11 +339,8 @@ class Tiles(ScrollView, can_focus=True):
                 break
             key = wanted[-1]
             pair = self.open_pictures(key)
-            for image in pair:
-                if image is not None:
-                    image.thumbnail((_SIDE, _SIDE))
             done.add(key)
-            tell(self.app, self._take, key, pair)
+            tell(self.app, self._take, key, (_small(pair[0]), _small(pair[1])))
         tell(self.app, self._check_missing)
 
     def _take(self, key: Hashable, pair: Pair) -> None:
@@ -355,8 +349,16 @@ class Tiles(ScrollView, can_focus=True):
             self._missing.remove(key)
         if len(self._pairs) > _KEPT:
             self._pairs.popitem(last=False)
-        self.redraw()
+        self.refresh()
 
     def _check_missing(self) -> None:
         if self._missing and self.is_attached:
             self._look_for_pictures()
+
+
+def _small(image: Image | None) -> Image | None:
+    """A picture as a tile needs it, so that drawing it takes no time."""
+    if image is None:
+        return None
+    image.thumbnail((_SIDE, _SIDE))
+    return image.convert("RGB")

@@ -98,14 +98,10 @@ async def test_only_a_page_of_many_differences_is_read(home: Path, make_app: Mak
     class Many(Library):
         asked: list[int] = []
 
-        def count(self, query: str = "") -> int:
-            return 10_000
-
-        def search(self, query="", sort="newest", limit=None, offset=0):
+        def page(self, query, sort, limit, offset=0, look=True):
             self.asked.append(offset)
-            return [
-                sample_home.entry(self.folder, f"number {n}") for n in range(offset, offset + limit)
-            ]
+            numbers = range(offset, offset + limit)
+            return [sample_home.entry(self.folder, f"number {n}") for n in numbers], 10_000
 
     app = make_app(home)
     app.library = Many(home)
