@@ -45,17 +45,38 @@ class Spec:
 
 
 @dataclass(frozen=True)
+class Use:
+    """What a backbone is going to be loaded for.
+
+    ``weights`` and ``device`` are what its factory will get; ``memory`` is ``auto``, ``low`` or
+    ``high``, None for what the environment says. It learns a difference (``learning``), or makes
+    ``pictures`` at once.
+    """
+
+    weights: str | None
+    device: str
+    memory: str | None = None
+    learning: bool = False
+    pictures: int = 1
+
+
+@dataclass(frozen=True)
 class BackboneSpec(Spec):
     """A text-to-image model. ``captioner`` and ``delta_encoder`` are the ids that suit it.
 
     ``embedding_layout`` are the tensor names, and their widths, of the textual-inversion file that
     other programs read for this model, in the order in which they make up ``token_width``; empty
     where there is no such file.
+
+    ``preflight`` (``"module:callable"``, optional) is called as ``preflight(use) -> list[str]``
+    before the model is loaded, by front ends too: it imports no torch. It raises DiffinvError for
+    what would go wrong later, and gives notes for the user, such as the expected peak memory.
     """
 
     captioner: str | None = None
     delta_encoder: str | None = None
     embedding_layout: Mapping[str, int] = field(default_factory=dict)
+    preflight: str | None = None
 
 
 @dataclass(frozen=True)

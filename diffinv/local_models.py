@@ -10,7 +10,7 @@ import json
 import re
 from pathlib import Path
 
-from .errors import DiffinvError
+from .errors import DiffinvError, UsageError
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -26,24 +26,38 @@ def find_model(weights: str) -> Path:
         return path
     if not _HUB_ID.fullmatch(weights):
         raise DiffinvError(f"There is no model at {weights!r}; give a folder that exists.")
-    snapshot = cached_snapshot(weights)
-    if snapshot is None:
-        raise DiffinvError(
-            f"The model {weights!r} is not on this machine: fetch it with "
-            f"'diffinv models pull {weights}', or name a folder that holds it as ID=FOLDER."
-        )
-    return snapshot
+    return find_snapshot(weights)
+
+
+def find_snapshot(hub_id: str) -> Path:
+    """The folder of a hub model that was fetched before.
+
+    Raises UsageError where it was not, with the command that fetches it.
+    """
+    if snapshot := cached_snapshot(hub_id):
+        return snapshot
+    raise UsageError(
+        f"The model {hub_id!r} is not on this machine: fetch it with "
+        f"'diffinv models pull {hub_id}', or name a folder that holds it as ID=FOLDER."
+    )
 
 
 def cached_snapshot(hub_id: str) -> Path | None:
-    """The folder of a hub model that was downloaded before; asks nothing of the network."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+    """The folder of a model in the hub's local cache, None where there is none.
 
+    The hub's own look-up refuses a model of which not every file was fetched, which is how models
+    are fetched here; so the reference is read that names the folder.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=hub_id, repo_type="model")
     try:
-        return Path(snapshot_download(hub_id, local_files_only=True))
-    except (LocalEntryNotFoundError, HFValidationError):
+        commit = (cached / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
         return None
+    snapshot = cached / "snapshots" / commit
+    return snapshot if commit and snapshot.is_dir() else None
 
 
 def check_weights(folder: Path) -> None:

@@ -28,6 +28,7 @@ from .contracts import (
     DeltaEncoderSpec,
     EditorSpec,
     Spec,
+    Use,
 )
 from .errors import DiffinvError, UsageError
 
@@ -157,6 +158,18 @@ class Registry:
         except (Exception, SystemExit) as error:
             of = f" of {weights!r}" if weights else ""
             message = f"The {kind_of(spec)} {spec.id!r}{of} cannot be loaded: {describe(error)}."
+            raise DiffinvError(message) from error
+
+    def preflight(self, spec: BackboneSpec, use: Use) -> tuple[str, ...]:
+        """What there is to know before a backbone is loaded; raises what would go wrong."""
+        if spec.preflight is None:
+            return ()
+        try:
+            return tuple(str(note) for note in pkgutil.resolve_name(spec.preflight)(use))
+        except DiffinvError:
+            raise
+        except (Exception, SystemExit) as error:
+            message = f"The backbone {spec.id!r} fails its own preflight: {describe(error)}."
             raise DiffinvError(message) from error
 
     def register_commands(self, cli: click.Group) -> None:
@@ -320,6 +333,9 @@ def _check_spec(spec: object, expected: type[Spec]) -> None:
         raise BrokenPluginError(f"the title and description of {spec.id!r} have to be text")
     if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
         raise BrokenPluginError(f"the factory of {spec.id!r} has to read 'module:callable'")
+    preflight = getattr(spec, "preflight", None)
+    if preflight is not None and not _FACTORY.fullmatch(str(preflight)):
+        raise BrokenPluginError(f"the preflight of {spec.id!r} has to read 'module:callable'")
     if not isinstance(spec.defaults, Mapping):
         raise BrokenPluginError(f"the defaults of {spec.id!r} have to be a mapping")
 

@@ -21,6 +21,7 @@ from diffinv.errors import DiffinvError
 from diffinv.jobs.launch import ensure_worker
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.jobs.store import Job, JobStore
+from diffinv.jobs.surroundings import dismiss_stale_worker
 from diffinv.library.store import Library
 from diffinv.paths import data_folder, library_folder
 from diffinv.plugins import Registry
@@ -214,6 +215,8 @@ class DiffinvApp(App[None]):
         """Put requests into the queue and see that somebody works at it."""
 
         def queue() -> list[Job]:
+            for device in {request.device for request in requests}:
+                dismiss_stale_worker(self.store, device)
             jobs = [self.store.submit(request) for request in requests]
             self.launch()
             return jobs

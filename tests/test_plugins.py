@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from importlib import metadata
 
 import click
 import pytest
 from installing import MODULES, install
 
-from diffinv.contracts import API_VERSION
+from diffinv.contracts import API_VERSION, BackboneSpec, Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.hookspecs import GROUP
 from diffinv.plugins import PluginRow, Registry, load_plugins, parse_part
@@ -177,3 +178,20 @@ def test_parts_are_named_id_or_id_equals_path(text, parts):
 def test_half_a_part_is_refused(text):
     with pytest.raises(UsageError, match="ID=PATH"):
         parse_part(text)
+
+
+def _notes(use: Use) -> list[str]:
+    return [f"{use.device} {use.learning}"]
+
+
+def _fails(_use: Use) -> list[str]:
+    raise ValueError("no such thing")
+
+
+def test_a_backbone_may_say_something_before_it_is_loaded():
+    spec = BackboneSpec(id="one", title="One", factory="a:b")
+    assert Registry().preflight(spec, Use(None, "cpu")) == ()
+    said = replace(spec, preflight=f"{__name__}:_notes")
+    assert Registry().preflight(said, Use(None, "cpu", learning=True)) == ("cpu True",)
+    with pytest.raises(DiffinvError, match=r"'one' fails its own preflight: ValueError: no such"):
+        Registry().preflight(replace(spec, preflight=f"{__name__}:_fails"), Use(None, "cpu"))

@@ -24,8 +24,10 @@ def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = Fals
     detached. Raises DiffinvError where the job came to nothing."""
     from ..jobs.launch import ensure_worker
     from ..jobs.store import JobStore
+    from ..jobs.surroundings import dismiss_stale_worker
 
     store = JobStore()
+    dismiss_stale_worker(store, request.device)
     job = store.submit(request)
     if store.notice:
         complain(store.notice)
@@ -72,7 +74,7 @@ class _Follower:
 
     def __init__(self, store: JobStore, show: ProgressDisplay) -> None:
         self._store, self._show = store, show
-        self._warned, self._told = 0, ""
+        self._warned, self._noted, self._told = 0, 0, ""
 
     def show(self, job: Job) -> None:
         """One look at it."""
@@ -81,6 +83,9 @@ class _Follower:
         if job.state == "queued":
             self._tell(self._waiting(job))
             return
+        for note in job.progress.notes[self._noted :]:
+            self._show(Progress(job.progress.phase, note=note))
+        self._noted = len(job.progress.notes)
         for warning in job.warnings[self._warned :]:
             self._show(Progress(job.progress.phase, warning=warning))
         self._warned = len(job.warnings)

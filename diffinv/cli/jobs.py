@@ -84,6 +84,7 @@ def cancel_job(id: int, as_json: bool) -> None:
 def retry_job(id: int, as_json: bool) -> None:
     """Start the same again from the beginning, as a new job."""
     store = _store()
+    _renew_worker(store, id)
     job = store.retry(id)
     _start_worker(store)
     _tell(job, as_json, f"Job {job.id} does the same as job {id}.")
@@ -95,6 +96,7 @@ def retry_job(id: int, as_json: bool) -> None:
 def resume_job(id: int, as_json: bool) -> None:
     """Go on with a job that was interrupted, cancelled or has failed, where it was."""
     store = _store()
+    _renew_worker(store, id)
     job = store.resume(id)
     _start_worker(store)
     _tell(job, as_json, f"Job {id} goes on; 'diffinv jobs watch {id}' shows how.")
@@ -157,6 +159,12 @@ def _store() -> JobStore:
     return store
 
 
+def _renew_worker(store: JobStore, id: int) -> None:
+    from ..jobs.surroundings import dismiss_stale_worker
+
+    dismiss_stale_worker(store, store.get(id).device)
+
+
 def _start_worker(store: JobStore) -> None:
     from ..jobs.launch import ensure_worker
 
@@ -199,6 +207,7 @@ def _fields(job: Job) -> list[tuple[str, str]]:
     if job.difference:
         fields += [("difference", str(job.difference[1]))]
     fields += [("result", str(output.output)) for output in job.outputs]
+    fields += [("note", note) for note in now.notes]
     fields += [("warning", warning) for warning in job.warnings]
     fields += [("failed", failure) for failure in job.failures]
     fields += [("preview", str(job.preview or "")), ("log", str(job.log))]

@@ -39,6 +39,9 @@ class ProgressDisplay:
 
     def __call__(self, event: Progress) -> None:
         """Show one event."""
+        if event.note:
+            self._note(event.note)
+            return
         if event.warning:
             self._warn(event.warning)
         elif self._bars:
@@ -54,6 +57,12 @@ class ProgressDisplay:
         from rich.text import Text
 
         self._bars.console.print(Text(text_safe(f"Warning: {warning}"), style="yellow"))
+
+    def _note(self, note: str) -> None:
+        if self._bars:
+            self._bars.console.print(text_safe(note), markup=False)
+        else:
+            complain(note)
 
     def _draw(self, bars: Bars, event: Progress) -> None:
         if self._task is None or event.phase != self._phase:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..contracts import BackboneSpec, Spec
+from ..contracts import BackboneSpec, Spec, Use
 from ..difference import Difference
 from ..errors import DiffinvError, UsageError
 from ..files import numbered
@@ -20,6 +20,7 @@ from ..method.settings import InversionSettings
 from ..paths import library_folder
 from ..plugins import Kind, Registry, option, parse_part, registry
 from ..text import text_safe
+from .devices import device_key
 from .manifest import Manifest, application_key
 from .requests import AppliedImage, ApplyRequest, InvertRequest, parse_strength
 
@@ -46,6 +47,7 @@ class InversionPlan:
     delta_encoder: Part
     captioner: Part | None
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class ApplicationPlan:
     manifest: Manifest
     done: tuple[AppliedImage, ...] = ()
     failures: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def plan_inversion(request: InvertRequest) -> InversionPlan:
@@ -84,6 +87,7 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
         raise UsageError("Captions by hand have to be given for every pair.")
     pictures, warnings = _open_pairs(request.pairs)
     library = open_library(request.library)
+    use = Use(backbone.weights, device_key(request.device), request.memory, learning=True)
     return InversionPlan(
         pictures=pictures,
         name=_name(request, library),
@@ -92,6 +96,7 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
         delta_encoder=delta_encoder,
         captioner=captioner,
         warnings=warnings,
+        notes=parts.preflight(backbone.spec, use),
     )
 
 
@@ -108,6 +113,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
         raise UsageError("Name at least one difference to apply.")
     parts = registry()
     backbone = _backbone(parts, request.backbone or differences[0][0].info.backbone)
+    assert isinstance(backbone.spec, BackboneSpec)
     for difference, _ in differences:
         _check_backbone_id(difference, backbone.spec.id)
     id, weights = parse_part(request.settings.editor)
@@ -119,16 +125,20 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     done, targets = _split_inputs(request, manifest)
     failures = _check_some_open([picture for picture, _ in targets], alone=not done)
     check_writable(request.out)
-    none_opens = len(failures) == len(targets)
+    if len(failures) == len(targets):
+        targets = ()
+    pictures = min(request.batch, len(targets))
+    use = Use(backbone.weights, device_key(request.device), request.memory, pictures=pictures)
     return ApplicationPlan(
         differences=differences,
-        targets=() if none_opens else targets,
+        targets=targets,
         backbone=backbone,
         editor=editor,
         captioner=captioner,
         manifest=manifest,
         done=done,
-        failures=failures if none_opens else (),
+        failures=() if targets else failures,
+        notes=parts.preflight(backbone.spec, use) if targets else (),
     )
 
 

@@ -18,7 +18,8 @@ FINISHED: tuple[State, ...] = ("done", "failed", "cancelled", "interrupted")
 @dataclass(frozen=True)
 class JobProgress:
     """Where a job is. ``rate`` is steps a second, ``eta`` seconds to the end of the phase,
-    ``memory_mb`` what the worker holds: of the GPU where it uses one, else of the machine."""
+    ``memory_mb`` what the worker holds: of the GPU where it uses one, else of the machine.
+    ``notes`` are what was said of the job before it began."""
 
     phase: str = ""
     step: int = 0
@@ -27,6 +28,7 @@ class JobProgress:
     eta: float | None = None
     loss: float | None = None
     memory_mb: float | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

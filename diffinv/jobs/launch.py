@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import psutil
 from ..errors import DiffinvError
 from ..text import text_safe
 from .store import JobStore
+from .surroundings import worker_environment
 
 _LOG_LIMIT = 2**20
 
@@ -40,7 +40,7 @@ def start(store: JobStore, device: str) -> None:
                 stderr=output,
                 cwd=store.folder,
                 start_new_session=True,
-                env=_environment(),
+                env=worker_environment(),
             )
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -72,9 +72,3 @@ def _is_starting(store: JobStore, device: str) -> bool:
 def worker_log(store: JobStore, device: str) -> Path:
     """Where a worker writes what belongs to no job."""
     return store.folder / "workers" / f"{device.replace(':', '-')}.log"
-
-
-def _environment() -> dict[str, str]:
-    """Ours, with whatever else this process finds modules by: the worker sees the same plugins."""
-    path = [os.path.abspath(entry) for entry in sys.path if entry]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}

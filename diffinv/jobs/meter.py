@@ -42,6 +42,10 @@ class Meter:
             self.warnings.append(warning)
             self._emit(Progress(self._name, warning=warning))
 
+    def note(self, note: str) -> None:
+        """Something the user may want to know."""
+        self._emit(Progress(self._name, note=note))
+
     def wrote(self, output: AppliedImage) -> None:
         """A result has been written."""
         self._emit(Progress(self._name, output=output))

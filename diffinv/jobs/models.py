@@ -25,12 +25,20 @@ class Models:
             self._loaded.clear()
             os.environ[MEMORY] = setting
 
+    def has(self, part: Part, device: str) -> bool:
+        """Whether the part is on the device already."""
+        return _key(part, device) in self._loaded
+
     def get(self, part: Part, device: str) -> Any:
         """The part on a device; loaded at the first call."""
-        key = (type(part.spec).__name__, part.spec.id, part.weights, device)
+        key = _key(part, device)
         if key not in self._loaded:
             self._loaded[key] = registry().create(part.spec, part.weights, device)
         return self._loaded[key]
+
+
+def _key(part: Part, device: str) -> tuple[str, str, str | None, str]:
+    return type(part.spec).__name__, part.spec.id, part.weights, device
 
 
 def choose_device(wanted: str | None) -> str:

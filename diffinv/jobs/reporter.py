@@ -6,6 +6,7 @@ import contextlib
 import sys
 import threading
 import time
+from dataclasses import replace
 from types import TracebackType
 
 import psutil
@@ -38,6 +39,7 @@ class Reporter:
         self._lock = threading.Lock()
         self._report = Report()
         self._losses: dict[int, float] = {}
+        self._notes: list[str] = []
         self._is_new = False
         self._stopped = threading.Event()
         self._ended = threading.Event()
@@ -74,6 +76,9 @@ class Reporter:
         if event.warning:
             report.warnings.append(event.warning)
             _log(f"Warning: {event.warning}")
+        elif event.note:
+            self._notes.append(event.note)
+            _log(event.note)
         elif event.output:
             report.outputs.append(event.output)
             _log(f"{event.output.input} -> {event.output.output}")
@@ -106,9 +111,7 @@ class Reporter:
 
     def _snapshot(self) -> Report:
         now = self._report.progress
-        progress = JobProgress(
-            now.phase, now.step, now.total, now.rate, now.eta, now.loss, memory_mb()
-        )
+        progress = replace(now, memory_mb=memory_mb(), notes=list(self._notes))
         losses = thinned([self._losses[step] for step in sorted(self._losses)])
         return Report(progress, losses, list(self._report.warnings), self._report.outputs)
 

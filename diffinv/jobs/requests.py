@@ -71,7 +71,8 @@ class AppliedImage:
 
 @dataclass(frozen=True)
 class Progress:
-    """One event of a running task: where it is, or something the user should know (``warning``).
+    """One event of a running task: where it is, or something the user should know (``warning``)
+    or may want to (``note``).
 
     ``output`` is a result that has just been written. ``rate`` is steps a second,
     ``eta`` seconds to the end of the phase.
@@ -85,6 +86,7 @@ class Progress:
     eta: float | None = None
     warning: str | None = None
     output: AppliedImage | None = None
+    note: str | None = None
 
 
 OnProgress = Callable[[Progress], None]

@@ -19,7 +19,7 @@ from ..library.store import Library
 from ..paths import library_folder
 from ..plugins import registry
 from .applying import Applier, shorten
-from .checks import InversionPlan, Part, plan_application, plan_inversion
+from .checks import ApplicationPlan, InversionPlan, Part, plan_application, plan_inversion
 from .keeper import Keeper
 from .meter import DESCRIBING, LEARNING, LOADING, PREVIEW, Meter, ignore
 from .models import Models, choose_device, make_deterministic
@@ -73,6 +73,7 @@ def run_inversion(
     make_deterministic(request.settings.seed)
     models = models or Models()
     models.use_memory(request.memory)
+    _tell_before_loading(plan, device, models, meter)
     parts = _load_for_inversion(plan, device, models)
     pairs = _describe(request, plan, parts, meter)
     keeper = Keeper(workspace, _decisive(request, plan, parts, pairs), meter, started)
@@ -115,9 +116,19 @@ def run_application(
     make_deterministic(request.settings.seed)
     models = models or Models()
     models.use_memory(request.memory)
+    _tell_before_loading(plan, device, models, meter)
     applier = Applier(request, plan, device, models, meter)
     report = applier.run()
     return replace(report, outputs=plan.done + report.outputs, skipped=len(plan.done))
+
+
+def _tell_before_loading(
+    plan: InversionPlan | ApplicationPlan, device: str, models: Models, meter: Meter
+) -> None:
+    """The notes of the plan, unless the backbone is loaded and they come too late."""
+    if not models.has(plan.backbone, device):
+        for note in plan.notes:
+            meter.note(note)
 
 
 @dataclass(frozen=True)

@@ -244,6 +244,7 @@ class NewScreen(Place):
         facts = [
             f"{plural(len(plan.pictures), 'pair')}, to be named {plan.name}",
             f"{time}, {megabytes:,} MB of models",
+            *plan.notes,
         ]
         self._ready = request
         self.query_one(Checks).say(facts, plan.warnings)

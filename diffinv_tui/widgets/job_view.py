@@ -106,6 +106,8 @@ class JobView(Vertical):
             text.append("✗ ", "bad").append_text(plain(tilde(line), limit=600)).append("\n")
         for line in job.warnings[:3]:
             text.append("! ", "warn").append_text(plain(line, limit=300)).append("\n")
+        for line in job.progress.notes[:2]:
+            text.append_text(plain(line, "muted", limit=300)).append("\n")
         text.rstrip()
         widget = self.query_one(".job-error", Static)
         widget.update(text)

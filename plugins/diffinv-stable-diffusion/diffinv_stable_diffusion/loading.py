@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -17,7 +17,7 @@ from diffinv.errors import DiffinvError
 
 from .memory import TILE, MemoryPlan, vae_factor
 from .single_file import SingleFile, bundled_tokenizer
-from .sources import Source, towers
+from .sources import Source, has_projection, towers
 
 TextModel: TypeAlias = CLIPTextModel | CLIPTextModelWithProjection
 
@@ -65,21 +65,18 @@ def make_scheduler(source: Source) -> DDIMScheduler:
 
 
 def _from_folder(source: Source, plan: MemoryPlan) -> Parts:
-    def options(part: str) -> dict[str, Any]:
-        variant = source.weights[part].variant
-        return {"variant": variant, "use_safetensors": True, "local_files_only": True}
-
-    def text(part: str) -> TextModel:
-        cls = _text_class(source, part)
-        model: TextModel = cls.from_pretrained(
-            source.path / part, dtype=plan.dtype, **options(part)
+    def part(cls: Any, name: str, dtype: torch.dtype) -> Any:
+        model, report = cls.from_pretrained(
+            source.path / name,
+            dtype=dtype,
+            variant=source.weights[name].variant,
+            use_safetensors=True,
+            local_files_only=True,
+            output_loading_info=True,
         )
+        _check_complete(source, name, report["missing_keys"])
         return model
 
-    unet = UNet2DConditionModel.from_pretrained(
-        source.path / "unet", dtype=plan.dtype, **options("unet")
-    )
-    vae = AutoencoderKL.from_pretrained(source.path / "vae", dtype=torch.float32, **options("vae"))
     names = towers(source.family)
     tokenizers = tuple(
         CLIPTokenizer.from_pretrained(
@@ -87,7 +84,23 @@ def _from_folder(source: Source, plan: MemoryPlan) -> Parts:
         )
         for name in names
     )
-    return Parts(unet, vae, tuple(map(text, names)), tokenizers, make_scheduler(source))
+    return Parts(
+        part(UNet2DConditionModel, "unet", plan.dtype),
+        part(AutoencoderKL, "vae", torch.float32),
+        tuple(part(_text_class(source, name), name, plan.dtype) for name in names),
+        tokenizers,
+        make_scheduler(source),
+    )
+
+
+def _check_complete(source: Source, part: str, missing: Iterable[str]) -> None:
+    """Refuse what the libraries would fill with random numbers, or not at all."""
+    names = sorted(missing)
+    if names:
+        raise DiffinvError(
+            f"The model {source.name!r} is not whole: the weights of its {part} lack "
+            f"{len(names)} tensors, among them {names[0]!r}; get another copy of it."
+        )
 
 
 def _from_file(source: Source, plan: MemoryPlan) -> Parts:
@@ -104,8 +117,7 @@ def _from_file(source: Source, plan: MemoryPlan) -> Parts:
 
 def _text_class(source: Source, part: str) -> type[TextModel]:
     """The class the encoder was saved as: with its text projection or without."""
-    architectures = source.config(part).get("architectures") or []
-    if part == "text_encoder_2" or "CLIPTextModelWithProjection" in architectures:
+    if has_projection(source, part):
         with_projection: type[TextModel] = CLIPTextModelWithProjection
         return with_projection
     return CLIPTextModel
@@ -140,7 +152,7 @@ def _quiet() -> Iterator[None]:
 def _errors_named(source: Source) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, RuntimeError, KeyError, NotImplementedError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
         raise DiffinvError(
             f"The weights of the model {source.name!r} do not fit the settings of a "
             f"{source.family.title} checkpoint ({type(error).__name__}); get another copy of it, "

@@ -7,11 +7,14 @@ it fits, else low.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from diffinv.contracts import Use
 from diffinv.errors import DiffinvError, UsageError
 
 from .sources import Source
@@ -24,11 +27,8 @@ SETTINGS = ("auto", "low", "high")
 TILE = 512
 """The side in pixels of the tiles that the autoencoder works in where memory is low."""
 
-_ROWS = 2
-"""Rows of a training step: the before and the after branch of one pair."""
-
 _CHECKPOINTED = 0.18
-"""The share of activations that gradient checkpointing leaves."""
+"""The share of activations that gradient checkpointing leaves, or doing without gradients."""
 
 _PIXEL = 6_000
 """Bytes that the autoencoder takes for each pixel that it decodes at once, in float32."""
@@ -48,17 +48,43 @@ def plan_memory(source: Source, device: torch.device, dtype: torch.dtype | None)
 
     Raises UsageError for an unknown setting and DiffinvError where the model does not fit.
     """
-    setting = os.environ.get(VARIABLE, "").strip().lower() or "auto"
+    setting = _setting(None)
+    dtype = dtype or default_dtype(device)
+    free = free_bytes(str(device))
+    low, peak = _choose(source, device.type, dtype.itemsize, setting, free)
+    if free is not None and peak > free:
+        raise DiffinvError(_too_little(source, device, peak, free, setting))
+    return MemoryPlan(dtype, low, peak)
+
+
+def expectation(source: Source, use: Use) -> str:
+    """One line before loading: what is expected at the peak, and what is free. No torch needed."""
+    kind = use.device.partition(":")[0]
+    item = 2 if kind == "cuda" else 4
+    free = free_bytes(use.device)
+    low, peak = _choose(source, kind, item, _setting(use.memory), free)
+    if not use.learning:
+        peak = expected_peak(source, kind, item, low, use.pictures)
+    line = f"{source.family.id} on {use.device}: expects {peak / 1e9:.1f} GB at its peak "
+    line += f"({'low' if low else 'high'} memory)"
+    return line if free is None else f"{line}, {free / 1e9:.1f} GB free"
+
+
+def _setting(asked: str | None) -> str:
+    setting = asked or os.environ.get(VARIABLE, "").strip().lower() or "auto"
     if setting not in SETTINGS:
         raise UsageError(f"{VARIABLE} is one of {', '.join(SETTINGS)}, not {setting!r}.")
-    dtype = dtype or default_dtype(device)
-    free = free_bytes(device)
-    choices = {"auto": (False, True), "low": (True,), "high": (False,)}[setting]
-    for low in choices:
-        peak = expected_peak(source, device, dtype.itemsize, low)
-        if free is None or peak <= free:
-            return MemoryPlan(dtype, low, peak)
-    raise DiffinvError(_too_little(source, device, peak, free or 0, setting))
+    return setting
+
+
+def _choose(
+    source: Source, kind: str, item: int, setting: str, free: int | None
+) -> tuple[bool, int]:
+    """Whether memory is to be saved, and the peak of learning with that choice."""
+    high = expected_peak(source, kind, item, low=False)
+    if setting == "high" or (setting == "auto" and (free is None or high <= free)):
+        return False, high
+    return True, expected_peak(source, kind, item, low=True)
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
@@ -69,21 +95,26 @@ def default_dtype(device: torch.device) -> torch.dtype:
     return torch.bfloat16 if capable else torch.float32
 
 
-def expected_peak(source: Source, device: torch.device, item: int, low: bool) -> int:
-    """The most that learning a difference takes on the device, in bytes, by estimate.
+def expected_peak(
+    source: Source, kind: str, item: int, low: bool, pictures: int | None = None
+) -> int:
+    """The most that is taken on a kind of device (``cpu``, ``cuda``), in bytes, by estimate.
 
-    The weights, and the larger of a training step's activations and the autoencoder's.
+    The weights, ``item`` bytes each, and the larger of the denoiser's activations and the
+    autoencoder's: of a learning step, or, with ``pictures``, of making so many at once.
     """
     counts = source.parameters
     texts = sum(count for part, count in counts.items() if part.startswith("text_encoder"))
     weights = counts["unet"] * item + counts["vae"] * 4
-    weights += 0 if low and device.type != "cpu" else texts * item
+    weights += 0 if low and kind != "cpu" else texts * item
     pixels = resolution(source) ** 2
     factor = vae_factor(source) ** 2
-    training = _ROWS * pixels / factor * source.family.activations * item / 4
-    training *= _CHECKPOINTED if low else 1
-    picture = _PIXEL * (min(pixels, TILE**2) if low else pixels)
-    return int(weights + max(training, picture))
+    # Two rows a pair or picture: before and after, or with the prompt and without.
+    rows = 2 * (pictures or 1)
+    denoising = rows * pixels / factor * source.family.activations * item / 4
+    denoising *= _CHECKPOINTED if low or pictures else 1
+    picture = _PIXEL * (min(pixels, TILE**2) if low else pixels * (pictures or 1))
+    return int(weights + max(denoising, picture))
 
 
 def vae_factor(source: Source) -> int:
@@ -96,18 +127,37 @@ def resolution(source: Source) -> int:
     return int(source.config("unet")["sample_size"]) * vae_factor(source)
 
 
-def free_bytes(device: torch.device) -> int | None:
+def free_bytes(device: str) -> int | None:
     """Free memory of a device in bytes; None where that cannot be found out."""
-    import torch
-
-    if device.type == "cuda":
-        return int(torch.cuda.mem_get_info(device)[0])
+    if device.startswith("cuda"):
+        torch = sys.modules.get("torch")
+        return int(torch.cuda.mem_get_info(device)[0]) if torch else _free_by_driver(device)
     try:
         for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
     except (OSError, ValueError):
         return None
+    return None
+
+
+def _free_by_driver(device: str) -> int | None:
+    """Of a GPU, without torch."""
+    import pynvml
+
+    index = int(device.partition(":")[2] or 0)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    with contextlib.suppress(pynvml.NVMLError, IndexError, ValueError):
+        pynvml.nvmlInit()
+        try:
+            name = visible.split(",")[index].strip() if visible else str(index)
+            if name.startswith(("GPU-", "MIG-")):
+                handle = pynvml.nvmlDeviceGetHandleByUUID(name)
+            else:
+                handle = pynvml.nvmlDeviceGetHandleByIndex(int(name))
+            return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
+        finally:
+            pynvml.nvmlShutdown()
     return None
 
 

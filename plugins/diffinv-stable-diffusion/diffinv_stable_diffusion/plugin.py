@@ -28,15 +28,17 @@ def register_commands(cli: click.Group) -> None:
 
 
 def _spec(family: Family) -> BackboneSpec:
+    name = family.id.replace("-", "_")
     return BackboneSpec(
         id=family.id,
         title=family.title,
         description=family.description,
-        factory=f"diffinv_stable_diffusion.backbone:load_{family.id.replace('-', '_')}",
+        factory=f"diffinv_stable_diffusion.backbone:load_{name}",
         licence=family.licence,
         size_mb=family.size_mb,
         defaults={"model": family.model, "memory": "auto"},
         captioner="blip2",
         delta_encoder=family.delta_encoder,
         embedding_layout=family.embedding_layout,
+        preflight=f"diffinv_stable_diffusion.preflight:preflight_{name}",
     )

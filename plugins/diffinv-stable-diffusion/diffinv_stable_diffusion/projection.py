@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import torch
 from safetensors import safe_open
-from torch import Tensor
 
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.text import text_safe
 
 from .families import Family
-from .loading import TextModel
-from .sources import read_shapes
+from .sources import Source, has_projection, read_shapes, towers
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from .loading import TextModel
 
 VARIABLE = "DIFFINV_TEXT_PROJECTION"
 """A .safetensors file with the text projection, for checkpoints without one."""
@@ -36,15 +39,17 @@ def text_projection(family: Family, model: TextModel) -> Tensor:
     if own is not None:
         weight: Tensor = own.weight.detach().float().cpu().T
         return weight
-    path = _file(family)
-    matrix = _read(path)
-    if matrix.shape[0] != model.config.hidden_size:
-        raise DiffinvError(
-            f"The text projection in {text_safe(str(path))} takes vectors {matrix.shape[0]} wide, "
-            f"the text encoder of {family.id!r} gives {model.config.hidden_size}; name the file "
-            f"of the right CLIP model in {VARIABLE}."
-        )
-    return matrix
+    path, key = _find(family, model.config.hidden_size)
+    with safe_open(path, "pt") as file:
+        tensor: Tensor = file.get_tensor(key).float()
+    return tensor.T if key == _ROWS_OUT else tensor
+
+
+def check_projection(source: Source) -> None:
+    """Raise what :func:`text_projection` will raise, before anything is loaded. No torch needed."""
+    last = towers(source.family)[-1]
+    if not has_projection(source, last):
+        _find(source.family, source.config(last)["hidden_size"])
 
 
 def _file(family: Family) -> Path:
@@ -72,7 +77,9 @@ def _file(family: Family) -> Path:
     )
 
 
-def _read(path: Path) -> Tensor:
+def _find(family: Family, width: int) -> tuple[Path, str]:
+    """The file with the projection of vectors so wide, and the tensor's name."""
+    path = _file(family)
     shapes = read_shapes(path, str(path))
     keys = [key for key in ("text_projection", _ROWS_OUT) if len(shapes.get(key, ())) == 2]
     if not keys:
@@ -80,6 +87,11 @@ def _read(path: Path) -> Tensor:
             f"The file {text_safe(str(path))} has no text projection; name one of a CLIP model in "
             f"{VARIABLE}."
         )
-    with safe_open(path, "pt") as file:
-        tensor: Tensor = file.get_tensor(keys[0]).to(torch.float32)
-    return tensor.T if keys[0] == _ROWS_OUT else tensor
+    found = shapes[keys[0]][1 if keys[0] == _ROWS_OUT else 0]
+    if found != width:
+        raise DiffinvError(
+            f"The text projection in {text_safe(str(path))} takes vectors {found} wide, "
+            f"the text encoder of {family.id!r} gives {width}; name the file "
+            f"of the right CLIP model in {VARIABLE}."
+        )
+    return path, keys[0]

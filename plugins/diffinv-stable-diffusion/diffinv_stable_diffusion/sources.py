@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from diffinv.errors import DiffinvError, UsageError
+from diffinv.local_models import find_snapshot
 from diffinv.text import text_safe
 
 from .families import FAMILIES, Family
@@ -111,32 +112,10 @@ def find_source(family: Family, weights: str | None) -> Source:
     if path.is_file():
         return _from_file(family, text_safe(name), path)
     if _HUB_ID.fullmatch(name) and not name.startswith("."):
-        return _from_folder(family, name, cached_snapshot(name), hub=True)
+        return _from_folder(family, name, find_snapshot(name), hub=True)
     raise UsageError(
         f"{text_safe(name)!r} is neither a folder, a .safetensors file nor the id of a model; "
         "check the path."
-    )
-
-
-def cached_snapshot(model: str) -> Path:
-    """The folder of a model in the hub's local cache; UsageError where it is not there.
-
-    The hub's own look-up refuses a model of which not every file was fetched, which is how models
-    are fetched here; so the reference is read that names the folder.
-    """
-    from huggingface_hub import constants
-    from huggingface_hub.file_download import repo_folder_name
-
-    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=model, repo_type="model")
-    try:
-        commit = (cached / "refs" / "main").read_text(encoding="utf-8").strip()
-    except (OSError, ValueError):
-        commit = ""
-    snapshot = cached / "snapshots" / commit
-    if commit and snapshot.is_dir():
-        return snapshot
-    raise UsageError(
-        f"The model {model!r} is not on this machine: fetch it with 'diffinv models pull {model}'."
     )
 
 
@@ -148,7 +127,7 @@ def _from_folder(family: Family, name: str, folder: Path, hub: bool = False) -> 
         raise UsageError(
             f"The folder {name!r} is no model in diffusers' layout: it has no unet/config.json."
             if not hub
-            else _fetch_again(name, "unet/config.json")
+            else _not_fetched(name, folder)
         )
     parts = ["unet", "vae", *towers(family)]
     for part in parts[1:]:
@@ -160,6 +139,7 @@ def _from_folder(family: Family, name: str, folder: Path, hub: bool = False) -> 
             raise DiffinvError(_lacks(name, f"{tokenizer.name}/vocab.json", hub))
     weights = {part: _find_weights(folder / part, name, hub) for part in parts}
     source = Source(family, name, folder, folder, weights)
+    _check_settings(source)
     _check_family(source, (folder / "text_encoder_2").is_dir())
     return source
 
@@ -167,6 +147,12 @@ def _from_folder(family: Family, name: str, folder: Path, hub: bool = False) -> 
 def towers(family: Family) -> tuple[str, ...]:
     """The folder names of a family's text encoders."""
     return ("text_encoder", "text_encoder_2")[: family.towers]
+
+
+def has_projection(source: Source, part: str) -> bool:
+    """Whether a text encoder was saved with its text projection."""
+    architectures = source.config(part).get("architectures") or []
+    return part == "text_encoder_2" or "CLIPTextModelWithProjection" in architectures
 
 
 def _check_present(folder: Path, file: str, name: str, hub: bool) -> None:
@@ -190,6 +176,15 @@ def _fetch_again(name: str, file: str) -> str:
     return (
         f"The model {name!r} is not whole on this machine: it lacks {file}; fetch the rest with "
         f"'diffinv models pull {name}'."
+    )
+
+
+def _not_fetched(name: str, folder: Path) -> str:
+    if (folder / "model_index.json").is_file():
+        return _fetch_again(name, "unet/config.json")
+    return (
+        f"The model {name!r} is no Stable Diffusion model in diffusers' layout: it has neither "
+        "model_index.json nor unet/config.json; name another."
     )
 
 
@@ -228,6 +223,33 @@ def _shards(index: Path, name: str, hub: bool) -> Iterator[Path]:
 def _readable(path: Path, name: str) -> Path:
     read_shapes(path, name)
     return path
+
+
+def _check_settings(source: Source) -> None:
+    """Refuse settings without the numbers that are read before the models are built."""
+
+    def is_number(value: object) -> bool:
+        return isinstance(value, int) and not isinstance(value, bool) and value > 0
+
+    widths = source.config("vae").get("block_out_channels")
+    found = {
+        "unet/config.json: sample_size": is_number(source.config("unet").get("sample_size")),
+        "vae/config.json: block_out_channels": isinstance(widths, list)
+        and bool(widths)
+        and all(map(is_number, widths)),
+        "scheduler/scheduler_config.json: num_train_timesteps": is_number(
+            source.scheduler.get("num_train_timesteps", 1000)
+        ),
+        **{
+            f"{part}/config.json: hidden_size": is_number(source.config(part).get("hidden_size"))
+            for part in towers(source.family)
+        },
+    }
+    if wrong := [what for what, right in found.items() if not right]:
+        raise DiffinvError(
+            f"The settings of the model {source.name!r} are damaged ({wrong[0]} is missing or "
+            "wrong); get another copy of it."
+        )
 
 
 def _check_family(source: Source, two_towers: bool) -> None:

@@ -1,0 +1,29 @@
+"""What is said and checked before a checkpoint is loaded. Light: no torch."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from diffinv.contracts import Use
+
+from .families import FAMILIES
+from .memory import expectation
+from .projection import check_projection
+from .sources import find_source
+
+
+def preflight(family: str, use: Use) -> list[str]:
+    """The expected peak memory. Raises for a checkpoint that cannot be used as asked.
+
+    Learning needs the text projection of the joint space; applying does not.
+    """
+    source = find_source(FAMILIES[family], use.weights)
+    if use.learning:
+        check_projection(source)
+    return [expectation(source, use)]
+
+
+preflight_sd15 = partial(preflight, "sd15")
+preflight_sd21_base = partial(preflight, "sd21-base")
+preflight_sd21 = partial(preflight, "sd21")
+preflight_sdxl = partial(preflight, "sdxl")
