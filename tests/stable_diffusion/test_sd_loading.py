@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 import pytest
 import torch
@@ -162,6 +163,21 @@ def test_edges_are_float32_in_any_dtype(checkpoint, family, dtype):
         outputs.append(backbone.predict(latents, torch.tensor([3]), conditioning))
     assert {o.dtype for o in outputs} == {torch.float32}
     assert latents.shape == (1, 4, 8, 8)
+
+
+def test_a_prompt_that_is_too_long_is_counted_and_cut_without_a_warning(checkpoints):
+    backbone = load("sd15", str(checkpoints("sd15")), "cpu")
+    warned = []
+    handler = logging.Handler()
+    handler.emit = warned.append
+    logger = logging.getLogger("transformers")
+    logger.addHandler(handler)
+    try:
+        assert backbone.count_tokens("the red cat " * 60) == 180
+        assert backbone.encode_prompts(["the red cat " * 60]).prompt_embeds.shape[1] == 77
+    finally:
+        logger.removeHandler(handler)
+    assert [record.getMessage() for record in warned] == []
 
 
 def test_low_memory_gives_the_same_gradients(checkpoint, family, monkeypatch):

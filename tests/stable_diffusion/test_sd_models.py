@@ -13,6 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from diffinv.contracts import DeltaEncoderSpec
+from diffinv.plugins import Registry
+from diffinv_stable_diffusion import hub as hub_module
 from diffinv_stable_diffusion.families import FAMILIES
 from diffinv_stable_diffusion.hub import choose_files
 
@@ -162,6 +165,8 @@ def test_list_needs_no_network_and_no_torch(models, hub):
         assert rows[family.model]["status"] == "not here"
         assert rows[family.model]["licence"] == family.licence
     assert "sd21-base, sd21" in rows["laion/CLIP-ViT-H-14-laion2B-s32B-b79K"]["used_by"]
+    assert rows["Salesforce/blip2-opt-2.7b"]["used_by"] == "blip2"
+    assert rows["Salesforce/blip2-opt-2.7b"]["licence"] == "MIT"
     table = models("list")
     assert "stabilityai/stable-diffusion-xl-base-1.0" in table.stdout
     assert hub.requests == []
@@ -273,6 +278,28 @@ def test_pull_offline(models):
     )
 
 
+def test_models_of_other_parts_are_listed_by_the_defaults_of_their_specs(monkeypatch):
+    clip = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+    specs = [
+        DeltaEncoderSpec("one", "", "m:f", licence="MIT", defaults={"model": clip}),
+        DeltaEncoderSpec("two", "", "m:f", licence="Apache-2.0", defaults={"model": "own/er"}),
+        DeltaEncoderSpec("none", "", "m:f"),
+    ]
+    found = Registry(delta_encoders={spec.id: spec for spec in specs})
+    monkeypatch.setattr(hub_module, "registry", lambda: found)
+    monkeypatch.setattr(hub_module, "_cached_repos", list)
+    rows = {row.model: row for row in hub_module.cached_models()}
+    assert rows[clip].used_by == "one, sd21-base, sd21 (text projection)"
+    assert (rows["own/er"].used_by, rows["own/er"].licence) == ("two", "Apache-2.0")
+
+
+def test_pull_names_the_way_to_weights_in_subfolders(models, hub):
+    hub.files = {"original/consolidated.safetensors": b"x", "config.json": b"{}"}
+    done = models("pull", "some/model", "--yes")
+    assert done.returncode == 1
+    assert "name those you want with --include GLOB." in done.stderr
+
+
 def test_pull_of_pickles_is_refused(models, hub):
     hub.files = {"model.bin": b"x", "config.json": b"{}"}
     done = models("pull", "some/model", "--yes")
@@ -287,3 +314,22 @@ def test_choice_of_files():
     clip = ["open_clip_model.safetensors", "model.safetensors", "config.json", "x.bin"]
     assert choose_files(clip, False) == ["config.json", "open_clip_model.safetensors"]
     assert choose_files(clip, False, ("model.*",)) == ["model.safetensors"]
+
+
+def test_choice_of_files_of_a_sharded_model():
+    settings = ["chat_template.jinja", "config.json", "processor_config.json"]
+    index = "model.safetensors.index.json"
+    shards = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    others = ["consolidated.safetensors", "model.safetensors", "adapter_model.safetensors"]
+    inside = ["original/consolidated.safetensors", "onnx/model.safetensors", "original/params.json"]
+    names = [*settings, index, *shards, *others, *inside, "README.md", "x.bin"]
+    assert choose_files(names, False) == [*settings, index, *shards]
+    qwen = [f"model.safetensors-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    assert choose_files([*qwen, index, *inside], False) == [index, *qwen]
+    assert choose_files([*settings, index, *others, *inside], False) == [
+        *settings,
+        "model.safetensors",
+    ]
+    clip = ["open_clip_config.json", "open_clip_model.safetensors"]
+    assert choose_files([*clip, index, *shards], False) == clip
+    assert choose_files(["own.safetensors", *inside], False) == ["own.safetensors"]

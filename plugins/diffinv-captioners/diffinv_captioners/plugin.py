@@ -17,6 +17,7 @@ def register_captioners() -> list[CaptionerSpec]:
             factory="diffinv_captioners.blip2:load",
             licence="MIT",
             size_mb=14979,
+            defaults={"model": "Salesforce/blip2-opt-2.7b"},
         ),
         CaptionerSpec(
             id="vlm",

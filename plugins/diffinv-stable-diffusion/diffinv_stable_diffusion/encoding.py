@@ -36,8 +36,8 @@ class Tower:
         return int(self.model.config.hidden_size)
 
     def words(self, prompt: str) -> list[int]:
-        """The ids of a prompt, start and end apart."""
-        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False)
+        """The ids of a prompt, start and end apart; too many are no matter for a warning here."""
+        ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False, verbose=False)
         return ids
 
     def encode(self, prompts: Sequence[str], values: Tensor | None) -> tuple[Tensor, Tensor | None]:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.local_models import find_snapshot
+from diffinv.plugins import registry
 from diffinv.text import text_safe
 
 from .families import FAMILIES
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
     from huggingface_hub import CachedRepoInfo
 
 _FOLDERS = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
-_TEXT = (".json", ".txt", ".model")
+_TEXT = (".json", ".txt", ".model", ".jinja")
+_INDEX = "model.safetensors.index.json"
 _WEIGHTS = r"(diffusion_pytorch_model|model)"
 _SHARD = r"(-\d+-of-\d+)?\.safetensors"
 _FULL = re.compile(_WEIGHTS + rf"({_SHARD}|\.safetensors\.index\.json)")
+_MODEL_SHARD = re.compile(r"model(\.safetensors)?-\d+-of-\d+\.safetensors")
 _HALF = re.compile(_WEIGHTS + rf"(\.fp16{_SHARD}|\.safetensors\.index\.fp16\.json)")
 
 
@@ -66,19 +69,33 @@ def resolve_id(name: str) -> str:
 
 
 def cached_models() -> list[CachedModel]:
-    """The models that the backbones use, then all others in the local cache."""
+    """The models that installed parts use, then all others in the local cache."""
     sizes = {repo.repo_id: repo.size_on_disk for repo in _cached_repos()}
     rows = [
         CachedModel(f.model, f.id, f.licence, sizes.get(f.model, 0), _status(f.id, f.model, sizes))
         for f in FAMILIES.values()
     ]
-    for model, users in _projections().items():
+    for model, (users, licence) in _needed().items():
         here = "here" if model in sizes else "not here"
-        use = f"{', '.join(users)} (text projection)"
-        rows.append(CachedModel(model, use, "MIT", sizes.get(model, 0), here))
+        rows.append(CachedModel(model, ", ".join(users), licence, sizes.get(model, 0), here))
     known = {row.model for row in rows}
     rows += [CachedModel(m, "", "", sizes[m], "here") for m in sorted(sizes) if m not in known]
     return rows
+
+
+def _needed() -> dict[str, tuple[list[str], str]]:
+    """The models that other parts load where none is named, and those that text projections are
+    taken from: who uses each, and its licence."""
+    found = registry()
+    needed: dict[str, tuple[list[str], str]] = {}
+    for spec in (*found.captioners.values(), *found.delta_encoders.values()):
+        model = spec.defaults.get("model")
+        if isinstance(model, str):
+            needed.setdefault(model, ([], spec.licence))[0].append(spec.id)
+    for model, users in _projections().items():
+        use = f"{', '.join(users)} (text projection)"
+        needed.setdefault(model, ([], "MIT"))[0].append(use)
+    return needed
 
 
 def _projections() -> dict[str, list[str]]:
@@ -126,12 +143,21 @@ def describe(model: str, full_precision: bool, include: Sequence[str]) -> HubMod
     sizes = {s.rfilename: s.size or 0 for s in info.siblings or []}
     files = choose_files(sizes, full_precision, include)
     if not any(file.endswith(".safetensors") for file in files):
-        raise DiffinvError(
-            f"The model {model!r} has no .safetensors weights to fetch; others could run any code "
-            "and are not loaded."
-        )
+        raise DiffinvError(_no_weights(model, any(n.endswith(".safetensors") for n in sizes)))
     licence = next((t.removeprefix("license:") for t in info.tags or [] if "license:" in t), "")
     return HubModel(model, tuple(files), sum(sizes[f] for f in files), licence or "not stated")
+
+
+def _no_weights(model: str, elsewhere: bool) -> str:
+    if elsewhere:
+        return (
+            f"The model {model!r} has no .safetensors weights where they are looked for; name "
+            "those you want with --include GLOB."
+        )
+    return (
+        f"The model {model!r} has no .safetensors weights to fetch; others could run any code "
+        "and are not loaded."
+    )
 
 
 def choose_files(
@@ -147,10 +173,23 @@ def choose_files(
             inside = [n for n in names if n.rpartition("/")[0] == folder]
             chosen += _settings(inside) + _component_weights(inside, full_precision)
         return [n for n in chosen if not n.endswith(".md")]
-    weights = [n for n in names if n.endswith(".safetensors")]
-    if "open_clip_model.safetensors" in weights:
-        weights = ["open_clip_model.safetensors"]
-    return [n for n in names if n.endswith(_TEXT) and "/" not in n] + weights
+    root = [n for n in names if "/" not in n]
+    return _settings(root) + _root_weights(root)
+
+
+def _root_weights(root: list[str]) -> list[str]:
+    """One copy of the weights: open_clip's, else the shards with their index, else one file.
+
+    Other weights beside them are the same model in the layout of another library.
+    """
+    shards = [n for n in root if _MODEL_SHARD.fullmatch(n)]
+    if "open_clip_model.safetensors" in root:
+        return ["open_clip_model.safetensors"]
+    if _INDEX in root and shards:
+        return [_INDEX, *shards]
+    if "model.safetensors" in root:
+        return ["model.safetensors"]
+    return [n for n in root if n.endswith((".safetensors", ".safetensors.index.json"))]
 
 
 def _settings(inside: list[str]) -> list[str]:
