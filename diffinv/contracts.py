@@ -149,7 +149,9 @@ class Captioner(Protocol):
 class DeltaEncoder(Protocol):
     """The joint space of pictures and texts: E_I and E_T of the paper.
 
-    ``space`` is the joint space's id; it has to equal the backbone's ``joint_space``.
+    ``space`` is the joint space's id; it has to equal the backbone's ``joint_space``. An encoder of
+    pictures alone has ``reads_texts = False`` and an ``encode_texts`` that raises UsageError; its
+    deltas are those of the pictures.
     """
 
     id: str

@@ -69,6 +69,7 @@ FLAGS = {
     "plugins show": ["--json"],
     "doctor": ["--json"],
     "evaluate": [],
+    "evaluate pictures": ["--delta-encoder", "--device", "--json"],
 }  # fmt: skip
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 
 from ..contracts import DeltaEncoder
+from ..errors import UsageError
+from ..method.deltas import reads_texts
 from ..method.prompts import HardPromptEncoder
-from .kit import Check, require
+from .kit import BrokenPromiseError, Check, require
 from .tensors import check_detached, check_same, check_tensor, distance, example_images
 
 _TEXTS = ("a red house by the sea", "two dogs")
@@ -33,29 +35,46 @@ def pictures_become_vectors(encoder: DeltaEncoder) -> str:
     return f"{found.shape[1]} wide"
 
 
-def texts_become_vectors(encoder: DeltaEncoder) -> None:
-    """encode_texts gives [n, d] float32 without gradient; it repeats, row by row."""
+_NO_TEXTS = "reads no texts"
+
+
+def texts_become_vectors(encoder: DeltaEncoder) -> str:
+    """encode_texts gives [n, d] float32 without gradient; it repeats, row by row. Or it raises
+    UsageError, where the encoder says that it reads no texts."""
+    if not reads_texts(encoder):
+        try:
+            encoder.encode_texts(list(_TEXTS))
+        except UsageError:
+            return _NO_TEXTS
+        raise BrokenPromiseError("it says that it reads no texts, and does")
     found = check_tensor(encoder.encode_texts(list(_TEXTS)), "the result", (2, None))
     check_detached(found, "the result")
     check_same(found, encoder.encode_texts(list(_TEXTS)), "encoding twice gives two results")
     require(distance(found[0], found[1]) > 0, "two texts have the same vector")
     alone = encoder.encode_texts([_TEXTS[0]])
     check_same(found[:1], alone, "a text alone has another vector", _ROWS)
+    return ""
 
 
-def both_share_one_space(encoder: DeltaEncoder) -> None:
+def both_share_one_space(encoder: DeltaEncoder) -> str:
     """Pictures and texts have vectors of one width."""
+    if not reads_texts(encoder):
+        return _NO_TEXTS
     widths = [
         encoder.encode_images(example_images(96)).shape[1],
         encoder.encode_texts(list(_TEXTS)).shape[1],
     ]
     require(widths[0] == widths[1], f"pictures are {widths[0]} wide and texts {widths[1]}")
+    return ""
 
 
-def any_text_is_taken(encoder: DeltaEncoder) -> None:
+def any_text_is_taken(encoder: DeltaEncoder) -> str:
     """An empty text, a far too long one and one of odd characters have vectors."""
+    if not reads_texts(encoder):
+        return _NO_TEXTS
     texts = ["", "word " * 500, "日本 😀 \u202e <|endoftext|> \x00"]
     check_tensor(encoder.encode_texts(texts), "the result", (3, None))
+    return ""
 
 
 def hard_prompts_work_if_offered(encoder: DeltaEncoder) -> str:

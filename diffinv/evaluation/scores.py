@@ -1,8 +1,10 @@
-"""Scores that need no truth but pictures: PSNR and the directional score of Table 1."""
+"""Scores that need no truth but pictures: PSNR, and by any image encoder the directional score of
+Table 1 and how alike pictures are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +23,33 @@ def psnr(image: Image, reference: Image) -> float:
     b = np.asarray(reference, dtype=np.float64)
     mse = float(((a - b) ** 2).mean())
     return 99.0 if mse == 0 else float(10 * np.log10(255**2 / mse))
+
+
+@dataclass(frozen=True)
+class AnalogyScores:
+    """Cosines in an image encoder's space, for one B'.
+
+    ``directional``: of A → A' with B → B'; ``like_b``: of B' with B (what was kept);
+    ``like_a_prime``: of B' with A' (high where A' was copied).
+    """
+
+    directional: float
+    like_b: float
+    like_a_prime: float
+
+
+def score_analogies(
+    encoder: DeltaEncoder, a: Image, a_prime: Image, answers: Iterable[tuple[Image, Image]]
+) -> Iterator[AnalogyScores]:
+    """The scores of every (B, B') for one example (A, A')."""
+    from_a, to_a = F.normalize(encoder.encode_images([a, a_prime]), dim=-1)
+    for b, b_prime in answers:
+        from_b, to_b = F.normalize(encoder.encode_images([b, b_prime]), dim=-1)
+        yield AnalogyScores(
+            directional=float(F.cosine_similarity(to_a - from_a, to_b - from_b, dim=0)),
+            like_b=float(to_b @ from_b),
+            like_a_prime=float(to_b @ to_a),
+        )
 
 
 def clip_directional(

@@ -153,9 +153,9 @@ def _load_for_inversion(plan: InversionPlan, device: str, models: Models) -> _In
     encoder: DeltaEncoder = models.get(plan.delta_encoder, device)
     if backbone.joint_space != encoder.space:
         raise UsageError(
-            f"The delta encoder {encoder.id!r} works in the joint space {encoder.space!r}, the "
-            f"backbone {backbone.id!r} in {backbone.joint_space!r}; choose a --delta-encoder of "
-            "the same space."
+            f"The delta encoder {encoder.id!r} works in the joint space {encoder.space!r}, but the "
+            f"backbone {backbone.id!r} projects its tokens to {backbone.joint_space!r}, so the two "
+            "cannot be compared; choose a --delta-encoder of the backbone's space."
         )
     captioner = models.get(plan.captioner, device) if plan.captioner else None
     return _InversionParts(backbone, encoder, captioner)

@@ -35,6 +35,34 @@ def text_delta(encoder: DeltaEncoder, cap_a: Sequence[str], cap_a_prime: Sequenc
     return _mean_difference(encoder.encode_texts(cap_a), encoder.encode_texts(cap_a_prime))
 
 
+def reads_texts(encoder: DeltaEncoder) -> bool:
+    """Whether a delta encoder has a text side."""
+    return bool(getattr(encoder, "reads_texts", True))
+
+
+def learned_direction(
+    encoder: DeltaEncoder,
+    pictures: tuple[Sequence[Image], Sequence[Image]],
+    captions: tuple[Sequence[str], Sequence[str]],
+    alpha: float,
+) -> tuple[Tensor, tuple[str, ...]]:
+    """Eq 2-4 for the pairs of one difference, given as (all of A, all of A'): D_inter [d], a unit
+    vector, and warnings. Of an encoder without texts it is the direction of the pictures."""
+    d_img = image_delta(encoder, *pictures)
+    if reads_texts(encoder):
+        d_txt = text_delta(encoder, *captions)
+        d_inter, warning = interpolated_delta(d_img, d_txt, alpha)
+    else:
+        d_txt = torch.zeros_like(d_img)
+        d_inter = F.normalize(d_img, dim=-1)
+        warning = (
+            f"The delta encoder {encoder.id!r} reads no texts; the delta is taken from the pictures"
+            " alone."
+        )
+    found = (warning, faint_warning(d_img, d_txt))
+    return d_inter, tuple(text for text in found if text)
+
+
 def _mean_difference(before: Tensor, after: Tensor) -> Tensor:
     """Mean of the differences of unit vectors; exactly zero where it is only rounding."""
     difference = (F.normalize(after, dim=-1) - F.normalize(before, dim=-1)).mean(0)

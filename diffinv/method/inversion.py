@@ -13,7 +13,7 @@ from torch import Tensor
 from ..contracts import Backbone, DeltaEncoder
 from ..errors import DiffinvError
 from .conditioning import Conditioning, DiffTokens, concatenate
-from .deltas import faint_warning, image_delta, interpolated_delta, text_delta
+from .deltas import learned_direction
 from .objective import change_weight, clip_loss, token_consistency, total_loss
 from .pictures import to_tensor
 from .sampling import add_noise, alpha_bar, training_target
@@ -248,14 +248,11 @@ def _prepare(
     deltas: list[Tensor] = []
     warnings: list[tuple[str, ...]] = []
     for group in differences:
-        d_img = image_delta(encoder, [p.a for p in group], [p.a_prime for p in group])
-        d_txt = text_delta(
-            encoder, [p.caption_a for p in group], [p.caption_a_prime for p in group]
-        )
-        d_inter, warning = interpolated_delta(d_img, d_txt, settings.alpha)
+        pictures = [p.a for p in group], [p.a_prime for p in group]
+        captions = [p.caption_a for p in group], [p.caption_a_prime for p in group]
+        d_inter, found = learned_direction(encoder, pictures, captions, settings.alpha)
         deltas.append(d_inter)
-        found = (warning, faint_warning(d_img, d_txt))
-        warnings.append(tuple(text for text in found if text))
+        warnings.append(found)
     problem = _Problem(
         z_a=z_a,
         z_a_prime=z_a_prime,

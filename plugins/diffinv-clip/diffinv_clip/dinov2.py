@@ -29,6 +29,7 @@ class Dinov2:
     """
 
     id = "dinov2"
+    reads_texts = False
 
     def __init__(self, weights: str, device: torch.device) -> None:
         folder = find_model(weights)
