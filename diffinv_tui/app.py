@@ -16,6 +16,7 @@ from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
 from textual.events import Event, InputEvent
+from textual.notifications import SeverityLevel
 from textual.theme import Theme
 from textual.widgets import HelpPanel
 
@@ -43,7 +44,7 @@ from .screens.new import NewScreen
 from .screens.plugins import PluginsScreen
 from .screens.settings import SettingsScreen
 from .theme import DARK, LIGHT
-from .words import plain, tilde
+from .words import plain, plural, tilde
 
 POLL = 0.25
 """Seconds between two looks at the jobs."""
@@ -216,7 +217,9 @@ class DiffinvApp(App[None]):
             return
         title = plain(job.title, limit=60).plain
         if job.state == "done":
-            self.notify(f"{title} is done.", markup=False)
+            failed = f"; {plural(len(job.failures), 'picture')} failed" if job.failures else ""
+            severity: SeverityLevel = "warning" if failed else "information"
+            self.notify(f"{title} is done{failed}.", severity=severity, markup=False)
         elif job.state == "failed":
             self.complain(job.error or f"{title} has failed.")
 

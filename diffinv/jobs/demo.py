@@ -12,6 +12,7 @@ from ..plugins import Registry
 from .job import Job
 from .requests import ApplyRequest, InvertRequest
 from .store import JobStore
+from .surroundings import dismiss_stale_worker
 
 RESULTS = "results"
 
@@ -63,6 +64,7 @@ def submit_demo(
         library=library.folder,
         replace=True,
     )
+    dismiss_stale_worker(store, learn.device)
     return store.submit(learn), store.submit(use)
 
 

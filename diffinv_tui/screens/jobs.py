@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from rich.text import Text
 from textual import on
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -15,14 +14,16 @@ from textual.widgets.option_list import Option
 from diffinv.library.store import Entry
 
 from ..bindings import JOBS
-from ..widgets.job_view import LOOKS, JobView, bar, share
+from ..job_words import prompt
+from ..widgets.job_view import JobView
 from ..widgets.tiles import Tiles
 from ..widgets.wall import Wall
-from ..words import duration, plain, plural
+from ..words import plain, plural
 from .base import Place
 from .dialogs import Detail, Large
 
 if TYPE_CHECKING:
+    from rich.text import Text
     from textual.app import ComposeResult
 
     from diffinv.jobs.store import Job
@@ -230,32 +231,3 @@ def _entry(name: str, path: Any) -> Entry:
     from diffinv.difference import read_info
 
     return Entry(name, path, read_info(path))
-
-
-def prompt(job: Job, width: int) -> Text:
-    """A job in two lines."""
-    mark, style = LOOKS[job.state]
-    text = Text(no_wrap=True, overflow="ellipsis").append(f"{mark} ", style)
-    title = plain(job.title, "bold" if job.state == "running" else "", 200)
-    title.truncate(width, overflow="ellipsis")
-    text.append_text(title).append("\n  ")
-    if job.state == "running" and job.progress.total:
-        text.append_text(bar(share(job), max(8, width - 7))).append(f" {100 * share(job):3.0f} %")
-    else:
-        text.append_text(_about(job, width))
-    return text
-
-
-def _about(job: Job, width: int) -> Text:
-    if job.state == "running":
-        text = plain(job.progress.phase or "starting", "muted")
-    elif job.state == "failed" and job.error:
-        text = plain(job.error, "bad")
-    elif job.state == "done":
-        took = duration(job.finished - job.started) if job.finished and job.started else ""
-        what = "learned" if job.kind == "invert" else plural(len(job.outputs), "picture")
-        text = plain(f"{what} in {took}" if took else what, "muted")
-    else:
-        text = plain("held" if job.held and job.state == "queued" else job.state, "muted")
-    text.truncate(width, overflow="ellipsis")
-    return text

@@ -5,18 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.text import Text
 from textual import work
-from textual.containers import Horizontal, Vertical
-from textual.widgets import Log, Static
+from textual.containers import Horizontal, Vertical, VerticalScroll
+from textual.widgets import Static
 
 from diffinv.errors import DiffinvError
 from diffinv.jobs.requests import InvertRequest
-from diffinv.text import text_safe
 
+from ..job_words import figures, log_text, state_line, title_line, troubles
 from ..messages import tell
 from ..pictures import open_thumbnail, preview_picture
-from ..words import duration, plain, plural, short_path, tilde
+from ..words import duration
 from .curve import Curve
 from .difference_view import Figure
 from .wall import Result, Wall
@@ -29,15 +28,11 @@ if TYPE_CHECKING:
 
 _LOG_TAIL = 16_384
 
-LOOKS = {
-    "queued": ("○", "muted"),
-    "running": ("●", "good"),
-    "done": ("✓", "good"),
-    "failed": ("✗", "bad"),
-    "cancelled": ("⊘", "muted"),
-    "interrupted": ("‖", "warn"),
-}
-"""A mark and a colour for every state; the mark alone is enough."""
+
+class JobLog(VerticalScroll):
+    """The end of a job's log."""
+
+    HELP = """What the job has said, the newest last: phases, warnings, files as they are made."""
 
 
 class JobView(Vertical):
@@ -64,7 +59,8 @@ class JobView(Vertical):
             yield Static("Loss", classes="heading")
             yield Curve()
         yield Static("Log", classes="heading", id="job-log-heading")
-        yield Log(id="job-log")
+        with JobLog(id="job-log"):
+            yield Static("", id="job-log-text")
 
     def show(self, job: Job | None) -> None:
         """Show a job as it is now."""
@@ -75,12 +71,12 @@ class JobView(Vertical):
             return
         if other:
             self._shown, self._log_size = (), -1
-            self.query_one(Log).clear()
+            self.query_one("#job-log-text", Static).update("")
         learns = isinstance(job.request, InvertRequest)
         self.query_one("#job-figures").display = learns
         self.query_one("#job-loss").display = learns and len(job.losses) > 1
         self.query_one("#job-wall").display = not learns
-        self.query_one(".view-title", Static).update(plain(job.title, limit=120))
+        self.query_one(".view-title", Static).update(title_line(job))
         self.query_one(".job-state", Static).update(state_line(job))
         self._show_progress(job)
         self._show_errors(job)
@@ -97,18 +93,13 @@ class JobView(Vertical):
             self._show_progress(self._job)
 
     def _show_progress(self, job: Job) -> None:
-        bar_line = figures(job, max(10, self.size.width - 6))
-        self.query_one(".job-bar", Static).update(bar_line)
+        text = figures(job, max(10, self.size.width - 6))
+        widget = self.query_one(".job-bar", Static)
+        widget.update(text)
+        widget.display = bool(text)
 
     def _show_errors(self, job: Job) -> None:
-        text = Text()
-        for line in [*([job.error] if job.error else []), *job.failures[:3]]:
-            text.append("✗ ", "bad").append_text(plain(tilde(line), limit=600)).append("\n")
-        for line in job.warnings[:3]:
-            text.append("! ", "warn").append_text(plain(line, limit=300)).append("\n")
-        for line in job.progress.notes[:2]:
-            text.append_text(plain(line, "muted", limit=300)).append("\n")
-        text.rstrip()
+        text = troubles(job)
         widget = self.query_one(".job-error", Static)
         widget.update(text)
         widget.display = bool(text)
@@ -141,9 +132,8 @@ class JobView(Vertical):
     def _show_log(self, id: int, text: str) -> None:
         if self.is_attached and self._job and self._job.id == id and len(text) != self._log_size:
             self._log_size = len(text)
-            log = self.query_one(Log)
-            log.clear()
-            log.write_lines([text_safe(line) for line in text.splitlines()])
+            self.query_one("#job-log-text", Static).update(log_text(self._job, text))
+            self.query_one(JobLog).scroll_end(animate=False)
 
 
 def _changed(path: Path | None) -> object:
@@ -167,53 +157,3 @@ def _preview(path: Path) -> Image | None:
         return preview_picture(path.read_bytes())
     except OSError:
         return None
-
-
-def state_line(job: Job) -> Text:
-    """The state in words, with how long it has been or took."""
-    mark, style = LOOKS[job.state]
-    text = Text().append(f"{mark} ", style)
-    said: str = "stopping" if job.cancelling and job.state == "running" else job.state
-    if job.held and job.state == "queued":
-        said = "queued, held until the queue goes on"
-    text.append(said, style).stylize("bold", 2)
-    text.append(f"   {'learning' if job.kind == 'invert' else 'applying'} on {job.device}", "muted")
-    if job.started and job.finished:
-        text.append(f"   took {duration(job.finished - job.started)}", "muted")
-    if job.kind == "apply" and job.outputs:
-        text.append(f"   {plural(len(job.outputs), 'picture')}", "muted")
-    if job.difference:
-        text.append("   Enter opens ", "muted").append_text(plain(job.difference[0], limit=60))
-    elif job.kind == "apply" and job.state == "done" and job.outputs:
-        text.append(f"   in {short_path(job.outputs[0].output.parent)}", "muted")
-    return text
-
-
-def bar(share: float, width: int) -> Text:
-    """A bar that is full by a share."""
-    full = round(min(1.0, max(0.0, share)) * width)
-    return Text().append("━" * full, "good").append("─" * (width - full), "muted")
-
-
-def share(job: Job) -> float:
-    """How much of the phase is done."""
-    progress = job.progress
-    return progress.step / progress.total if progress.total else 0.0
-
-
-def figures(job: Job, width: int) -> Text:
-    """Phase, bar, and the numbers below it."""
-    if job.state in ("queued", "done", "failed", "cancelled") and not job.progress.total:
-        return Text("Waiting for its turn." if job.state == "queued" else "", "muted")
-    progress = job.progress
-    text = plain(progress.phase, limit=60)
-    text.append(f"  {100 * share(job):.0f} %\n" if progress.total else "\n")
-    text.append_text(bar(share(job), width)).append("\n")
-    numbers = [
-        f"{progress.step}/{progress.total} steps" if progress.total else "",
-        f"{progress.rate:.1f} it/s" if progress.rate is not None else "",
-        f"{duration(progress.eta)} left" if progress.eta and job.state == "running" else "",
-        f"loss\u00a0{progress.loss:.4f}" if progress.loss is not None else "",
-        f"{progress.memory_mb:,.0f} MB" if progress.memory_mb else "",
-    ]
-    return text.append("   ".join(filter(None, numbers)), "muted")
