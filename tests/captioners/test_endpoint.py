@@ -102,6 +102,7 @@ def test_the_picture_and_the_model_are_asked_for(server, ask):
     assert (kind, image.format, image.size) == ("data:image/png;base64", "PNG", (1024, 512))
     assert image.getpixel((0, 0)) == (255, 0, 0)
     assert "sentence" in text["text"]
+    assert question["max_tokens"] >= 1024
 
 
 def test_the_key_comes_from_the_environment_and_is_never_shown(server, ask, monkeypatch):
@@ -128,6 +129,7 @@ def test_the_key_comes_from_the_environment_and_is_never_shown(server, ask, monk
         ("a \x1b[31mred\x1b[0m\u202e square\x07\x00", "a red square"),
         ("broken \ud800 half", "broken \ufffd half"),
         ("<think>red?\nyes</think>\nA square.", "A square."),
+        ("red?\nyes</think>\nA square.", "A square."),
         ([{"type": "text", "text": "in "}, {"type": "text", "text": "parts"}], "in parts"),
         ("word " * 200, ("word " * 60).strip()),
         ("x" * 999, "x" * 300),
@@ -178,6 +180,10 @@ LIES = {
     "without a caption     ": (200, {}, answer([1])),
     "gave no caption": (200, {}, answer(" \x1b[0m \u202e\n\n")),
     "gave no caption ": (200, {}, answer("...")),
+    "gave no caption but thoughts": (200, {}, answer("<think>Is it red? It is")),
+    "an error (out of memory)": (200, {}, b'{"error": {"message": "out of\\nmemory"}}'),
+    "asks to wait 1000000000 s": (429, {"Retry-After": "9" * 400}, b""),
+    "too busy and asks": (503, {"Retry-After": "9" * 400}, b""),
     "more than a caption": (200, {}, b" " * (2**20 + 1)),
     "answered 404 (model not found)": (404, {}, b'{"error": {"message": "model\\nnot found"}}'),
     "answered 500": (500, {}, b"\xff\xfe<html>"),
@@ -204,20 +210,31 @@ def test_a_server_that_says_nothing_is_left(ask):
         ask((0, {}, lambda _handler: time.sleep(0.6)), timeout=0.2)
 
 
-def test_a_server_that_drips_is_left(ask):
+DRIPS = {
+    "status": (b"", b"HTTP/1.1 200 OK"),
+    "headers": (b"HTTP/1.1 200 OK\r\n", b"X-A: b\r\n"),
+    "body": (b"HTTP/1.1 200 OK\r\n\r\n", b" "),
+    "body of an error": (b"HTTP/1.1 500 Oh\r\nContent-Length: 60000\r\n\r\n", b" "),
+}
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_a_server_that_drips_is_left(ask, what):
+    start, drops = DRIPS[what]
+
     def drip(handler):
-        handler.send_response(200)
-        handler.end_headers()
-        for _ in range(40):
+        handler.wfile.write(start)
+        for n in range(60):
             try:
-                handler.wfile.write(b" ")
-                handler.wfile.flush()
+                handler.wfile.write(drops[n % len(drops) :][:1])
             except OSError:
                 return
-            time.sleep(0.05)
+            time.sleep(0.03)
 
-    with pytest.raises(DiffinvError, match="did not answer within"):
+    began = time.monotonic()
+    with pytest.raises(DiffinvError, match=r"did not answer within 0\.3 s"):
         ask((0, {}, drip), timeout=0.3)
+    assert time.monotonic() - began < 1.0
 
 
 def test_a_server_that_hangs_up_is_one_sentence(ask):
@@ -237,7 +254,7 @@ def test_half_an_answer_is_one_sentence(ask):
         handler.wfile.write(b'{"choices": [')
         handler.close_connection = True
 
-    with pytest.raises(DiffinvError, match="The server 127.0.0.1"):
+    with pytest.raises(DiffinvError, match="broke off in the middle of its answer; try again"):
         ask((0, {}, half))
 
 
@@ -263,6 +280,8 @@ def test_no_server_at_all_is_one_sentence():
         "http://host/v 1#m",
         "http://hóst/v1#m",
         "http://host/v1?key=x#m",
+        "http://..a/v1#m",
+        f"http://{'a' * 64}.org/v1#m",
     ],
 )
 def test_no_address_of_a_server_is_a_usage_error(address):

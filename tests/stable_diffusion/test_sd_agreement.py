@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+
 import pytest
 import torch
 from diffusers import (
+    AutoencoderKL,
     DDIMScheduler,
     DDPMScheduler,
     StableDiffusionImg2ImgPipeline,
@@ -21,6 +25,47 @@ from diffinv_stable_diffusion.backbone import load
 
 PROMPT = "the red cat in the cab"
 STEPS = 10
+ROUNDING = {torch.float32: 1e-6, torch.bfloat16: 0.02}
+"""The mean difference that is reached, as a share of the latents' standard deviation."""
+CASES = [
+    ("sd15", "epsilon"),
+    ("sd15", "v_prediction"),
+    ("sd21-base", "epsilon"),
+    ("sd21", "v_prediction"),
+    ("sdxl", "epsilon"),
+    ("sdxl", "v_prediction"),
+]
+
+
+@pytest.fixture(scope="module", params=CASES, ids="-".join)
+def case(request):
+    """A family, and what the checkpoint of it predicts."""
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def family(case):
+    return case[0]
+
+
+@pytest.fixture(scope="module")
+def checkpoint(case, checkpoints, tmp_path_factory):
+    """The family's tiny checkpoint, its scheduler set to the case's prediction type."""
+    name, prediction = case
+    folder = tmp_path_factory.mktemp("agreement") / name
+    shutil.copytree(checkpoints(name), folder)
+    settings = folder / "scheduler" / "scheduler_config.json"
+    changed = json.loads(settings.read_text()) | {"prediction_type": prediction}
+    settings.write_text(json.dumps(changed))
+    return folder
+
+
+@pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
+def backbone(request, case, checkpoint):
+    """The checkpoint behind the contract, in either dtype; no test changes it."""
+    made = load(case[0], str(checkpoint), "cpu", request.param)
+    assert (made.prediction_type, made.plan.dtype) == (case[1], request.param)
+    return made
 
 
 def pipeline(folder, family, backbone, image_to_image=False):
@@ -49,56 +94,69 @@ def pure_noise(backbone, latents):
     return Trajectory(steps, latents.expand(len(steps) + 1, *latents.shape))
 
 
-@pytest.mark.parametrize("guidance", [1.0, 5.0])
-def test_sampling_equals_the_pipeline(backbone, checkpoint, family, guidance):
-    latents = noise(2, 4, 8, 8)
+def keep_latents_in_float32(pipe):
+    """Let the denoiser alone compute in the pipeline's dtype, as the backbone has it."""
+    forward, dtype = pipe.unet.forward, pipe.unet.dtype
+
+    def wrapped(sample, *args, **kwargs):
+        return (forward(sample.to(dtype), *args, **kwargs)[0].float(),)
+
+    pipe.unet.forward = wrapped
+    return pipe
+
+
+def sampled(backbone, latents, guidance):
+    """The backbone's own samples of two prompts."""
     conditioning = backbone.encode_prompts([PROMPT, "a blue dog"])
     empty = backbone.encode_prompts(["", ""])
     with torch.no_grad():
-        path = pure_noise(backbone, latents)
-        ours = denoise(backbone, path, conditioning, empty, guidance, None)
-    theirs = pipeline(checkpoint, family, backbone)(
+        return denoise(backbone, pure_noise(backbone, latents), conditioning, empty, guidance, None)
+
+
+def sampled_by(pipe, latents, guidance):
+    """The pipeline's samples of the same prompts."""
+    return pipe(
         prompt=[PROMPT, "a blue dog"],
         num_inference_steps=STEPS,
         guidance_scale=guidance,
         latents=latents,
         output_type="latent",
     ).images
+
+
+@pytest.mark.parametrize("guidance", [1.0, 5.0])
+def test_sampling_equals_the_pipeline(backbone, checkpoint, family, guidance):
+    latents = noise(2, 4, 8, 8)
+    ours = sampled(backbone, latents, guidance)
+    pipe = keep_latents_in_float32(pipeline(checkpoint, family, backbone))
     assert ours.std() > 0.1
-    assert (ours - theirs).abs().max() < 1e-4
+    assert (ours - sampled_by(pipe, latents, guidance)).abs().max() < 1e-4
 
 
-def test_sampling_in_bfloat16_equals_the_pipeline_within_its_rounding(checkpoint, family):
-    backbone = load(family, str(checkpoint), "cpu", torch.bfloat16)
+def test_sampling_equals_the_whole_pipeline_within_its_rounding(backbone, checkpoint, family):
+    """In bfloat16 a pipeline rounds its latents after every step, which the method does not."""
+    latents = noise(2, 4, 8, 8)
+    ours = sampled(backbone, latents, 5.0)
+    dtype = backbone.plan.dtype
+    theirs = sampled_by(pipeline(checkpoint, family, backbone), latents.to(dtype), 5.0)
+    assert (ours.dtype, theirs.dtype) == (torch.float32, dtype)
+    assert (ours - theirs).abs().mean() < ROUNDING[dtype] * ours.std()
+
+
+def test_decoding_equals_the_autoencoder(backbone, checkpoint):
+    """Which is in float32 beside a denoiser of any dtype."""
     latents = noise(1, 4, 8, 8)
+    vae = AutoencoderKL.from_pretrained(checkpoint, subfolder="vae", local_files_only=True)
     with torch.no_grad():
-        conditioning, empty = backbone.encode_prompts([PROMPT]), backbone.encode_prompts([""])
-        ours = denoise(backbone, pure_noise(backbone, latents), conditioning, empty, 3.0, None)
-    theirs = pipeline(checkpoint, family, backbone)(
-        prompt=PROMPT,
-        num_inference_steps=STEPS,
-        guidance_scale=3.0,
-        latents=latents.bfloat16(),
-        output_type="latent",
-    ).images
-    assert ours.dtype == torch.float32
-    assert theirs.dtype == torch.bfloat16
-    assert (ours - theirs.float()).abs().mean() < 0.03 * ours.std()
-
-
-def test_decoding_equals_the_pipeline(backbone, checkpoint, family):
-    latents = noise(1, 4, 8, 8)
-    pipe = pipeline(checkpoint, family, backbone)
-    with torch.no_grad():
-        theirs = pipe.vae.decode(latents / pipe.vae.config.scaling_factor).sample
+        theirs = vae.decode(latents / vae.config.scaling_factor).sample
     assert torch.equal(backbone.decode(latents), theirs)
     pictures = noise(1, 3, 64, 64, seed=2).clamp(-1, 1)
     with torch.no_grad():
-        mean = pipe.vae.encode(pictures).latent_dist.mode()
-    assert torch.equal(backbone.encode_images(pictures), mean * pipe.vae.config.scaling_factor)
+        mean = vae.encode(pictures).latent_dist.mode()
+    assert torch.equal(backbone.encode_images(pictures), mean * vae.config.scaling_factor)
 
 
-@pytest.mark.parametrize("steps", [10, 15, 30])
+@pytest.mark.parametrize("steps", [10, 15])
 def test_sdedit_equals_the_image_to_image_pipeline(backbone, checkpoint, family, steps):
     latents, seed = noise(1, 4, 8, 8), 3
     conditioning, empty = backbone.encode_prompts([PROMPT]), backbone.encode_prompts([""])
@@ -107,14 +165,16 @@ def test_sdedit_equals_the_image_to_image_pipeline(backbone, checkpoint, family,
         ours = denoise(backbone, path, conditioning, empty, 4.0, None)
     theirs = pipeline(checkpoint, family, backbone, image_to_image=True)(
         prompt=PROMPT,
-        image=latents,
+        image=latents.to(backbone.plan.dtype),
         strength=SDEdit.share,
         num_inference_steps=steps,
         guidance_scale=4.0,
         generator=torch.Generator().manual_seed(seed),
         output_type="latent",
     ).images
-    assert (ours - theirs).abs().max() < 1e-4
+    assert (ours - theirs).abs().mean() < ROUNDING[backbone.plan.dtype] * ours.std()
+    if backbone.plan.dtype == torch.float32:
+        assert (ours - theirs).abs().max() < 1e-4
 
 
 def test_training_targets_equal_the_schedulers(backbone):
@@ -162,11 +222,22 @@ def test_input_space_tokens_equal_a_textual_inversion(backbone, checkpoint, fami
         assert (ours.extra["text_embeds"] - conditioning.extra["text_embeds"]).abs().max() > 1e-3
 
 
+BACK = {
+    (torch.float32, "epsilon"): (50, 1e-3),
+    (torch.float32, "v_prediction"): (50, 1e-3),
+    (torch.bfloat16, "epsilon"): (10, 0.5),
+    (torch.bfloat16, "v_prediction"): (20, 1e-2),
+}
+"""Steps, and within what DDIM inversion returns to latents of deviation 1. A rounded epsilon is
+divided by the small share of signal at the noisy end; a rounded v is not."""
+
+
 def test_ddim_inversion_comes_back(backbone):
+    steps, within = BACK[backbone.plan.dtype, backbone.prediction_type]
     latents = noise(1, 4, 8, 8)
     conditioning, empty = backbone.encode_prompts([PROMPT]), backbone.encode_prompts([""])
-    path = Ddim().trajectory(backbone, latents, conditioning, empty, 50, 1.0, 0)
+    path = Ddim().trajectory(backbone, latents, conditioning, empty, steps, 1.0, 0)
     with torch.no_grad():
         back = denoise(backbone, path, conditioning, empty, 1.0, None)
     assert (path.samples[0] - latents).abs().mean() > 0.1
-    assert (back - latents).abs().max() < 1e-3
+    assert (back - latents).abs().max() < within

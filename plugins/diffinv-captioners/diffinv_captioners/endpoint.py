@@ -10,13 +10,15 @@ import base64
 import io
 import json
 import os
+import threading
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
-from http.client import HTTPException
-from typing import IO, Any, NoReturn
+from http.client import HTTPException, IncompleteRead
+from queue import Empty, SimpleQueue
+from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 from PIL import Image
@@ -25,7 +27,7 @@ from diffinv import __version__
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.text import text_safe
 
-from .answers import MAX_TOKENS, PROMPT, clean
+from .answers import PROMPT, clean
 
 KEY = "DIFFINV_ENDPOINT_KEY"
 """The environment variable that holds the server's key."""
@@ -36,9 +38,13 @@ TRIES = 4
 LONGEST_WAIT = 60.0
 """Seconds that one Retry-After may ask for."""
 
+MAX_TOKENS = 1024
+"""A server stops after so many tokens: enough for a model that thinks before it answers."""
+
 LARGEST_ANSWER = 2**20
 _LARGEST_SIDE = 1024
 _BUSY = (429, 503)
+_FOR_EVER = 10**9
 
 
 def load(weights: str | None, device: str) -> EndpointCaptioner:
@@ -102,6 +108,13 @@ class EndpointCaptioner:
     def _post(self, body: bytes) -> bytes:
         """The answer's body. Raises _BusyError, or DiffinvError with what went wrong."""
         request = urllib.request.Request(self.url, body, _headers(), method="POST")
+        try:
+            return _within(self.timeout, lambda: self._exchange(request))
+        except TimeoutError:
+            self._fail(f"did not answer within {self.timeout:g} s")
+
+    def _exchange(self, request: urllib.request.Request) -> bytes:
+        """One request and its answer; TimeoutError where nothing comes for too long."""
         ends = time.monotonic() + self.timeout
         try:
             with self._opener.open(request, timeout=self.timeout) as response:
@@ -110,11 +123,13 @@ class EndpointCaptioner:
             with error:
                 self._refused(error)
         except TimeoutError:
-            self._fail(f"did not answer within {self.timeout:g} s")
+            raise
         except urllib.error.URLError as error:
             if isinstance(error.reason, TimeoutError):
-                self._fail(f"did not answer within {self.timeout:g} s")
+                raise error.reason from error
             self._fail(f"cannot be reached: {error.reason}")
+        except IncompleteRead:
+            self._fail("broke off in the middle of its answer; try again")
         except (OSError, HTTPException) as error:
             self._fail(f"broke off: {type(error).__name__} {error}")
 
@@ -130,6 +145,8 @@ class EndpointCaptioner:
                 self._fail("sends more than a caption can be")
             if time.monotonic() > ends:
                 raise TimeoutError
+        if response.length:
+            raise IncompleteRead(bytes(data), response.length)
         return bytes(data)
 
     def _refused(self, error: urllib.error.HTTPError) -> NoReturn:
@@ -140,7 +157,11 @@ class EndpointCaptioner:
             self._fail(f"refuses the key ({error.code}); put the right one into {KEY}")
         if 300 <= error.code < 400:
             self._fail(f"redirects elsewhere ({error.code}); name the right address itself")
-        self._fail(f"answered {error.code} {_reason(error)}".rstrip())
+        try:
+            body = error.read(65536)
+        except (OSError, HTTPException):
+            body = b""
+        self._fail(f"answered {error.code} {_reason(body)}".rstrip())
 
     def _fail(self, what: str) -> NoReturn:
         key = os.environ.get(KEY, "").strip()
@@ -148,11 +169,35 @@ class EndpointCaptioner:
         raise DiffinvError(f"The server {self.host} {text_safe(shown).rstrip('.')}.")
 
 
+def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
+    """What ``work`` returns or raises; TimeoutError where that takes longer.
+
+    A socket's own timeout starts again with every byte, so the work is left to a thread.
+    """
+    outcome: SimpleQueue[bytes | Exception] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            outcome.put(work())
+        except Exception as error:
+            outcome.put(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    try:
+        result = outcome.get(timeout=seconds)
+    except Empty:
+        raise TimeoutError from None
+    if isinstance(result, Exception):
+        raise result
+    return result
+
+
 def _parse(address: str) -> tuple[str, str]:
     """``http://host:port/v1#model``: where to ask, and what to ask for."""
     try:
         parts = urlsplit(address)
         port_is_right = parts.port is None or parts.port > 0
+        (parts.hostname or "").encode("idna")  # no empty label, and none over 63 letters
     except ValueError:
         parts, port_is_right = urlsplit(""), False
     if "@" in parts.netloc:
@@ -210,16 +255,18 @@ def _content(body: bytes, fail: Callable[[str], NoReturn]) -> str:
     except (KeyError, IndexError, TypeError):
         content = None
     if not isinstance(content, str):
+        if reason := _reason(body):
+            fail(f"answered with an error {reason}")
         fail("answered without a caption (no choices[0].message.content)")
     return content
 
 
-def _reason(error: IO[bytes]) -> str:
+def _reason(body: bytes) -> str:
     """What a server says of its refusal: ``error.message``, if it is there."""
     try:
-        said = json.loads(error.read(65536))["error"]
+        said = json.loads(body)["error"]
         text = said["message"] if isinstance(said, dict) else said
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, HTTPException):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return ""
     return f"({text_safe(text)[:200]})" if isinstance(text, str) else ""
 
@@ -229,7 +276,7 @@ def _retry_after(value: str | None) -> float | None:
     if value is None:
         return None
     try:
-        return max(0.0, float(int(value)))
+        return float(min(max(0, int(value)), _FOR_EVER))
     except ValueError:
         pass
     try:
