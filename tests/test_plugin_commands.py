@@ -217,7 +217,7 @@ def test_it_is_installed_where_somebody_agrees(
 
 def test_of_an_index_no_source_is_taken(monkeypatch):
     seen = []
-    monkeypatch.setattr(pip, "_pip", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(pip, "_pip", lambda *arguments, **_: seen.append(arguments))
     pip.install("some-plugin")
     pip.install(str(TEMPLATE))
     assert ["--only-binary" in arguments for arguments in seen] == [True, False]
