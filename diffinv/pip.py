@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -74,9 +74,9 @@ def refuse_guarded(what: str, changes: Sequence[Change]) -> None:
             )
 
 
-def install(target: str) -> None:
-    """Install into the environment that diffinv runs in."""
-    _pip("install", "--quiet", *_arguments(target))
+def install(target: str, hear: Callable[[str], object] = lambda _line: None) -> None:
+    """Install into the environment that diffinv runs in; ``hear`` gets pip's lines as they come."""
+    _pip("install", "--progress-bar", "off", *_arguments(target), hear=hear)
     importlib.invalidate_caches()
 
 
@@ -103,19 +103,30 @@ def _change(about: dict[str, str]) -> Change:
     return Change(name, before, about["version"])
 
 
-def _pip(*arguments: str) -> None:
+def _pip(*arguments: str, hear: Callable[[str], object] = lambda _line: None) -> None:
     """Run pip; its first complaint becomes the error."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
-    done = subprocess.run(
-        [*command, *arguments],
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        errors="replace",
-    )
-    if done.returncode == 0:
-        return
-    lines = [line for line in map(text_safe, done.stderr.splitlines()) if line]
+    with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
+        process = subprocess.Popen(
+            [*command, *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=complaints,
+            text=True,
+            errors="replace",
+        )
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                hear(text_safe(line.rstrip()))
+        if process.wait() == 0:
+            return
+        complaints.seek(0)
+        raise DiffinvError(_reason(complaints.read()))
+
+
+def _reason(complaints: str) -> str:
+    lines = [line for line in map(text_safe, complaints.splitlines()) if line]
     errors = [line for line in lines if line.startswith("ERROR: ")] or lines or ["no reason given"]
     reason = errors[0].removeprefix("ERROR: ").rstrip(".")
-    raise DiffinvError(f"pip cannot install it: {reason[:300]}.")
+    return f"pip cannot install it: {reason[:300]}."

@@ -31,6 +31,7 @@ from .contracts import (
     Use,
 )
 from .errors import DiffinvError, UsageError
+from .switches import plain_name, switched_off
 
 if TYPE_CHECKING:
     import click
@@ -51,6 +52,9 @@ with commas between."""
 
 ONLY_OWN = "DIFFINV_NO_PLUGINS"
 """The environment variable that keeps every plugin of a third party from being loaded."""
+
+SWITCHED_OFF = "it is switched off; 'diffinv plugins enable' uses it again"
+"""Why a plugin is disabled that the user has switched off (:mod:`.switches`)."""
 
 OWN_DISTRIBUTIONS = (
     "diffinv",
@@ -262,6 +266,12 @@ def registry() -> Registry:
     return load_plugins(metadata.entry_points(group=hookspecs.GROUP))
 
 
+def reload() -> Registry:
+    """The plugins as they are installed and switched on now. What is imported already stays."""
+    registry.cache_clear()
+    return registry()
+
+
 def load_plugins(entries: Iterable[metadata.EntryPoint]) -> Registry:
     """Load entry points: diffinv's own first, then by distribution, so that the order is stable."""
     result = Registry()
@@ -361,22 +371,24 @@ def _key(row: PluginRow) -> str:
     return f"{row.distribution}:{row.name}"
 
 
+def can_be_disabled(row: PluginRow) -> bool:
+    """Whether a plugin can be left out; diffinv's own parts cannot."""
+    return plain_name(row.distribution) != hookspecs.GROUP
+
+
 def _disabled(row: PluginRow) -> str | None:
     """Why a plugin is not to be loaded, if it is not. diffinv's own parts always are."""
-    distribution = _plain(row.distribution)
-    if distribution == hookspecs.GROUP:
+    if not can_be_disabled(row):
         return None
-    named = {_plain(name) for name in os.environ.get(DISABLED, "").split(",")}
-    if {distribution, _plain(row.name)} & named:
+    distribution = plain_name(row.distribution)
+    names = {distribution, plain_name(row.name)}
+    if names & {plain_name(name) for name in os.environ.get(DISABLED, "").split(",")}:
         return f"{DISABLED} names it"
+    if names & switched_off():
+        return SWITCHED_OFF
     if os.environ.get(ONLY_OWN, "") not in ("", "0") and distribution not in OWN_DISTRIBUTIONS:
         return "plugins of third parties are left out (--no-plugins)"
     return None
-
-
-def _plain(name: str) -> str:
-    """A distribution's name as the package index compares it."""
-    return re.sub(r"[-_.]+", "-", name.strip()).lower()
 
 
 def _order(entry: metadata.EntryPoint) -> tuple[bool, str, str]:

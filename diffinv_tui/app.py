@@ -28,7 +28,7 @@ from diffinv.jobs.store import Job, JobStore
 from diffinv.jobs.surroundings import dismiss_stale_worker
 from diffinv.library.store import Library
 from diffinv.paths import library_folder
-from diffinv.plugins import Registry
+from diffinv.plugins import Registry, reload
 from diffinv.plugins import registry as load_registry
 
 from .bindings import APP
@@ -73,7 +73,7 @@ class DiffinvApp(App[None]):
         self,
         library: Library | None = None,
         store: JobStore | None = None,
-        plugins: Callable[[], Registry] = load_registry,
+        plugins: Callable[[], Registry] | None = None,
         picture_widget: type[Any] | None = None,
         launcher: Callable[[JobStore], None] = ensure_worker,
     ) -> None:
@@ -84,7 +84,8 @@ class DiffinvApp(App[None]):
         self.registry: Registry | None = None
         self.jobs: list[Job] = []
         self.pause_reason: str | None = None
-        self._load_plugins, self._launch = plugins, launcher
+        self._load_plugins, self._reload_plugins = plugins or load_registry, plugins or reload
+        self._launch = launcher
         self._waiting: list[Callable[[Registry], None]] = []
         self._seen: object = None
         self._polling = False
@@ -145,11 +146,18 @@ class DiffinvApp(App[None]):
     def _find_plugins(self) -> None:
         tell(self, self._take_registry, self._load_plugins())
 
+    @work(thread=True, group="plugins")
+    def reload_plugins(self) -> None:
+        """Look again for what is installed and switched on."""
+        tell(self, self._take_registry, self._reload_plugins())
+
     def _take_registry(self, registry: Registry) -> None:
         self.registry = registry
         for waiting in self._waiting:
             waiting(registry)
         self._waiting.clear()
+        if isinstance(self.screen, Place) and self.screen.is_mounted:
+            self.screen.take_plugins(registry)
 
     def with_registry(self, action: Callable[[Registry], None]) -> None:
         """Do something with the plugins, as soon as they are there."""

@@ -52,6 +52,12 @@ JOBS: list[BindingType] = [
     Binding("escape", "app.go('library')", "Library", show=False, id="jobs.leave"),
 ]
 
+PLUGINS: list[BindingType] = [
+    Binding("i", "install", "Install", id="plugins.install"),
+    Binding("space", "switch", "On or off", id="plugins.switch"),
+    Binding("escape", "app.go('library')", "Library", show=False, id="plugins.leave"),
+]
+
 APPLY: list[BindingType] = [
     Binding("ctrl+s", "start", "Start", id="apply.start"),
     Binding("ctrl+d", "add_difference", "Difference", id="apply.add-difference"),

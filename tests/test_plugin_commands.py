@@ -7,11 +7,16 @@ import json
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
-from installing import MODULES, install, install_project
+from installing import (
+    MODULES,
+    borrowing_environment,
+    build_wheel,
+    install,
+    install_project,
+)
 
 from diffinv import pip
 from diffinv.cli import app
@@ -115,6 +120,22 @@ def test_a_setting_disables_a_plugin(diffinv, monkeypatch, name):
     assert "disabled, see 'diffinv plugins list'" in err
 
 
+def test_a_plugin_is_switched_off_and_on(diffinv):
+    code, out, _ = diffinv("plugins", "disable", "diffinv-template")
+    assert (code, out) == (0, "diffinv-template is left out from now on.\n")
+    registry.cache_clear()
+    found = rows(diffinv)
+    assert (found["template"]["status"], found["toy"]["status"]) == ("disabled", "ok")
+    assert "diffinv plugins enable" in found["template"]["error"]
+    assert diffinv("plugins", "enable", "diffinv-template")[0] == 0
+    registry.cache_clear()
+    assert rows(diffinv)["template"]["status"] == "ok"
+    for name in ("nothing", "editors"):
+        code, _, err = diffinv("plugins", "disable", name)
+        assert code == 2
+        assert one_sentence(err)
+
+
 def test_diffinvs_own_parts_cannot_be_disabled(diffinv, monkeypatch):
     monkeypatch.setenv("DIFFINV_DISABLE_PLUGINS", "diffinv,editors")
     assert rows(diffinv)["editors"]["status"] == "ok"
@@ -160,21 +181,6 @@ def test_paths_have_to_be_there(tmp_path):
     assert pip.parse_target(str(TEMPLATE)) == str(TEMPLATE)
 
 
-def wheel(folder: Path, name: str, version: str) -> Path:
-    path = folder / f"{name}-{version}-py3-none-any.whl"
-    info = f"{name}-{version}.dist-info"
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr(f"{name}.py", "")
-        file.writestr(
-            f"{info}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-        )
-        file.writestr(
-            f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        file.writestr(f"{info}/RECORD", "")
-    return path
-
-
 @pytest.fixture
 def offline(monkeypatch):
     monkeypatch.setenv("PIP_NO_INDEX", "1")
@@ -182,7 +188,7 @@ def offline(monkeypatch):
 
 
 def test_what_would_change_is_shown_and_nobody_is_asked_unseen(diffinv, tmp_path, offline):
-    path = wheel(tmp_path, "some_plugin", "3.1")
+    path = build_wheel(tmp_path, "some_plugin", "3.1")
     code, out, err = diffinv("plugins", "install", path)
     assert code == 2
     assert "some-plugin" in out
@@ -196,7 +202,7 @@ def test_it_is_installed_where_somebody_agrees(
 ):
     done = []
     monkeypatch.setattr(pip, "install", done.append)
-    path = wheel(tmp_path, "some_plugin", "3.1")
+    path = build_wheel(tmp_path, "some_plugin", "3.1")
 
     class Terminal(io.StringIO):
         def isatty(self):
@@ -211,7 +217,7 @@ def test_it_is_installed_where_somebody_agrees(
 
 def test_of_an_index_no_source_is_taken(monkeypatch):
     seen = []
-    monkeypatch.setattr(pip, "_pip", lambda *arguments: seen.append(arguments))
+    monkeypatch.setattr(pip, "_pip", lambda *arguments, **_: seen.append(arguments))
     pip.install("some-plugin")
     pip.install(str(TEMPLATE))
     assert ["--only-binary" in arguments for arguments in seen] == [True, False]
@@ -219,7 +225,7 @@ def test_of_an_index_no_source_is_taken(monkeypatch):
 
 @pytest.mark.parametrize("name", ["torch", "textual"])
 def test_torch_and_textual_are_guarded(diffinv, tmp_path, offline, name):
-    path = wheel(tmp_path, name, "0.0.1")
+    path = build_wheel(tmp_path, name, "0.0.1")
     code, _, err = diffinv("plugins", "install", "--yes", path)
     assert code == 1
     assert one_sentence(err)
@@ -250,12 +256,7 @@ def test_pip_that_says_nothing_is_an_error(monkeypatch):
 def environment(tmp_path):
     """A fresh environment that borrows what is installed here, torch and pip among it."""
     home = tmp_path / "fresh"
-    subprocess.run([sys.executable, "-m", "venv", "--without-pip", home], check=True, timeout=60)
-    (site,) = home.glob("lib/python*/site-packages")
-    borrowed = [p for p in sys.path if p and Path(p).is_dir() and not p.startswith(str(tmp_path))]
-    borrowed = [p for p in borrowed if "site-packages" in p or (Path(p) / "diffinv").is_dir()]
-    finders = [f"import site; site.addsitedir({str(p)!r})" for p in borrowed]
-    (site / "borrowed.pth").write_text("\n".join(finders) + "\n")
+    borrowing_environment(home, tmp_path)
     variables = {k: v for k, v in os.environ.items() if k not in ("PYTHONPATH", "PIP_FIND_LINKS")}
     variables |= {
         "PIP_NO_INDEX": "1",

@@ -22,7 +22,7 @@ _KINDS = ("backbone", "captioner", "delta-encoder", "editor")
 
 @click.group()
 def plugins() -> None:
-    """List, show, check and install plugins."""
+    """List, show, check, install, enable and disable plugins."""
 
 
 @plugins.command("list")
@@ -55,6 +55,35 @@ def show_plugin(ctx: click.Context, name: str, as_json: bool) -> None:
         return
     for row in found:
         print_fields(_fields(row))
+
+
+@plugins.command("enable")
+@click.argument("name")
+@click.pass_context
+def enable_plugin(ctx: click.Context, name: str) -> None:
+    """Use a plugin again that was disabled."""
+    _switch(ctx, name, on=True)
+
+
+@plugins.command("disable")
+@click.argument("name")
+@click.pass_context
+def disable_plugin(ctx: click.Context, name: str) -> None:
+    """Leave a plugin out until it is enabled again; it stays installed."""
+    _switch(ctx, name, on=False)
+
+
+def _switch(ctx: click.Context, name: str, on: bool) -> None:
+    from ..plugins import can_be_disabled
+    from ..switches import switch
+
+    row = next((row for row in _rows(ctx) if name in (row.name, row.distribution)), None)
+    if row is None:
+        raise UsageError(f"There is no plugin {name!r}; 'diffinv plugins list' shows them all.")
+    if not can_be_disabled(row):
+        raise UsageError(f"{name!r} is a part of diffinv itself and is always used.")
+    switch(name, on)
+    say(f"{name} is {'used' if on else 'left out'} from now on.")
 
 
 @plugins.command("check")

@@ -156,14 +156,14 @@ class ApplyScreen(Place):
         self._wait()
         self._show_results([])
         self.query_one("#add-difference").focus()
-        self.diffinv.with_registry(self._fill)
 
-    def _fill(self, registry: Registry) -> None:
+    def plugins_changed(self, registry: Registry) -> None:
+        """Other editors and captioners to choose from."""
         editors = [(spec.title, id) for id, spec in registry.editors.items()]
-        default = ApplicationSettings().editor
+        default = chosen(self, "editor") or ApplicationSettings().editor
         fill(self.query_one("#editor", Select), editors or [("None is installed", "")], default)
         parts = part_options(registry.captioners, "Of the backbone")
-        fill(self.query_one("#captioner", Select), parts, "")
+        fill(self.query_one("#captioner", Select), parts, chosen(self, "captioner"))
 
     # What is to be applied
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from textual.events import ScreenResume
 
     from diffinv.jobs.store import Job
+    from diffinv.plugins import Registry
 
     from ..app import DiffinvApp
 
@@ -30,6 +31,8 @@ class Place(Screen[None]):
         super().__init__(classes=" ".join(size_classes(self.app)))
         # It is styled when it is mounted: the app need not read its stylesheet again for it.
         self._css_update_count = self.app._css_update_count
+
+        self._registry: Registry | None = None
 
     def compose(self) -> ComposeResult:
         """The frame."""
@@ -51,9 +54,24 @@ class Place(Screen[None]):
         """Do something slow in a thread; a DiffinvError becomes a message on screen."""
         self.diffinv.do(action, then)
 
+    def on_mount(self) -> None:
+        """Take in the plugins, once they are there."""
+        self.diffinv.with_registry(self.take_plugins)
+
+    def take_plugins(self, registry: Registry) -> None:
+        """The plugins as they are now."""
+        if registry is not self._registry:
+            self._registry = registry
+            self.plugins_changed(registry)
+
+    def plugins_changed(self, registry: Registry) -> None:
+        """Show what the plugins bring."""
+
     def on_screen_resume(self, event: ScreenResume) -> None:
         """Back again, as it was left: take in what has happened."""
         event.refresh_styles = False
+        if self._registry is not None and self.diffinv.registry is not None:
+            self.take_plugins(self.diffinv.registry)
         self.take_jobs(self.diffinv.jobs)
 
     def take_jobs(self, jobs: list[Job]) -> None:

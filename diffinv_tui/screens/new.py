@@ -128,10 +128,10 @@ class NewScreen(Place):
         self.query_one("#device", Input).value = self.diffinv.preferences.device
         self.query_one(PictureField).focus()
         self._wait()
-        self.diffinv.with_registry(self._fill)
 
-    def _fill(self, registry: Registry) -> None:
-        preferred = self.diffinv.preferences.backbone
+    def plugins_changed(self, registry: Registry) -> None:
+        """Other parts to choose from."""
+        preferred = chosen(self, "backbone") or self.diffinv.preferences.backbone
         first = next(iter(registry.backbones.values()), None)
         backbones = [(spec.title, id) for id, spec in registry.backbones.items()]
         listed = backbones or [("None is installed", "")]

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.table import Table
 from rich.text import Text
 from textual import on
+from textual.binding import BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from diffinv.plugins import COMMANDS_HOOK, kind_of
+from diffinv.plugins import COMMANDS_HOOK, SWITCHED_OFF, can_be_disabled, kind_of
+from diffinv.switches import switch
 
+from ..bindings import PLUGINS
 from ..words import plain, plural
 from .base import Place
+from .install import InstallPlugin
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -22,13 +26,17 @@ if TYPE_CHECKING:
     from diffinv.plugins import PluginRow, Registry
 
 
+_LOOKS = {"ok": ("✓", "good"), "broken": ("✗", "bad"), "disabled": ("○", "muted")}
+
+
 class PluginList(OptionList):
     """The installed plugins."""
 
     HELP = """Plugins bring backbones, captioners, delta encoders and editors.
 
-    A plugin that does not load is listed with the reason, and nothing of it is used. A plugin is
-    a Python distribution: `diffinv plugins install NAME` or pip installs it, then start again.
+    A plugin that does not load is listed with the reason, and nothing of it is used. **i** installs
+    one, by its name or out of a folder, and says before what would change. **Space** switches one
+    off and on again.
     """
 
 
@@ -36,6 +44,7 @@ class PluginsScreen(Place):
     """The list on the left, one plugin on the right."""
 
     MODE = "plugins"
+    BINDINGS: ClassVar[list[BindingType]] = PLUGINS
 
     def __init__(self) -> None:
         super().__init__()
@@ -50,16 +59,28 @@ class PluginsScreen(Place):
                 yield Static("", id="plugin-about")
 
     def on_mount(self) -> None:
-        """Fill the list."""
+        """The list has the focus."""
         self.query_one(PluginList).focus()
-        self.diffinv.with_registry(self._fill)
 
-    def _fill(self, registry: Registry) -> None:
+    @property
+    def current(self) -> PluginRow | None:
+        """The plugin under the cursor."""
+        index = self.query_one(PluginList).highlighted
+        return self._rows[index] if index is not None and index < len(self._rows) else None
+
+    def plugins_changed(self, registry: Registry) -> None:
+        """Fill the list; the cursor stays on the same plugin, or goes to one that is new."""
+        before = self.current
+        known = {(row.distribution, row.name) for row in self._rows}
         self._rows = sorted(registry.rows, key=lambda row: row.status == "ok")
+        keys = [(row.distribution, row.name) for row in self._rows]
+        wanted = [key for key in keys if known and key not in known]
+        wanted += [(before.distribution, before.name)] if before else []
         listing = self.query_one(PluginList)
+        listing.clear_options()
         listing.add_options(Option(_prompt(row)) for row in self._rows)
         if self._rows:
-            listing.highlighted = 0
+            listing.highlighted = next((keys.index(key) for key in wanted if key in keys), 0)
         else:
             self.query_one("#plugin-title", Static).update("No plugin is installed.")
 
@@ -68,13 +89,45 @@ class PluginsScreen(Place):
         row = self._rows[event.option_index]
         self.query_one("#plugin-title", Static).update(plain(row.name, "bold", 120))
         self.query_one("#plugin-about", Static).update(_about(row))
+        self.refresh_bindings()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """The footer offers what can be done with this plugin."""
+        row = self.current if action == "switch" and self.is_mounted else None
+        return action != "switch" or (row is not None and can_be_disabled(row))
+
+    def action_install(self) -> None:
+        """Install one."""
+
+        def after(installed: bool | None) -> None:
+            if installed:
+                self.diffinv.reload_plugins()
+
+        self.app.push_screen(InstallPlugin(), after)
+
+    def action_switch(self) -> None:
+        """Leave a plugin out, or use it again."""
+        row = self.current
+        if row is None:
+            return
+        if row.status == "disabled" and row.error != SWITCHED_OFF:
+            self.diffinv.complain(f"{row.name} cannot be switched on here: {row.error}.")
+            return
+        on = row.status == "disabled"
+
+        def then(_nothing: object) -> None:
+            said = f"{row.name} is {'used' if on else 'left out'}, by new jobs as well."
+            self.app.notify(plain(said, limit=120).plain, markup=False)
+            self.diffinv.reload_plugins()
+
+        self.do(lambda: switch(row.name, on), then)
 
 
 def _prompt(row: PluginRow) -> Text:
-    ok = row.status == "ok"
-    text = Text(no_wrap=True).append("✓ " if ok else "✗ ", "good" if ok else "bad")
-    text.append_text(plain(row.name, "" if ok else "bad", 60)).append("\n  ")
-    brings = plural(len(row.specs), "part") if ok else "broken"
+    mark, style = _LOOKS[row.status]
+    text = Text(no_wrap=True).append(f"{mark} ", style)
+    text.append_text(plain(row.name, "" if row.status == "ok" else style, 60)).append("\n  ")
+    brings = plural(len(row.specs), "part") if row.status == "ok" else row.status
     text.append_text(plain(f"{row.version} · {brings}", "muted", 80))
     text.overflow = "ellipsis"
     return text
@@ -84,7 +137,10 @@ def _about(row: PluginRow) -> Table:
     grid = Table.grid(padding=(0, 2), expand=True)
     grid.add_column(style="muted", no_wrap=True)
     grid.add_column(ratio=1)
-    if row.error:
+    if row.status == "disabled":
+        grid.add_row("Left out", plain(row.error or "", limit=600))
+        grid.add_row("", "")
+    elif row.error:
         grid.add_row("Broken", plain(row.error, "bad", 600))
         grid.add_row("", Text("Nothing of it is used until it is mended or removed.", "muted"))
         grid.add_row("", "")

@@ -34,6 +34,7 @@ _GROUPS = {
     "New": bindings.NEW,
     "Jobs": bindings.JOBS,
     "Apply": bindings.APPLY,
+    "Plugins": bindings.PLUGINS,
 }
 
 
@@ -62,13 +63,13 @@ class SettingsScreen(Place):
     def on_mount(self) -> None:
         """Fill in what plugins bring."""
         self.query_one("#theme").focus()
-        self.diffinv.with_registry(self._fill)
         self.call_after_refresh(self._show_keys)
 
     def _show_keys(self) -> None:
         self.query_one("#keys", Static).update(_keys(self.diffinv.preferences.keys))
 
-    def _fill(self, registry: Registry) -> None:
+    def plugins_changed(self, registry: Registry) -> None:
+        """Other backbones to choose from."""
         options = part_options(registry.backbones, "the first there is")
         fill(self.query_one("#backbone", Select), options, self.diffinv.preferences.backbone)
 
