@@ -17,6 +17,7 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             " (ViT-H-14 where nothing is named).",
             factory="diffinv_clip.encoder:load",
             size_mb=3944,
+            defaults={"model": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"},
         ),
         DeltaEncoderSpec(
             id="open-clip-l14",
@@ -25,6 +26,7 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             factory="diffinv_clip.encoder:load_l14",
             licence="MIT",
             size_mb=1710,
+            defaults={"model": "timm/vit_large_patch14_clip_224.openai"},
         ),
         DeltaEncoderSpec(
             id="open-clip-h14",
@@ -33,6 +35,7 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             factory="diffinv_clip.encoder:load_h14",
             licence="MIT",
             size_mb=3944,
+            defaults={"model": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"},
         ),
         DeltaEncoderSpec(
             id="open-clip-bigg14",
@@ -41,6 +44,7 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             factory="diffinv_clip.encoder:load_bigg14",
             licence="MIT",
             size_mb=10159,
+            defaults={"model": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"},
         ),
         DeltaEncoderSpec(
             id="dinov2",
@@ -49,5 +53,6 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             factory="diffinv_clip.dinov2:load",
             licence="Apache-2.0",
             size_mb=346,
+            defaults={"model": "facebook/dinov2-base"},
         ),
     ]
