@@ -177,3 +177,13 @@ def test_parts_are_named_id_or_id_equals_path(text, parts):
 def test_half_a_part_is_refused(text):
     with pytest.raises(UsageError, match="ID=PATH"):
         parse_part(text)
+
+
+def test_an_exception_without_words_is_named_by_its_type(load):
+    row = row_of(load("bad_str", "good"), "bad_str")
+    assert (row.status, row.error) == ("broken", "UnspeakableError")
+
+
+def test_a_plugin_that_closes_stdout_closes_nothing(load):
+    row = row_of(load("closes", "good"), "closes")
+    assert (row.status, row.printed) == ("ok", "last words\n")
