@@ -48,6 +48,9 @@ def parse_target(text: str) -> str:
         return str(path)
     if not _NAME.fullmatch(text):
         raise UsageError(f"{text!r} is neither a distribution's name nor a path.")
+    if os.path.lexists(text):
+        what = "folder" if os.path.isdir(text) else "file"
+        raise UsageError(f"There is a {what} {text!r} here: write './{text}' to install it.")
     return text
 
 

@@ -303,7 +303,10 @@ def kind_of(spec: Spec) -> Kind:
 
 def describe(error: BaseException) -> str:
     """An exception in one line, without a closing full stop."""
-    text = " ".join(str(error).split())
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # its own __str__ is a plugin's code as well
+        return type(error).__name__
     if isinstance(error, BrokenPluginError):
         return str(error)
     if isinstance(error, SystemExit):
@@ -350,10 +353,17 @@ def _check_spec(spec: object, expected: type[Spec]) -> None:
         raise BrokenPluginError(f"the defaults of {spec.id!r} have to be a mapping")
 
 
+class _Printed(io.StringIO):
+    """Keeps what was printed even where a plugin closes its stdout."""
+
+    def close(self) -> None:
+        pass
+
+
 @contextlib.contextmanager
 def _swallowed() -> Iterator[io.StringIO]:
     """What is printed within goes here, to neither stdout nor stderr."""
-    printed = io.StringIO()
+    printed = _Printed()
     with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
         yield printed
 

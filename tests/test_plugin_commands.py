@@ -330,3 +330,11 @@ def test_the_template_is_short():
     backbone = ("__init__.py", "plugin.py", "model.py")
     texts = [(TEMPLATE / "diffinv_template" / name).read_text() for name in backbone]
     assert sum(len(text.splitlines()) for text in texts) < 100
+
+
+def test_a_bare_name_that_lies_here_is_not_taken_from_the_index(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my-plugin").mkdir()
+    with pytest.raises(UsageError, match=r"write '\./my-plugin' to install it"):
+        pip.parse_target("my-plugin")
+    assert pip.parse_target("other-plugin") == "other-plugin"

@@ -195,3 +195,13 @@ def test_a_backbone_may_say_something_before_it_is_loaded():
     assert Registry().preflight(said, Use(None, "cpu", learning=True)) == ("cpu True",)
     with pytest.raises(DiffinvError, match=r"'one' fails its own preflight: ValueError: no such"):
         Registry().preflight(replace(spec, preflight=f"{__name__}:_fails"), Use(None, "cpu"))
+
+
+def test_an_exception_without_words_is_named_by_its_type(load):
+    row = row_of(load("bad_str", "good"), "bad_str")
+    assert (row.status, row.error) == ("broken", "UnspeakableError")
+
+
+def test_a_plugin_that_closes_stdout_closes_nothing(load):
+    row = row_of(load("closes", "good"), "closes")
+    assert (row.status, row.printed) == ("ok", "last words\n")
