@@ -140,7 +140,7 @@ class Library:
     def rename(self, name: str | Path, new: str) -> Entry:
         """Give a difference another name, and its file too. Raises UsageError where it is taken."""
         with self._locked():
-            old = self.find(name)
+            old = self._own(self.find(name))
             difference = load(old)
             title = _checked_name(new)
             info = dataclasses.replace(difference.info, name=title)
@@ -159,7 +159,7 @@ class Library:
         gone = {text_safe(tag).casefold() for tag in remove}
         new = [_checked_tag(tag) for tag in add]
         with self._locked():
-            path = self.find(name)
+            path = self._own(self.find(name))
             difference = load(path)
             tags: dict[str, str] = {}
             for tag in (*difference.info.tags, *new):
@@ -243,9 +243,12 @@ class Library:
         return Entry(text_safe(info.name), path, info)
 
     def _own(self, path: Path) -> Path:
-        """A path in this library; nothing outside of it is ever moved."""
+        """A path in this library; nothing outside of it is ever moved or changed."""
         if path.absolute().parent != self.folder.absolute():
-            raise UsageError(f"{text_safe(str(path))} is not in the library.")
+            raise UsageError(
+                f"{text_safe(str(path))} is not in the library and is left as it is; "
+                "'diffinv library import' makes a copy there."
+            )
         return path
 
     def _refuse_taken(self, name: str, old: Path) -> None:

@@ -60,6 +60,25 @@ def test_a_damaged_file_cannot_be_renamed_but_thrown_away(library):
     assert path.read_bytes() == b"rubbish"
 
 
+@pytest.mark.parametrize("path", ["ext.safetensors", "library/../ext.safetensors"])
+def test_a_file_outside_the_library_is_left_as_it_is(library, tmp_path, monkeypatch, path):
+    library.add(make("castle"))
+    monkeypatch.chdir(tmp_path)
+    outside = tmp_path / "ext.safetensors"
+    save(make("ext"), outside)
+    before = outside.read_bytes()
+    for change in (
+        lambda: library.rename(path, "moved"),
+        lambda: library.rename(path, "ext"),
+        lambda: library.set_tags(path, ["new"]),
+        lambda: library.trash(path),
+    ):
+        with pytest.raises(UsageError, match="not in the library"):
+            change()
+    assert outside.read_bytes() == before
+    assert names(library) == ["castle"]
+
+
 def test_tags(library):
     library.add(make("castle"))
     assert library.set_tags("castle", ["Old", "stone", "old"]).info.tags == ("Old", "stone")
