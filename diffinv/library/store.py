@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from ..database import UnusableError
 from ..difference import SUFFIX, Difference, load, to_bytes
 from ..errors import DiffinvError, UsageError
 from ..files import atomic_create, atomic_write
@@ -97,15 +98,12 @@ class Library:
         return self._ask(lambda index: index.duplicates(), [])
 
     def _ask(self, question: Callable[[Index], Answer], nothing: Answer) -> Answer:
-        """An answer from the index; one that turns out to be damaged is made again."""
+        """An answer from the index, if the folder exists."""
         if not self.folder.exists():
             return nothing
         try:
             self._index = self._index or Index(self.folder)
-            try:
-                return question(self._index)
-            except DiffinvError:
-                return question(self._index)
+            return _answer(self._index, question)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise DiffinvError(
@@ -276,6 +274,18 @@ class Library:
         near = difflib.get_close_matches(shown.casefold(), names, n=1)
         hint = f"did you mean {names[near[0]]!r}?" if near else "see `diffinv library list`."
         return f"There is no difference {shown!r} in the library; {hint}"
+
+
+def _answer(index: Index, question: Callable[[Index], Answer]) -> Answer:
+    """An answer; an index that is damaged or cannot be written is made again, or elsewhere."""
+    while True:
+        try:
+            return question(index)
+        except UnusableError:
+            if not index.fall_back():
+                raise
+        except DiffinvError:
+            return question(index)
 
 
 def _checked_name(name: str) -> str:

@@ -374,3 +374,10 @@ def test_a_folder_that_cannot_be(tmp_path):
 def test_titles_are_safe_to_print(store, learn):
     job = store.submit(learn(name="\x1b[31m[bold]x\n"))
     assert job.title == "[bold]x"
+
+
+def test_a_full_disk_is_said_to_be_full(full_disk):
+    folder, fill = full_disk
+    fill()
+    with pytest.raises(DiffinvError, match="The job list .* the disk is full; free some space"):
+        JobStore(folder).jobs()

@@ -241,3 +241,24 @@ def test_two_processes_that_change_the_library_at_once_lose_nothing(library):
 
 def added(me: int) -> list[float]:
     return [100.0 * me + i for i in range(8)]
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_on_a_full_disk_the_library_is_read_and_thrown_away(full_disk, monkeypatch, indexed):
+    folder, fill = full_disk
+    monkeypatch.setenv("DIFFINV_HOME", str(folder))
+    for name in ("castle", "bridge"):
+        Library(folder / "library").add(make(name))
+    if indexed:
+        assert Library(folder / "library").count() == 2
+        save(make("new"), folder / "library" / "new.safetensors")
+    fill()
+    library = Library(folder / "library")
+    assert names(library) == ["bridge", "castle", *["new"] * indexed]
+    assert [entry.name for entry in library.search("cast")] == ["castle"]
+    id = library.trash("castle")
+    assert "castle" not in names(library)
+    assert library.restore(id).name == "castle"
+    assert "castle" in names(library)
+    with pytest.raises(DiffinvError, match="No space"):
+        library.set_tags("castle", ["x" * 64 for _ in range(99)])
