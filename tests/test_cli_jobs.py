@@ -72,6 +72,10 @@ def test_cancel_resume_retry_move_clear(invert, diffinv, monkeypatch):
         invert(name, "--detach")
     assert diffinv("jobs", "move", 3, "up").code == 0
     assert [row["id"] for row in diffinv("jobs", "list", "--json").json] == [1, 3, 2]
+    assert "Job 2 was moved first." in diffinv("jobs", "move", 2, "first").out
+    assert diffinv("jobs", "move", 1, "last").code == 0
+    assert [row["id"] for row in diffinv("jobs", "list", "--json").json] == [2, 3, 1]
+    assert diffinv("jobs", "move", 1, "first").code == 0
     assert "is cancelled" in diffinv("jobs", "cancel", 1).out
     assert is_one_sentence(diffinv("jobs", "move", 1, "up").err)
     assert diffinv("jobs", "retry", 1, "--json").json["id"] == 4

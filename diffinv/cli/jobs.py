@@ -104,11 +104,15 @@ def resume_job(id: int, as_json: bool) -> None:
 
 @jobs.command("move")
 @_ID
-@click.argument("where", type=click.Choice(["up", "down"]))
+@click.argument("where", type=click.Choice(["up", "down", "first", "last"]))
 @json_option
 def move_job(id: int, where: str, as_json: bool) -> None:
-    """Let a queued job change places with the one before or behind it."""
-    job = _store().move(id, up=where == "up")
+    """Let a queued job change places with the one before or behind it, or be first or last."""
+    store = _store()
+    if where in ("up", "down"):
+        job = store.move(id, up=where == "up")
+    else:
+        job = store.move_to_end(id, first=where == "first")
     _tell(job, as_json, f"Job {id} was moved {where}.")
 
 

@@ -61,6 +61,19 @@ def test_a_request_comes_back_as_it_was_but_for_its_paths(store, learn, monkeypa
     assert found.library == Path(os.environ["DIFFINV_HOME"]) / "library"
 
 
+def test_a_job_can_be_first_or_last_whatever_comes_later(store, learn):
+    one, two, urgent = (store.submit(learn(), priority=p).id for p in (0, 0, 5))
+    store.move_to_end(two, first=True)
+    assert ids(store) == [two, urgent, one]
+    for id in (urgent, two, urgent, urgent):
+        store.move_to_end(id, first=False)
+    assert ids(store) == [one, two, urgent]
+    late = store.submit(learn()).id
+    assert ids(store) == [one, two, urgent, late]
+    store.move_to_end(late, first=True)
+    assert ids(store) == [late, one, two, urgent]
+
+
 def test_the_queue_is_ordered_by_priority_and_can_be_reordered(store, learn):
     first, second, urgent = (store.submit(learn(), priority=p).id for p in (0, 0, 5))
     assert ids(store) == [urgent, first, second]
