@@ -54,6 +54,11 @@ def test_every_command_leaves_a_job(learned, diffinv, pictures, tmp_path):
     assert "log.txt" in shown.out
     assert diffinv("jobs", "show", 1, "--json").json["losses"]
     assert diffinv("jobs", "watch", 1, "--json").json["state"] == "done"
+    one = (pictures / "b" / "one.png", "--out", tmp_path / "again", "--steps", 2)
+    assert diffinv("apply", "blue:0.5", *one).code == 0
+    latest = diffinv("jobs", "list").out.splitlines()[1]
+    assert "blue ×0.5 on one.png" in latest
+    assert latest.endswith("1 picture")
 
 
 def test_detached_it_prints_the_number(invert, diffinv, pictures, tmp_path, monkeypatch):

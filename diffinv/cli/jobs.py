@@ -187,7 +187,7 @@ def _where(job: Job) -> str:
     if job.state == "queued":
         return "waits for 'diffinv jobs unpause'" if job.held else ""
     if job.state == "done":
-        made = job.difference[0] if job.difference else f"{len(job.outputs)} pictures"
+        made = job.difference[0] if job.difference else _pictures(len(job.outputs))
         return made + (f", {len(job.failures)} failed" if job.failures else "")
     if job.error:
         return job.error
@@ -195,6 +195,10 @@ def _where(job: Job) -> str:
     steps = f" {now.step}/{now.total}" if now.total else ""
     eta = f", {now.eta:.0f} s left" if now.eta is not None and job.state == "running" else ""
     return f"{now.phase}{steps}{eta}"
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture{'s' * (count != 1)}"
 
 
 def _fields(job: Job) -> list[tuple[str, str]]:

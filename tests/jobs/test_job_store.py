@@ -61,6 +61,22 @@ def test_a_request_comes_back_as_it_was_but_for_its_paths(store, learn, monkeypa
     assert found.library == Path(os.environ["DIFFINV_HOME"]) / "library"
 
 
+def test_titles_say_what_is_applied_to_what(store, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two, picture = (tmp_path / name for name in ("one", "two", "B.png"))
+    titles = {
+        ((("winter-v1.5", 1.0),), (picture,)): "winter-v1.5 on B.png",
+        ((("a/b", 0.5), ("/x/c.d.safetensors", -1.0)), (one,)): "a/b ×0.5 + c.d ×-1 on one",
+        ((("x", 1.0),), (one, two)): "x on 2 folders",
+        ((("x", 1.0),), (picture, picture)): "x on 2 pictures",
+        ((("x", 1.0),), (picture, one, two)): "x on 3 pictures and folders",
+    }
+    for (differences, images), title in titles.items():
+        request = ApplyRequest(differences, images, tmp_path / "out")
+        assert store.submit(request).title == title
+
+
 def test_a_job_can_be_first_or_last_whatever_comes_later(store, learn):
     one, two, urgent = (store.submit(learn(), priority=p).id for p in (0, 0, 5))
     store.move_to_end(two, first=True)
