@@ -204,6 +204,10 @@ def test_search_tag_rename(invert, diffinv):
     found = diffinv("library", "search", 'tag:"OLD town"', "cas", "--json").json
     assert [row["name"] for row in found] == ["castle"]
     assert "castle" in diffinv("library", "search", "backbone:toy").out
+    for words in (("-tag:nothing",), ("cas", "-horse", "--limit", 1), ("-horse", "--", "castle")):
+        assert [row["name"] for row in diffinv("library", "search", *words, "--json").json]
+    assert "Nothing" in diffinv("library", "search", "-castle", "-bridge").err
+    assert "No such option '--limt'" in diffinv("library", "search", "--limt", 3).err
     none = diffinv("library", "search", "created:<2020")
     assert (none.code, none.out, none.err) == (0, "", "Nothing was found.\n")
     assert diffinv("library", "tag", "castle", "--remove", "building").out.endswith("old town.\n")
@@ -241,7 +245,8 @@ def test_export_import_verify(invert, diffinv, tmp_path):
     damaged = Path(again["path"])
     damaged.write_bytes(damaged.read_bytes()[:-5] + b"xxxxx")
     done = diffinv("library", "verify", "--json")
-    assert (done.code, [row["name"] for row in done.json]) == (1, ["copy"])
+    assert (done.code, [row["name"] for row in done.json["damaged"]]) == (1, ["copy"])
+    assert done.json["duplicates"] == [["castle", "copy"]]
     assert diffinv("library", "verify").code == 1
     assert "damaged" in diffinv("library", "import", damaged, "--name", "y").err
 
