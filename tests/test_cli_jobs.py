@@ -9,12 +9,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from command_line import MODULES, ROOT, is_one_sentence
 from installing import install
 from PIL import Image
+from test_library import make
 
 from diffinv.cli.drawing import half_blocks
+from diffinv.cli.output import print_table
+from diffinv.difference import save
 from diffinv.jobs import launch
 from diffinv.jobs.process import this_process
 from diffinv.jobs.store import JobStore
@@ -196,6 +200,32 @@ def test_ctrl_c_leaves_the_job_to_go_on(pictures, tmp_path, where):
 # Library
 
 
+def test_a_listing_fits_the_terminal_and_tells_equal_names_apart(diffinv, monkeypatch, capsys):
+    library = Library(library_folder())
+    long = "y" * 150
+    for name, file in (("castle", "one"), ("castle", "two"), (long, "three")):
+        save(make(name), library.folder / f"{file}.safetensors")
+    listing = diffinv("library", "list").out
+    assert "castle (one)" in listing
+    assert "castle (two)" in listing
+    assert f"{long} " in listing
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table(("NAME", "LEARNED"), [(long, "2026-11-25 01:07"), ("castle", "")], cut=True)
+    lines = click.unstyle(capsys.readouterr().out).splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 60
+    assert lines[1].startswith("yyy")
+    assert lines[1].endswith("…  2026-11-25 01:07")
+
+
+def test_a_name_that_is_too_long_is_refused_at_once(invert, diffinv):
+    done = invert("x" * 201)
+    assert (done.code, is_one_sentence(done.err)) == (2, True)
+    assert diffinv("jobs", "list", "--json").json == []
+
+
 def test_search_tag_rename(invert, diffinv):
     for name in ("castle", "bridge"):
         invert(name)
@@ -205,7 +235,7 @@ def test_search_tag_rename(invert, diffinv):
     assert [row["name"] for row in found] == ["castle"]
     assert "castle" in diffinv("library", "search", "backbone:toy").out
     for words in (("-tag:nothing",), ("cas", "-horse", "--limit", 1), ("-horse", "--", "castle")):
-        assert [row["name"] for row in diffinv("library", "search", *words, "--json").json]
+        assert diffinv("library", "search", "--json", *words).json
     assert "Nothing" in diffinv("library", "search", "-castle", "-bridge").err
     assert "No such option '--limt'" in diffinv("library", "search", "--limt", 3).err
     none = diffinv("library", "search", "created:<2020")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -170,8 +171,18 @@ def _print_entries(entries: list[Entry], as_json: bool) -> None:
     if as_json:
         print_json([_entry_dict(entry) for entry in entries])
     else:
-        rows = [(entry.name, *_columns(entry.info, entry.error)) for entry in entries]
-        print_table(("NAME", "BACKBONE", "LEARNED", "FROM → TO"), rows)
+        shown = _distinct_names(entries)
+        rows = [
+            (name, *_columns(entry.info, entry.error))
+            for name, entry in zip(shown, entries, strict=True)
+        ]
+        print_table(("NAME", "BACKBONE", "LEARNED", "FROM → TO"), rows, cut=True)
+
+
+def _distinct_names(entries: list[Entry]) -> list[str]:
+    """The entries' names; behind those of several, their files'."""
+    counts = Counter(entry.name for entry in entries)
+    return [e.name if counts[e.name] == 1 else f"{e.name} ({e.path.stem})" for e in entries]
 
 
 def _tell(entry: Entry, as_json: bool, sentence: str) -> None:

@@ -24,6 +24,8 @@ __all__ = ["Entry", "Library", "Sort", "TrashId", "Trashed"]
 
 Answer = TypeVar("Answer")
 
+MAX_NAME = 200
+"""Characters of a difference's name."""
 _MAX_TAG = 64
 _MAX_STEM = 48
 """Characters of a file name: four bytes each at most, and no file system has less than 255."""
@@ -44,9 +46,10 @@ class Library:
 
         Where the name is taken, ``replace`` replaces that file; else ``free_name`` appends -2, -3
         and so on to file and name, and without it DiffinvError is raised. Two processes that add
-        one name at once both keep theirs. Raises DiffinvError where the folder cannot be written.
+        one name at once both keep theirs. A name that is too long is cut. Raises
+        DiffinvError where the folder cannot be written.
         """
-        name = text_safe(difference.info.name)
+        name = text_safe(difference.info.name)[:MAX_NAME]
         if not name:
             raise UsageError("A difference needs a name that can be read; give it one.")
         stem = _slug(name)
@@ -293,6 +296,11 @@ def _checked_name(name: str) -> str:
     shown = text_safe(name)
     if not shown:
         raise UsageError("A difference needs a name that can be read; give it one.")
+    if len(shown) > MAX_NAME:
+        raise UsageError(
+            f"The name {shown[:20] + '…'!r} has {len(shown)} characters; "
+            f"choose one of at most {MAX_NAME}."
+        )
     before, _, number = shown.rpartition(":")
     if before and _is_number(number):
         raise UsageError(f"The name {shown!r} reads like NAME:STRENGTH; choose another.")
