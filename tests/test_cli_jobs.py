@@ -17,6 +17,7 @@ from PIL import Image
 from test_library import make
 
 from diffinv.cli.drawing import half_blocks
+from diffinv.cli.following import _Follower
 from diffinv.cli.output import print_table
 from diffinv.difference import save
 from diffinv.jobs import launch
@@ -100,12 +101,26 @@ def test_cancel_resume_retry_move_clear(invert, diffinv, monkeypatch):
 
 def test_a_paused_queue_says_so_and_goes_on(invert, diffinv, monkeypatch):
     assert diffinv("jobs", "pause", "--json").json == {"paused": True}
-    invert("one", "--detach")
+    assert "The queue is paused" in invert("one", "--detach").err
     listing = diffinv("jobs", "list")
     assert "The queue is paused" in listing.err
     assert "queued" in listing.out
     assert diffinv("jobs", "unpause").out == "The queue goes on.\n"
     assert diffinv("jobs", "show", 1, "--json").json["state"] == "done"
+
+
+def test_jobs_that_are_held_are_not_waited_for(invert, monkeypatch):
+    monkeypatch.setattr(launch, "start", lambda *_: None)
+    for name in ("held", "two", "three", "four"):
+        invert(name, "--detach")
+    store = JobStore()
+    with store._data.write() as db:
+        db.execute("UPDATE jobs SET held = 1 WHERE id = 1")
+    waiting = _Follower(store, lambda _: None)._waiting
+    assert waiting(store.get(1)).startswith("The queue is paused, because")
+    assert waiting(store.get(2)) == ""
+    assert waiting(store.get(3)) == "Waiting for 1 other job."
+    assert waiting(store.get(4)) == "Waiting for 2 other jobs."
 
 
 def test_errors_of_a_job_are_those_of_the_command(invert, diffinv, pictures, monkeypatch):
