@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
@@ -19,7 +20,21 @@ from .text import text_safe
 Row = sqlite3.Row
 
 _DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BUSY = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+_UNUSABLE = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_PERM,
+}
+_NO_SPACE = 64 * 1024
+"""Bytes free on a disk below which it counts as full: SQLite says "disk I/O error" then, too."""
 _SIDECARS = ("-wal", "-shm")
+
+
+class UnusableError(DiffinvError):
+    """The place of a file is at fault: a full or broken disk, or no permission."""
 
 
 class Database:
@@ -132,7 +147,8 @@ class Database:
                 connection.execute(f"PRAGMA user_version = {number + 1}")
             connection.execute("COMMIT")
         except BaseException:
-            connection.execute("ROLLBACK")
+            if connection.in_transaction:  # a full disk ends it by itself
+                connection.execute("ROLLBACK")
             raise
 
     def _steps_done(self, connection: sqlite3.Connection) -> int:
@@ -188,10 +204,10 @@ class Database:
             if self._is_damage(error):
                 self._recover()
                 raise DiffinvError(f"{self.notice or str(error)} Do it again.") from error
-            raise DiffinvError(self._sentence(error)) from error
+            raise self._trouble(error) from error
         except OSError as error:
             reason = error.strerror or type(error).__name__
-            raise DiffinvError(
+            raise UnusableError(
                 f"{self.what} {self._shown} cannot be used ({reason}); "
                 "choose another folder with DIFFINV_HOME."
             ) from error
@@ -203,19 +219,63 @@ class Database:
         wrong = isinstance(error, sqlite3.IntegrityError) or "no such" in str(error)
         return self.disposable and wrong
 
-    def _sentence(self, error: sqlite3.DatabaseError) -> str:
+    def _trouble(self, error: sqlite3.DatabaseError) -> DiffinvError:
         code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-        if code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
-            return f"{self.what} {self._shown} is locked by another program; try again in a moment."
-        if code == sqlite3.SQLITE_FULL:
-            return (
+        if code in _BUSY:
+            return DiffinvError(
+                f"{self.what} {self._shown} is locked by another program; try again in a moment."
+            )
+        kind = UnusableError if code in _UNUSABLE else DiffinvError
+        if code == sqlite3.SQLITE_FULL or (code in _UNUSABLE and self._no_space()):
+            return kind(
                 f"{self.what} {self._shown} cannot be written: the disk is full; free some space."
             )
-        return f"{self.what} {self._shown} cannot be used ({error}); check its folder and the disk."
+        return kind(
+            f"{self.what} {self._shown} cannot be used ({error}); check its folder and the disk."
+        )
+
+    def _no_space(self) -> bool:
+        try:
+            return shutil.disk_usage(self.path.parent).free < _NO_SPACE
+        except OSError:
+            return False
 
     @property
     def _shown(self) -> str:
         return text_safe(str(self.path))
+
+
+class MemoryDatabase(Database):
+    """The same in memory and for this object alone; its threads take turns."""
+
+    def __init__(self, migrations: Sequence[str], what: str) -> None:
+        super().__init__(Path(":memory:"), migrations, what, disposable=True)
+        self._turn = threading.RLock()
+        self._only = self._try_open()[0]
+
+    def read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """The rows of one SELECT."""
+        with self._turn:
+            return super().read(sql, values)
+
+    @contextlib.contextmanager
+    def write(self) -> Iterator[sqlite3.Connection]:
+        """A transaction; undone where the block raises."""
+        with self._turn, super().write() as connection:
+            yield connection
+
+    def version(self) -> tuple[int, int]:
+        """A value that differs after any thread has written."""
+        return 0, self._only.total_changes
+
+    def close(self) -> None:
+        """Nothing: without its connection it would be gone."""
+
+    def _connection(self) -> sqlite3.Connection:
+        return self._only
+
+    def _is_damage(self, error: sqlite3.DatabaseError) -> bool:
+        return False
 
 
 def _check(connection: sqlite3.Connection) -> None:

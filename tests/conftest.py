@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,26 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     yield
     end_workers(home)
+
+
+@pytest.fixture
+def full_disk(tmp_path_factory: pytest.TempPathFactory):
+    """A folder on a disk of its own, with a function that fills it."""
+    folder = tmp_path_factory.mktemp("disk")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a disk cannot be mounted here")
+
+    def fill() -> None:
+        with (folder / "filling").open("wb", buffering=0) as file:
+            try:
+                while file.write(bytes(4096)):
+                    pass
+            except OSError:
+                pass
+
+    yield folder, fill
+    subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def _make_pipeline(folder: Path, prediction_type: str) -> Path:

@@ -9,12 +9,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from command_line import MODULES, ROOT, is_one_sentence
 from installing import install
 from PIL import Image
+from test_library import make
 
 from diffinv.cli.drawing import half_blocks
+from diffinv.cli.following import _Follower
+from diffinv.cli.output import print_table
+from diffinv.difference import save
 from diffinv.jobs import launch
 from diffinv.jobs.process import this_process
 from diffinv.jobs.store import JobStore
@@ -54,6 +59,11 @@ def test_every_command_leaves_a_job(learned, diffinv, pictures, tmp_path):
     assert "log.txt" in shown.out
     assert diffinv("jobs", "show", 1, "--json").json["losses"]
     assert diffinv("jobs", "watch", 1, "--json").json["state"] == "done"
+    one = (pictures / "b" / "one.png", "--out", tmp_path / "again", "--steps", 2)
+    assert diffinv("apply", "blue:0.5", *one).code == 0
+    latest = diffinv("jobs", "list").out.splitlines()[1]
+    assert "blue ×0.5 on one.png" in latest
+    assert latest.endswith("1 picture")
 
 
 def test_detached_it_prints_the_number(invert, diffinv, pictures, tmp_path, monkeypatch):
@@ -72,6 +82,10 @@ def test_cancel_resume_retry_move_clear(invert, diffinv, monkeypatch):
         invert(name, "--detach")
     assert diffinv("jobs", "move", 3, "up").code == 0
     assert [row["id"] for row in diffinv("jobs", "list", "--json").json] == [1, 3, 2]
+    assert "Job 2 was moved first." in diffinv("jobs", "move", 2, "first").out
+    assert diffinv("jobs", "move", 1, "last").code == 0
+    assert [row["id"] for row in diffinv("jobs", "list", "--json").json] == [2, 3, 1]
+    assert diffinv("jobs", "move", 1, "first").code == 0
     assert "is cancelled" in diffinv("jobs", "cancel", 1).out
     assert is_one_sentence(diffinv("jobs", "move", 1, "up").err)
     assert diffinv("jobs", "retry", 1, "--json").json["id"] == 4
@@ -87,12 +101,26 @@ def test_cancel_resume_retry_move_clear(invert, diffinv, monkeypatch):
 
 def test_a_paused_queue_says_so_and_goes_on(invert, diffinv, monkeypatch):
     assert diffinv("jobs", "pause", "--json").json == {"paused": True}
-    invert("one", "--detach")
+    assert "The queue is paused" in invert("one", "--detach").err
     listing = diffinv("jobs", "list")
     assert "The queue is paused" in listing.err
     assert "queued" in listing.out
     assert diffinv("jobs", "unpause").out == "The queue goes on.\n"
     assert diffinv("jobs", "show", 1, "--json").json["state"] == "done"
+
+
+def test_jobs_that_are_held_are_not_waited_for(invert, monkeypatch):
+    monkeypatch.setattr(launch, "start", lambda *_: None)
+    for name in ("held", "two", "three", "four"):
+        invert(name, "--detach")
+    store = JobStore()
+    with store._data.write() as db:
+        db.execute("UPDATE jobs SET held = 1 WHERE id = 1")
+    waiting = _Follower(store, lambda _: None)._waiting
+    assert waiting(store.get(1)).startswith("The queue is paused, because")
+    assert waiting(store.get(2)) == ""
+    assert waiting(store.get(3)) == "Waiting for 1 other job."
+    assert waiting(store.get(4)) == "Waiting for 2 other jobs."
 
 
 def test_errors_of_a_job_are_those_of_the_command(invert, diffinv, pictures, monkeypatch):
@@ -187,6 +215,32 @@ def test_ctrl_c_leaves_the_job_to_go_on(pictures, tmp_path, where):
 # Library
 
 
+def test_a_listing_fits_the_terminal_and_tells_equal_names_apart(diffinv, monkeypatch, capsys):
+    library = Library(library_folder())
+    long = "y" * 150
+    for name, file in (("castle", "one"), ("castle", "two"), (long, "three")):
+        save(make(name), library.folder / f"{file}.safetensors")
+    listing = diffinv("library", "list").out
+    assert "castle (one)" in listing
+    assert "castle (two)" in listing
+    assert f"{long} " in listing
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    print_table(("NAME", "LEARNED"), [(long, "2026-11-25 01:07"), ("castle", "")], cut=True)
+    lines = click.unstyle(capsys.readouterr().out).splitlines()
+    assert len(lines) == 3
+    assert max(map(len, lines)) <= 60
+    assert lines[1].startswith("yyy")
+    assert lines[1].endswith("…  2026-11-25 01:07")
+
+
+def test_a_name_that_is_too_long_is_refused_at_once(invert, diffinv):
+    done = invert("x" * 201)
+    assert (done.code, is_one_sentence(done.err)) == (2, True)
+    assert diffinv("jobs", "list", "--json").json == []
+
+
 def test_search_tag_rename(invert, diffinv):
     for name in ("castle", "bridge"):
         invert(name)
@@ -195,6 +249,10 @@ def test_search_tag_rename(invert, diffinv):
     found = diffinv("library", "search", 'tag:"OLD town"', "cas", "--json").json
     assert [row["name"] for row in found] == ["castle"]
     assert "castle" in diffinv("library", "search", "backbone:toy").out
+    for words in (("-tag:nothing",), ("cas", "-horse", "--limit", 1), ("-horse", "--", "castle")):
+        assert diffinv("library", "search", "--json", *words).json
+    assert "Nothing" in diffinv("library", "search", "-castle", "-bridge").err
+    assert "No such option '--limt'" in diffinv("library", "search", "--limt", 3).err
     none = diffinv("library", "search", "created:<2020")
     assert (none.code, none.out, none.err) == (0, "", "Nothing was found.\n")
     assert diffinv("library", "tag", "castle", "--remove", "building").out.endswith("old town.\n")
@@ -232,7 +290,8 @@ def test_export_import_verify(invert, diffinv, tmp_path):
     damaged = Path(again["path"])
     damaged.write_bytes(damaged.read_bytes()[:-5] + b"xxxxx")
     done = diffinv("library", "verify", "--json")
-    assert (done.code, [row["name"] for row in done.json]) == (1, ["copy"])
+    assert (done.code, [row["name"] for row in done.json["damaged"]]) == (1, ["copy"])
+    assert done.json["duplicates"] == [["castle", "copy"]]
     assert diffinv("library", "verify").code == 1
     assert "damaged" in diffinv("library", "import", damaged, "--name", "y").err
 

@@ -94,6 +94,10 @@ def test_a_name_of_nothing_is_refused(library):
         library.add(make(" \n"))
 
 
+def test_a_name_that_is_too_long_is_cut(library):
+    assert library.add(make("x" * 10_000)).name == "x" * store.MAX_NAME
+
+
 def test_a_damaged_file_is_listed_with_its_error(library):
     library.add(make("good"))
     (library.folder / "bad.safetensors").write_bytes(b"rubbish")

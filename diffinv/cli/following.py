@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 import click
@@ -13,8 +14,9 @@ from .progress import ProgressDisplay
 
 if TYPE_CHECKING:
     from ..jobs.requests import ApplyRequest, InvertRequest
-    from ..jobs.store import Job, JobStore
+    from ..jobs.store import Job, JobStore, State
 
+_UNFINISHED: tuple[State, ...] = ("running", "queued")
 _LOOK_EVERY = 0.1
 _WORKER_EVERY = 1.0
 
@@ -32,6 +34,8 @@ def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = Fals
     if store.notice:
         complain(store.notice)
     if detach:
+        if store.is_stopped:
+            complain(store.pause_reason or "")
         ensure_worker(store)
         return job
     return follow(store, job.id)
@@ -98,8 +102,8 @@ class _Follower:
         reason = self._store.pause_reason
         if reason and (job.held or self._store.is_stopped):
             return reason
-        before = [j for j in self._store.jobs(["running", "queued"]) if j.device == job.device]
-        ahead = [other.id for other in before].index(job.id) if job in before else 0
+        before = takewhile(lambda other: other.id != job.id, self._store.jobs(_UNFINISHED))
+        ahead = sum(other.device == job.device and not other.held for other in before)
         return f"Waiting for {ahead} other job{'s' * (ahead > 1)}." if ahead else ""
 
     def _tell(self, sentence: str) -> None:

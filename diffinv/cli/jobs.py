@@ -104,11 +104,15 @@ def resume_job(id: int, as_json: bool) -> None:
 
 @jobs.command("move")
 @_ID
-@click.argument("where", type=click.Choice(["up", "down"]))
+@click.argument("where", type=click.Choice(["up", "down", "first", "last"]))
 @json_option
 def move_job(id: int, where: str, as_json: bool) -> None:
-    """Let a queued job change places with the one before or behind it."""
-    job = _store().move(id, up=where == "up")
+    """Let a queued job change places with the one before or behind it, or be first or last."""
+    store = _store()
+    if where in ("up", "down"):
+        job = store.move(id, up=where == "up")
+    else:
+        job = store.move_to_end(id, first=where == "first")
     _tell(job, as_json, f"Job {id} was moved {where}.")
 
 
@@ -183,7 +187,7 @@ def _where(job: Job) -> str:
     if job.state == "queued":
         return "waits for 'diffinv jobs unpause'" if job.held else ""
     if job.state == "done":
-        made = job.difference[0] if job.difference else f"{len(job.outputs)} pictures"
+        made = job.difference[0] if job.difference else _pictures(len(job.outputs))
         return made + (f", {len(job.failures)} failed" if job.failures else "")
     if job.error:
         return job.error
@@ -191,6 +195,10 @@ def _where(job: Job) -> str:
     steps = f" {now.step}/{now.total}" if now.total else ""
     eta = f", {now.eta:.0f} s left" if now.eta is not None and job.state == "running" else ""
     return f"{now.phase}{steps}{eta}"
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture{'s' * (count != 1)}"
 
 
 def _fields(job: Job) -> list[tuple[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,17 @@ _SORTS = ("newest", "oldest", "name", "backbone")
 _NAME = click.argument("name")
 
 
+class _Search(click.Command):
+    """``-tag:x`` and ``-word`` are parts of the query, not options."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The arguments, with such words behind a ``--``."""
+        excluding = [a for a in args if a[:1] == "-" and a[1:2] not in ("", "-") and a != "-h"]
+        others = [a for a in args if a not in excluding]
+        marker = [] if "--" in others else ["--"]
+        return super().parse_args(ctx, [*others, *marker, *excluding])
+
+
 @click.group()
 def library() -> None:
     """List, find, show, name, tag, remove, export and import differences."""
@@ -39,7 +51,7 @@ def list_differences(sort: Sort, as_json: bool) -> None:
         _print_entries(entries, as_json)
 
 
-@library.command("search")
+@library.command("search", cls=_Search)
 @click.argument("query", nargs=-1)
 @click.option("--sort", type=click.Choice(_SORTS), default="newest", help="Default: newest.")
 @click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
@@ -47,7 +59,8 @@ def list_differences(sort: Sort, as_json: bool) -> None:
 def search(query: tuple[str, ...], sort: Sort, limit: int | None, as_json: bool) -> None:
     """Differences by words of their name, tags, captions, prompts or backbone.
 
-    tag:building and backbone:sdxl compare the whole; created:>2026-01 and the like a date.
+    tag:build and backbone:sd find what begins so, tag:"old town" the whole; created:>2026-01 and
+    the like a date; is:duplicate and is:damaged what they say. -tag:x and -word exclude.
     """
     entries = _library().search(" ".join(query), sort, limit)
     if not entries and not as_json:
@@ -140,13 +153,15 @@ def verify(ctx: click.Context, as_json: bool) -> None:
     """Read every file as a whole and say which are damaged. The exit code is 1 if any is."""
     store = _library()
     problems = store.verify()
+    duplicates = [[entry.path.stem for entry in group] for group in store.duplicates()]
     if as_json:
-        print_json([{"name": name, "error": problem} for name, problem in problems])
+        damaged = [{"name": name, "error": problem} for name, problem in problems]
+        print_json({"damaged": damaged, "duplicates": duplicates})
     else:
         for name, problem in problems:
             say(f"{name}: {problem}")
-        for group in store.duplicates():
-            say(f"The same tensors: {', '.join(entry.path.stem for entry in group)}")
+        for names in duplicates:
+            say(f"The same tensors: {', '.join(names)}")
         complain(f"{store.count()} files, {len(problems)} damaged.")
     if problems:
         ctx.exit(1)
@@ -156,8 +171,18 @@ def _print_entries(entries: list[Entry], as_json: bool) -> None:
     if as_json:
         print_json([_entry_dict(entry) for entry in entries])
     else:
-        rows = [(entry.name, *_columns(entry.info, entry.error)) for entry in entries]
-        print_table(("NAME", "BACKBONE", "LEARNED", "FROM → TO"), rows)
+        shown = _distinct_names(entries)
+        rows = [
+            (name, *_columns(entry.info, entry.error))
+            for name, entry in zip(shown, entries, strict=True)
+        ]
+        print_table(("NAME", "BACKBONE", "LEARNED", "FROM → TO"), rows, cut=True)
+
+
+def _distinct_names(entries: list[Entry]) -> list[str]:
+    """The entries' names; behind those of several, their files'."""
+    counts = Counter(entry.name for entry in entries)
+    return [e.name if counts[e.name] == 1 else f"{e.name} ({e.path.stem})" for e in entries]
 
 
 def _tell(entry: Entry, as_json: bool, sentence: str) -> None:

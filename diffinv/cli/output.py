@@ -41,8 +41,11 @@ def print_job(job: Job, as_json: bool) -> None:
     complain(f"'diffinv jobs watch {job.id}' shows how it goes.")
 
 
-def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on stdout, as wide as the terminal; never shortened where stdout is a file."""
+def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], cut: bool = False) -> None:
+    """A table on stdout, as wide as the terminal; never shortened where stdout is a file.
+
+    A cell that is too wide for the terminal goes on in further lines, or is ``cut``.
+    """
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -51,7 +54,8 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     for header in headers:
         table.add_column(Text(header, style="bold"))
     for row in rows:
-        table.add_row(*(Text(text_safe(cell)) for cell in row))
+        cells = (Text(text_safe(c), no_wrap=cut or None, overflow="ellipsis") for c in row)
+        table.add_row(*cells)
     width = None if sys.stdout.isatty() else 100_000
     console = Console(width=width, markup=False, highlight=False, emoji=False)
     with console.capture() as captured:

@@ -70,7 +70,7 @@ class Applier:
 
     def _keep(self, source: Path, target: Path, image: Image, seconds: float) -> AppliedImage:
         """Write a result, under another number where somebody has just taken its name."""
-        data = to_png(image)
+        data, stale = to_png(image), self.plan.manifest.stale(source)
         for output in numbered(target):
             done = AppliedImage(source, output, seconds)
             self.plan.manifest.record(done)
@@ -80,6 +80,11 @@ class Applier:
             if atomic_create(output, data):
                 break
         self.meter.wrote(done)
+        if stale and stale != done.output:
+            self.meter.warn(
+                f"{source.name} or its prompt has changed: its result is {done.output.name} now, "
+                f"and {stale.name} is of what it was; remove that, or write with --replace."
+            )
         return done
 
     def _open(self, picture: Path) -> tuple[Image, str | None] | None:

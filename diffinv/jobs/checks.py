@@ -15,7 +15,7 @@ from ..difference import Difference
 from ..errors import DiffinvError, UsageError
 from ..files import numbered
 from ..images import framing_warning, list_images, open_image, pixel_hash, unlike_warning
-from ..library.store import Library
+from ..library.store import MAX_NAME, Library
 from ..method.settings import InversionSettings
 from ..paths import library_folder
 from ..plugins import Kind, Registry, option, parse_part, registry
@@ -315,6 +315,11 @@ def _name(request: InvertRequest, library: Library) -> str:
     if parse_strength(request.name)[0] != request.name:
         raise UsageError(
             f"The name {request.name!r} ends like a strength (NAME:STRENGTH); choose another."
+        )
+    if len(text_safe(request.name)) > MAX_NAME:
+        raise UsageError(
+            f"The name {request.name[:20] + '…'!r} is too long; "
+            f"choose a --name of at most {MAX_NAME} characters."
         )
     if not request.free_name and _is_taken(library, request.name):
         raise UsageError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,22 @@ def title_of(request: Request) -> str:
     if isinstance(request, InvertRequest):
         a, a_prime = request.pairs[0]
         return text_safe(request.name or f"{a.stem} → {a_prime.stem}")
-    names = " + ".join(Path(name).stem for name, _ in request.differences)
-    images = request.images[0].name if len(request.images) == 1 else f"{len(request.images)} files"
-    return text_safe(f"{names} on {images}")
+    names = " + ".join(_shown(name, strength) for name, strength in request.differences)
+    return text_safe(f"{names} on {_inputs(request.images)}")
+
+
+def _shown(name: str, strength: float) -> str:
+    """A difference's name, or its file's, and the strength if it says anything."""
+    short = Path(name).name.removesuffix(SUFFIX) if name.endswith(SUFFIX) else name
+    return short if strength == 1 else f"{short} ×{strength:g}"
+
+
+def _inputs(images: Sequence[Path]) -> str:
+    if len(images) == 1:
+        return images[0].name
+    folders = sum(path.is_dir() for path in images)
+    what = {0: "pictures", len(images): "folders"}.get(folders, "pictures and folders")
+    return f"{len(images)} {what}"
 
 
 def absolute(request: Request) -> Request:

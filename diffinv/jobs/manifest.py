@@ -56,6 +56,14 @@ class Manifest:
         output = self.folder / row["output"]
         return AppliedImage(picture, output, row["seconds"]) if output.is_file() else None
 
+    def stale(self, picture: Path) -> Path | None:
+        """The result that is there of a picture, or prompt, as it was before it changed."""
+        row = self._rows.get(str(picture.absolute()))
+        if row is None or row["stamp"] == _stamp(picture):
+            return None
+        output = self.folder / row["output"]
+        return output if output.is_file() else None
+
     def record(self, done: AppliedImage) -> None:
         """Note a result that is about to be written."""
         row: dict[str, Any] = {

@@ -47,6 +47,7 @@ _MIGRATIONS = (
     """,
 )
 _QUEUE = "priority DESC, position, id"
+_QUEUE_BACKWARDS = "priority, position DESC, id DESC"
 _SHOWN = f"""CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END,
     CASE state WHEN 'queued' THEN -priority END, CASE state WHEN 'queued' THEN position END,
     CASE WHEN state IN {FINISHED!r} THEN -id ELSE id END"""
@@ -95,7 +96,10 @@ class JobStore:
                 f"INSERT INTO jobs ({', '.join(values)}) VALUES ({marks})", tuple(values.values())
             )
             id = done.lastrowid or 0
-            db.execute("UPDATE jobs SET position = id WHERE id = ?", (id,))
+            db.execute(
+                "UPDATE jobs SET position = (SELECT max(position) + 1 FROM jobs) WHERE id = ?",
+                (id,),
+            )
         return self.get(id)
 
     def jobs(self, states: Collection[State] | None = None) -> list[Job]:
@@ -162,6 +166,22 @@ class JobStore:
             there = here - 1 if up else here + 1
             if here >= 0 and 0 <= there < len(rows):
                 _swap(db, rows[here], rows[there])
+        return self.get(id)
+
+    def move_to_end(self, id: int, first: bool) -> Job:
+        """Let a queued job be the first or the last of the queue."""
+        self._in_state(id, ["queued"], "moved")
+        order, step = (_QUEUE, -1) if first else (_QUEUE_BACKWARDS, 1)
+        with self._data.write() as db:
+            end = db.execute(
+                "SELECT id, priority, position FROM jobs WHERE state = 'queued' "
+                f"ORDER BY {order} LIMIT 1"
+            ).fetchone()
+            if end is not None and end["id"] != id:
+                db.execute(
+                    "UPDATE jobs SET priority = ?, position = ? WHERE id = ? AND state = 'queued'",
+                    (end["priority"], end["position"] + step, id),
+                )
         return self.get(id)
 
     def clear(self) -> int:

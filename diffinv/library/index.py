@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..database import Database
+from ..database import Database, MemoryDatabase
 from ..difference import SUFFIX, DifferenceInfo, read_info
 from ..errors import DiffinvError
 from ..paths import cache_folder
@@ -73,8 +73,24 @@ class Index:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._data = Database(_place(folder), (_SCHEMA,), "The library's index", disposable=True)
+        self._places = _places(folder)
+        self._data: Database = self._open()
         self._known: tuple[tuple[int, int], dict[str, tuple[int, str]]] | None = None
+
+    def fall_back(self) -> bool:
+        """Go on elsewhere, after an UnusableError: in the cache, at last in memory. False where
+        there is nothing left to try."""
+        if isinstance(self._data, MemoryDatabase):
+            return False
+        self._data.close()
+        self._data, self._known = self._open(), None
+        return True
+
+    def _open(self) -> Database:
+        what = "The library's index"
+        if self._places:
+            return Database(self._places.pop(0), (_SCHEMA,), what, disposable=True)
+        return MemoryDatabase((_SCHEMA,), what)
 
     def search(
         self, query: str, sort: str, limit: int | None = None, offset: int = 0
@@ -172,12 +188,11 @@ class Index:
         return Entry(name, self.folder / file, known, error)
 
 
-def _place(folder: Path) -> Path:
-    """The index is in its library, or in the cache where that cannot be written to."""
-    if os.access(folder, os.W_OK):
-        return folder / FILE
+def _places(folder: Path) -> list[Path]:
+    """Where the index can be: in its library if that can be written to, else in the cache."""
     name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:24]
-    return cache_folder() / "libraries" / name / FILE
+    cached = cache_folder() / "libraries" / name / FILE
+    return [folder / FILE, cached] if os.access(folder, os.W_OK) else [cached]
 
 
 def read_entry(path: Path) -> Entry:

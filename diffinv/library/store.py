@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from ..database import UnusableError
 from ..difference import SUFFIX, Difference, load, to_bytes
 from ..errors import DiffinvError, UsageError
 from ..files import atomic_create, atomic_write
@@ -23,6 +24,8 @@ __all__ = ["Entry", "Library", "Sort", "TrashId", "Trashed"]
 
 Answer = TypeVar("Answer")
 
+MAX_NAME = 200
+"""Characters of a difference's name."""
 _MAX_TAG = 64
 _MAX_STEM = 48
 """Characters of a file name: four bytes each at most, and no file system has less than 255."""
@@ -43,9 +46,10 @@ class Library:
 
         Where the name is taken, ``replace`` replaces that file; else ``free_name`` appends -2, -3
         and so on to file and name, and without it DiffinvError is raised. Two processes that add
-        one name at once both keep theirs. Raises DiffinvError where the folder cannot be written.
+        one name at once both keep theirs. A name that is too long is cut. Raises
+        DiffinvError where the folder cannot be written.
         """
-        name = text_safe(difference.info.name)
+        name = text_safe(difference.info.name)[:MAX_NAME]
         if not name:
             raise UsageError("A difference needs a name that can be read; give it one.")
         stem = _slug(name)
@@ -108,15 +112,12 @@ class Library:
         return self._ask(lambda index: index.duplicates(), [])
 
     def _ask(self, question: Callable[[Index], Answer], nothing: Answer) -> Answer:
-        """An answer from the index; one that turns out to be damaged is made again."""
+        """An answer from the index, if the folder exists."""
         if not self.folder.exists():
             return nothing
         try:
             self._index = self._index or Index(self.folder)
-            try:
-                return question(self._index)
-            except DiffinvError:
-                return question(self._index)
+            return _answer(self._index, question)
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise DiffinvError(
@@ -151,7 +152,7 @@ class Library:
     def rename(self, name: str | Path, new: str) -> Entry:
         """Give a difference another name, and its file too. Raises UsageError where it is taken."""
         with self._locked():
-            old = self.find(name)
+            old = self._own(self.find(name))
             difference = load(old)
             title = _checked_name(new)
             info = dataclasses.replace(difference.info, name=title)
@@ -170,7 +171,7 @@ class Library:
         gone = {text_safe(tag).casefold() for tag in remove}
         new = [_checked_tag(tag) for tag in add]
         with self._locked():
-            path = self.find(name)
+            path = self._own(self.find(name))
             difference = load(path)
             tags: dict[str, str] = {}
             for tag in (*difference.info.tags, *new):
@@ -254,9 +255,12 @@ class Library:
         return Entry(text_safe(info.name), path, info)
 
     def _own(self, path: Path) -> Path:
-        """A path in this library; nothing outside of it is ever moved."""
+        """A path in this library; nothing outside of it is ever moved or changed."""
         if path.absolute().parent != self.folder.absolute():
-            raise UsageError(f"{text_safe(str(path))} is not in the library.")
+            raise UsageError(
+                f"{text_safe(str(path))} is not in the library and is left as it is; "
+                "'diffinv library import' makes a copy there."
+            )
         return path
 
     def _refuse_taken(self, name: str, old: Path) -> None:
@@ -286,11 +290,28 @@ class Library:
         return f"There is no difference {shown!r} in the library; {hint}"
 
 
+def _answer(index: Index, question: Callable[[Index], Answer]) -> Answer:
+    """An answer; an index that is damaged or cannot be written is made again, or elsewhere."""
+    while True:
+        try:
+            return question(index)
+        except UnusableError:
+            if not index.fall_back():
+                raise
+        except DiffinvError:
+            return question(index)
+
+
 def _checked_name(name: str) -> str:
     """A name as it will be shown. Refuses one that cannot be read, or is read as a strength."""
     shown = text_safe(name)
     if not shown:
         raise UsageError("A difference needs a name that can be read; give it one.")
+    if len(shown) > MAX_NAME:
+        raise UsageError(
+            f"The name {shown[:20] + '…'!r} has {len(shown)} characters; "
+            f"choose one of at most {MAX_NAME}."
+        )
     before, _, number = shown.rpartition(":")
     if before and _is_number(number):
         raise UsageError(f"The name {shown!r} reads like NAME:STRENGTH; choose another.")

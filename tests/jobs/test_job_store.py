@@ -61,6 +61,35 @@ def test_a_request_comes_back_as_it_was_but_for_its_paths(store, learn, monkeypa
     assert found.library == Path(os.environ["DIFFINV_HOME"]) / "library"
 
 
+def test_titles_say_what_is_applied_to_what(store, tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two, picture = (tmp_path / name for name in ("one", "two", "B.png"))
+    titles = {
+        ((("winter-v1.5", 1.0),), (picture,)): "winter-v1.5 on B.png",
+        ((("a/b", 0.5), ("/x/c.d.safetensors", -1.0)), (one,)): "a/b ×0.5 + c.d ×-1 on one",
+        ((("x", 1.0),), (one, two)): "x on 2 folders",
+        ((("x", 1.0),), (picture, picture)): "x on 2 pictures",
+        ((("x", 1.0),), (picture, one, two)): "x on 3 pictures and folders",
+    }
+    for (differences, images), title in titles.items():
+        request = ApplyRequest(differences, images, tmp_path / "out")
+        assert store.submit(request).title == title
+
+
+def test_a_job_can_be_first_or_last_whatever_comes_later(store, learn):
+    one, two, urgent = (store.submit(learn(), priority=p).id for p in (0, 0, 5))
+    store.move_to_end(two, first=True)
+    assert ids(store) == [two, urgent, one]
+    for id in (urgent, two, urgent, urgent):
+        store.move_to_end(id, first=False)
+    assert ids(store) == [one, two, urgent]
+    late = store.submit(learn()).id
+    assert ids(store) == [one, two, urgent, late]
+    store.move_to_end(late, first=True)
+    assert ids(store) == [late, one, two, urgent]
+
+
 def test_the_queue_is_ordered_by_priority_and_can_be_reordered(store, learn):
     first, second, urgent = (store.submit(learn(), priority=p).id for p in (0, 0, 5))
     assert ids(store) == [urgent, first, second]
@@ -374,3 +403,10 @@ def test_a_folder_that_cannot_be(tmp_path):
 def test_titles_are_safe_to_print(store, learn):
     job = store.submit(learn(name="\x1b[31m[bold]x\n"))
     assert job.title == "[bold]x"
+
+
+def test_a_full_disk_is_said_to_be_full(full_disk):
+    folder, fill = full_disk
+    fill()
+    with pytest.raises(DiffinvError, match="The job list .* the disk is full; free some space"):
+        JobStore(folder).jobs()

@@ -17,6 +17,7 @@ from diffinv.difference import load
 from diffinv.errors import DiffinvError
 from diffinv.jobs import keeper, tasks
 from diffinv.jobs.manifest import FILE
+from diffinv.jobs.requests import Progress
 from diffinv.jobs.rows import CHECKPOINT
 from diffinv.jobs.tasks import run_application, run_inversion
 from diffinv.jobs.worker import Worker
@@ -251,8 +252,12 @@ def test_the_same_again_does_only_what_is_new(blue, applied, folder, tmp_path):
     (folder / "0.png").rename(folder / "new.png")
     (out / "1.png").unlink()
     (folder / "2.txt").write_text("another prompt")
-    report = run_application(applied())
+    told: list[Progress] = []
+    report = run_application(applied(), told.append)
     assert report.skipped == 6
+    (warning,) = (now.warning for now in told if now.warning)
+    assert warning.startswith("2.png or its prompt has changed: its result is 2-2.png now, and ")
+    assert "2.png is of what it was" in warning
     after = pictures_in(out)
     assert set(after) == {*before, "new.png", "1.png", "2-2.png"}
     changed = {name for name in before if after[name] != before[name]}

@@ -38,7 +38,7 @@ def test_rename_moves_the_file_and_keeps_everything_else(library):
     assert names(library) == ["OLD fort"]
 
 
-@pytest.mark.parametrize("new", ["", "\n", "x:2", "y:nan", "bridge"])
+@pytest.mark.parametrize("new", ["", "\n", "x:2", "y:nan", "bridge", "x" * 201])
 def test_names_that_cannot_be(library, new):
     library.add(make("castle"))
     library.add(make("bridge"))
@@ -58,6 +58,25 @@ def test_a_damaged_file_cannot_be_renamed_but_thrown_away(library):
     assert library.trashed()[0].error
     assert library.restore(id).path == path
     assert path.read_bytes() == b"rubbish"
+
+
+@pytest.mark.parametrize("path", ["ext.safetensors", "library/../ext.safetensors"])
+def test_a_file_outside_the_library_is_left_as_it_is(library, tmp_path, monkeypatch, path):
+    library.add(make("castle"))
+    monkeypatch.chdir(tmp_path)
+    outside = tmp_path / "ext.safetensors"
+    save(make("ext"), outside)
+    before = outside.read_bytes()
+    for change in (
+        lambda: library.rename(path, "moved"),
+        lambda: library.rename(path, "ext"),
+        lambda: library.set_tags(path, ["new"]),
+        lambda: library.trash(path),
+    ):
+        with pytest.raises(UsageError, match="not in the library"):
+            change()
+    assert outside.read_bytes() == before
+    assert names(library) == ["castle"]
 
 
 def test_tags(library):
@@ -222,3 +241,24 @@ def test_two_processes_that_change_the_library_at_once_lose_nothing(library):
 
 def added(me: int) -> list[float]:
     return [100.0 * me + i for i in range(8)]
+
+
+@pytest.mark.parametrize("indexed", [False, True])
+def test_on_a_full_disk_the_library_is_read_and_thrown_away(full_disk, monkeypatch, indexed):
+    folder, fill = full_disk
+    monkeypatch.setenv("DIFFINV_HOME", str(folder))
+    for name in ("castle", "bridge"):
+        Library(folder / "library").add(make(name))
+    if indexed:
+        assert Library(folder / "library").count() == 2
+        save(make("new"), folder / "library" / "new.safetensors")
+    fill()
+    library = Library(folder / "library")
+    assert names(library) == ["bridge", "castle", *["new"] * indexed]
+    assert [entry.name for entry in library.search("cast")] == ["castle"]
+    id = library.trash("castle")
+    assert "castle" not in names(library)
+    assert library.restore(id).name == "castle"
+    assert "castle" in names(library)
+    with pytest.raises(DiffinvError, match="No space"):
+        library.set_tags("castle", ["x" * 64 for _ in range(99)])

@@ -71,10 +71,23 @@ QUERIES = {
     "tag:BUILDING castle": ["Cabin to Castle"],
     'tag:"old town"': ["Cabin to Castle"],
     'tag:"old town': ["Cabin to Castle"],
-    "tag:old": [],
+    "tag:old": ["Cabin to Castle"],
+    "tag:own": [],
+    'tag:"old"': [],
+    'tag:"old"x': [],
+    "TAG:B": ["Cabin to Castle", "Brücke 🌉"],
+    "-tag:build": ["Sunset", "10 trees"],
+    '-tag:"old town" tag:building': ["Brücke 🌉"],
+    "-castle -sdxl": ["Brücke 🌉"],
+    "-created:2026": ["Brücke 🌉"],
+    "-": ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
+    "-tag:": ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
+    "is:dup": ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
+    "is:building": [],
     "old": ["Cabin to Castle"],
-    "backbone:sdxl": ["Sunset"],
-    "backbone:SDXL": ["Sunset"],
+    'backbone:"sdxl"': ["Sunset"],
+    "backbone:SDXL": ["Sunset", "10 trees"],
+    "backbone:SDXL-": ["10 trees"],
     "sdxl": ["Sunset", "10 trees"],
     "created:>2026-01": ["Sunset"],
     "created:>=2026-01": ["Sunset", "Cabin to Castle", "10 trees"],
@@ -96,6 +109,16 @@ QUERIES = {
 def test_queries(castles, query):
     assert found(castles, query) == QUERIES[query]
     assert castles.count(query) == len(QUERIES[query])
+
+
+def test_duplicates_and_damaged_files_are_found(library):
+    for name, value in (("one", 1.0), ("two", 2.0), ("copy", 1.0)):
+        library.add(make(name, value))
+    (library.folder / "bad.safetensors").write_bytes(b"rubbish")
+    assert sorted(found(library, "is:duplicate")) == ["copy", "one"]
+    assert found(library, "IS:Duplicate o") == ["one"]
+    assert found(library, "is:damaged") == ["bad"]
+    assert found(library, "-is:damaged -is:duplicate") == ["two"]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
