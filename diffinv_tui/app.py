@@ -44,6 +44,7 @@ from .screens.new import NewScreen
 from .screens.plugins import PluginsScreen
 from .screens.settings import SettingsScreen
 from .theme import DARK, LIGHT
+from .widgets.help import Help
 from .words import plain, plural, tilde
 
 POLL = 0.25
@@ -295,6 +296,11 @@ class DiffinvApp(App[None]):
             self.action_hide_help_panel()
         else:
             self.action_show_help_panel()
+
+    def action_show_help_panel(self) -> None:
+        """Show what can be done here, from the palette too."""
+        if not self.screen.query(HelpPanel):
+            self.screen.mount(Help())
 
     # Preferences
 

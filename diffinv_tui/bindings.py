@@ -21,12 +21,12 @@ LIBRARY: list[BindingType] = [
     Binding("slash", "search", "Search", key_display="/", id="library.search"),
     Binding("t", "tag", "Tags", id="library.tag"),
     Binding("v", "view", "View", id="library.view"),
-    Binding("s", "sort", "Sort", show=False, id="library.sort"),
-    Binding("f", "filter", "Filter", show=False, id="library.filter"),
+    Binding("s", "sort", "Sort", id="library.sort"),
+    Binding("f", "filter", "Filter", id="library.filter"),
     Binding("r", "rename", "Rename", show=False, id="library.rename"),
     Binding("d,delete", "trash", "Trash", id="library.trash"),
-    Binding("u", "restore", "Undo", show=False, id="library.restore"),
-    Binding("i", "import", "Import", show=False, id="library.import"),
+    Binding("u", "restore", "Undo", id="library.restore"),
+    Binding("i", "import", "Import", id="library.import"),
     Binding("e", "export", "Export", show=False, id="library.export"),
     Binding("x", "demo", "Demo", id="library.demo"),
     Binding("escape", "leave", "Back", show=False, id="library.leave"),
@@ -67,3 +67,6 @@ APPLY: list[BindingType] = [
     Binding("ctrl+l", "clear", "Clear", show=False, id="apply.clear"),
     Binding("escape", "app.go('library')", "Library", show=False, id="apply.leave"),
 ]
+
+EXTRA = ("sort", "mark", "filter", "restore", "import")
+"""Actions that the footer names only where there is room, the first ones first."""

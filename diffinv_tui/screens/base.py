@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.containers import Container
 from textual.screen import Screen
-from textual.widgets import Footer
 
+from ..widgets.footer import KeyLine
 from ..widgets.navbar import NavBar
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class Place(Screen[None]):
         yield NavBar(self.MODE)
         with Container(classes="body"):
             yield from self.body()
-        yield Footer()
+        yield KeyLine()
 
     def body(self) -> ComposeResult:
         """What stands between the line at the top and the footer."""

@@ -40,7 +40,7 @@ class Shelf(Tiles):
     **v** changes between cards and table, **s** the order, **/** searches.
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Mark", show=False, id="shelf.mark"),
+        Binding("space", "mark", "Mark", id="shelf.mark"),
     ]
 
     view: reactive[View] = reactive("cards", init=False)

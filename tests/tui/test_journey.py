@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
-from driving import go, screen, shows, until
+from driving import screen, shows, until
+from textual.pilot import Pilot
 from textual.widgets import Button, Input
+from textual.widgets._collapsible import CollapsibleTitle
+from textual_fspicker.parts import DirectoryNavigation
 
 from diffinv.jobs.launch import ensure_worker
 from diffinv.jobs.store import JobStore
+from diffinv.plugins import registry
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.screens.apply import Chosen
 from diffinv_tui.widgets.picture_field import PictureField
@@ -31,11 +37,23 @@ def workers():
             process.send_signal(signal.SIGKILL)
 
 
+@pytest.fixture
+def example(home: Path) -> Path:
+    """The pictures of the embedded backbone, three of them in a folder, where the app starts."""
+    shown = Path(registry().backbones["diorama"].defaults["example"])
+    for name in ("a.png", "a_prime.png"):
+        shutil.copy(shown / name, home / name)
+    (home / "b").mkdir()
+    for path in sorted((shown / "b").glob("*.png"))[:3]:
+        shutil.copy(path, home / "b" / path.name)
+    return home
+
+
 def states(app: DiffinvApp) -> dict[int, str]:
     return {job.id: job.state for job in app.jobs}
 
 
-async def test_demo_then_own_difference_then_folder(home: Path, workers: None) -> None:
+async def test_the_demo(home: Path, workers: None) -> None:
     app = DiffinvApp(store=JobStore(), launcher=ensure_worker)
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "Show a change once")
@@ -52,47 +70,113 @@ async def test_demo_then_own_difference_then_folder(home: Path, workers: None) -
         results = home / "diffinv" / "results" / "demo"
         assert len(list(results.glob("*.png"))) == 9
 
-        # a difference from one's own pictures
-        example = Path(app.registry.backbones["diorama"].defaults["example"])
-        new = await go(pilot, "new")
-        a, a_prime = new.query(PictureField)
-        a.choose(example / "a.png")
-        a_prime.choose(example / "a_prime.png")
-        new.query_one("#name", Input).value = "mine"
-        new.query_one("#tags", Input).value = "home first"
-        new.query_one("#steps", Input).value = "400"
-        await until(pilot, lambda: not new.query_one("#start", Button).disabled)
-        await shows(pilot, "1 pair, to be named mine")
-        await pilot.press("ctrl+s")
-        await until(pilot, lambda: states(app).get(3) == "running", 60, "running")
-        await until(pilot, lambda: any(j.id == 3 and j.progress.step > 3 for j in app.jobs), 60)
-        await pilot.press("c")
-        await until(pilot, lambda: states(app)[3] == "cancelled", 60, "cancelled")
-        await shows(pilot, "cancelled")
-        await pilot.press("u")
-        await until(pilot, lambda: states(app)[3] == "running", 60, "resumed")
-        await pilot.press("c")
-        await until(pilot, lambda: states(app)[3] == "cancelled", 60, "cancelled again")
 
-        # a folder, with what the demo learned
-        await go(pilot, "library")
+async def pick(pilot: Pilot[Any], name: str) -> None:
+    """In the file dialog, put the cursor on a name, by the arrows."""
+    await until(pilot, lambda: pilot.app.screen.query(DirectoryNavigation), what="the dialog")
+    listing = pilot.app.screen.query_one(DirectoryNavigation)
+
+    def there() -> bool:
+        return any(option.location.name == name for option in listing.options)
+
+    await until(pilot, there, what=f"{name} in the list")
+    await until(pilot, lambda: listing.has_focus)
+    for _ in range(listing.option_count):
+        found = listing.highlighted_option
+        if found is not None and found.location.name == name:
+            return
+        await pilot.press("down")
+    raise AssertionError(f"no {name} under the cursor")
+
+
+async def tab_to(pilot: Pilot[Any], id: str) -> None:
+    """Go to a field by the Tab key."""
+    for _ in range(40):
+        if pilot.app.focused is not None and pilot.app.focused.id == id:
+            return
+        await pilot.press("tab")
+    raise AssertionError(f"Tab leads to no {id}")
+
+
+async def open_more(pilot: Pilot[Any]) -> None:
+    """Show the settings that are folded away."""
+    for _ in range(40):
+        await pilot.press("tab")
+        if isinstance(pilot.app.focused, CollapsibleTitle):
+            await pilot.press("enter")
+            return
+    raise AssertionError("Tab leads to no further settings")
+
+
+async def write(pilot: Pilot[Any], id: str, text: str) -> None:
+    """Type into a field in place of what is there."""
+    await tab_to(pilot, id)
+    await pilot.press("ctrl+a", "backspace")
+    for character in text:
+        await pilot.press(_KEYS.get(character, character))
+    await until(pilot, lambda: pilot.app.screen.query_one(f"#{id}", Input).value == text)
+
+
+_KEYS = {" ": "space", "/": "slash", "-": "minus", ".": "full_stop", "_": "underscore"}
+
+
+async def test_own_difference_then_a_folder_by_keys_alone(
+    home: Path, workers: None, example: Path
+) -> None:
+    app = DiffinvApp(store=JobStore(), launcher=ensure_worker)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "Show a change once")
+        await pilot.press("n")
+        await until(pilot, lambda: app.current_mode == "new" and app.screen.is_mounted)
+        new = app.screen
+        for name in ("a.png", "a_prime.png"):
+            await until(pilot, lambda: isinstance(app.focused, PictureField))
+            await pilot.press("enter")
+            await pick(pilot, name)
+            await pilot.press("enter")
+            await until(pilot, lambda: app.screen is new)
+        await write(pilot, "name", "mine")
+        await write(pilot, "tags", "home first")
+        await open_more(pilot)
+        await write(pilot, "steps", "60")
+        await shows(pilot, "1 pair, to be named mine")
+        await until(pilot, lambda: not new.query_one("#start", Button).disabled)
+        await pilot.press("ctrl+s")
+        await until(pilot, lambda: any(j.progress.step > 3 for j in app.jobs), 90, "steps")
+        await pilot.press("c")
+        await until(pilot, lambda: states(app)[1] == "cancelled", 60, "cancelled")
+        await pilot.press("u")
+        await until(pilot, lambda: states(app)[1] == "done", 120, "done after all")
+        await shows(pilot, "60 steps learned")
+        assert app.jobs[0].attempts == 2
+
+        await pilot.press("escape")
         await shows(pilot, "1 difference")
         await pilot.press("a")
         await until(pilot, lambda: app.current_mode == "apply" and app.screen.query(Chosen))
         apply = app.screen
-        apply.add_image(example / "b" / "01.png")
-        apply.add_image(example / "b" / "02.png")
-        apply.query_one("#out", Input).value = str(home / "out")
-        apply.query_one("#steps", Input).value = "4"
-        apply.query_one(Slider).value = -1
+        await until(pilot, lambda: isinstance(app.focused, Slider), what="the slider's focus")
+        await pilot.press("pagedown", "pagedown", "pagedown", "pagedown")
+        await pilot.press("ctrl+o")
+        await pick(pilot, "b")
+        await pilot.press("enter")
+        await shows(pilot, "/b ")
+        await tab_to(pilot, "select")
+        await pilot.press("enter")
+        await until(pilot, lambda: app.screen is apply)
+        await write(pilot, "out", str(home / "out"))
+        await open_more(pilot)
+        await write(pilot, "steps", "4")
+        await shows(pilot, "3 pictures, with Diorama")
         await until(pilot, lambda: not apply.query_one("#start", Button).disabled)
-        await shows(pilot, "2 pictures")
         await pilot.press("ctrl+s")
         wall = apply.query_one(Wall)
         done = lambda: sum(result.after is not None for result in wall.results)  # noqa: E731
-        await until(pilot, lambda: done() == 2, 60, "two results")
-        assert len(list((home / "out").glob("*.png"))) == 2
+        await until(pilot, lambda: done() == 3, 60, "three results")
+        assert len(list((home / "out").glob("*.png"))) == 3
         assert app.jobs[0].request.differences[0][1] == -1
+        assert [path.name for path in app.jobs[0].request.images] == ["b"]
+        await until(pilot, lambda: isinstance(app.focused, Wall))
         await pilot.press("enter")
         await shows(pilot, "B′")
 

@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -17,8 +18,14 @@ from typing import Any
 
 import aiohttp
 import pytest
+from command_line import end_workers
 from PIL import Image
+from sample_home import BASE, picture
 
+from diffinv.jobs.job import Job
+from diffinv.jobs.requests import InvertRequest
+from diffinv.jobs.store import JobStore
+from diffinv.method.settings import inversion_settings
 from diffinv_tui.__main__ import main
 from diffinv_tui.pictures import probe
 from diffinv_tui.serve import is_loopback, who_can_reach
@@ -71,11 +78,7 @@ def terminal(home: Path) -> Iterator[Terminal]:
 
 @needs_tmux
 def test_in_a_real_terminal(full_home: Path, terminal: Terminal) -> None:
-    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)
-    variables = f"PYTHONPATH={path} DIFFINV_HOME={full_home}/diffinv HOME={full_home}"
-    terminal.start(
-        f"env {variables} {sys.executable} -P -m diffinv_tui; echo ended with $?; sleep 60"
-    )
+    terminal.start(f"{app_in(full_home)}; echo ended with $?; sleep 60")
     terminal.shows("11 differences")
     terminal.shows("▀▀▀▀")
     terminal.press("v")
@@ -90,6 +93,53 @@ def test_in_a_real_terminal(full_home: Path, terminal: Terminal) -> None:
     terminal.shows("No jobs yet")
     terminal.press("C-q")
     terminal.shows("ended with 0")
+
+
+@pytest.fixture
+def cancelled_job(home: Path) -> Iterator[Job]:
+    """A job that takes long, once it is resumed."""
+    pair = (picture(home / "a.png", BASE, 7), picture(home / "b.png", BASE, 8))
+    store = JobStore()
+    settings = inversion_settings(steps=20_000)
+    request = InvertRequest((pair,), "patient", "diorama", device="cpu", settings=settings)
+    yield store.cancel(store.submit(request).id)
+    end_workers(store.folder)
+
+
+@needs_tmux
+def test_a_job_goes_on_while_the_app_is_closed(
+    home: Path, terminal: Terminal, cancelled_job: Job
+) -> None:
+    def step() -> int:
+        return JobStore().get(cancelled_job.id).progress.step
+
+    app = app_in(home)
+    terminal.start(f"{app}; echo ended with $?; read line; clear; {app}; sleep 60")
+    terminal.shows("2 New")
+    terminal.press("3")
+    terminal.shows("patient")
+    terminal.press("u")
+    terminal.shows("/20000 steps", 90)
+    terminal.press("C-q")
+    terminal.shows("ended with 0")
+    left_at = step()
+    wait_for(lambda: step() > left_at + 3, 60, lambda: f"still at step {left_at}")
+    terminal.press("Enter")
+    terminal.shows("2 New")
+    terminal.press("3")
+    terminal.shows("● running")
+    terminal.shows("/20000 steps")
+    (shown,) = re.findall(r"(\d+)/20000 steps", terminal.text())
+    assert left_at < int(shown) <= step()
+    terminal.press("c")
+    terminal.shows("cancelled")
+
+
+def app_in(home: Path) -> str:
+    """The command for a terminal that runs the app on a home."""
+    path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path if entry)
+    variables = f"PYTHONPATH={path} DIFFINV_HOME={home}/diffinv HOME={home} OMP_NUM_THREADS=1"
+    return f"env {variables} {sys.executable} -P -m diffinv_tui"
 
 
 def free_port() -> int:

@@ -1,0 +1,87 @@
+"""What the help says about fields, for people who have not read the paper."""
+
+from __future__ import annotations
+
+_DEVICE = """Where the models compute: `cpu`, `cuda` for the first graphics card, `cuda:1` for the
+second. Left empty, the best there is."""
+
+_CAPTIONER = """The model that puts a picture into words. What it says of **A** and **A′** shows
+which change is meant; captions of your own, below, make it unnecessary."""
+
+_NEW = {
+    "name": "The name of the new difference in the library. Empty: made from the pictures' names.",
+    "tags": "Words to find it by later, parted by blanks. They change nothing else.",
+    "backbone": """The picture model that learns the difference and applies it later. A difference
+works only with the backbone it was learned with.""",
+    "captioner": _CAPTIONER,
+    "delta_encoder": """The model that measures how the two pictures and their two captions
+differ. That is the direction in which learning goes.""",
+    "preset": """All settings at once. **Best measured** is quick and did best in our tests; **The
+paper's** follows the paper to the letter and takes much longer.""",
+    "steps": """How often the difference is improved. More steps take longer and follow the
+pair more closely; too many learn its accidents, too.""",
+    "lr": """How far each step goes. Too large and the loss jumps about, too small and little is
+learned in the steps there are.""",
+    "tokens": """How many invisible words the difference may use. More can hold more detail, and
+learn more by accident.""",
+    "token_space": """How the invisible words join a prompt: **additive** shifts all of it a little,
+**input** adds words before the text model reads it, **output** after.""",
+    "alpha": """Whether words or pictures say what has changed: 1 trusts the captions alone, 0 the
+pictures alone.""",
+    "lambda_tc": """How much weight it has that the new picture can be made from the old one's
+prompt and the difference: higher keeps closer to the pair.""",
+    "lambda_clip": """How much weight the direction of the change has: higher follows its meaning
+more, and the pair itself less.""",
+    "prompter": """What stands beside the difference while it is learned: **the captions**, or words
+that **PEZ** searches for each picture, which takes longer.""",
+    "seed": "Chance starts here: the same seed with the same settings gives the same difference.",
+    "caption_a": "What A shows, in a sentence, where the captioner should not be asked.",
+    "caption_a_prime": "What A′ shows, in a sentence. Say of both what differs.",
+    "device": _DEVICE,
+    "more": "Opens the settings that most people leave as they are.",
+    "start": "Puts it into the queue; the marks above say what is missing.",
+}
+
+_APPLY = {
+    "add-difference": "Adds a difference. Several are applied together, each as strongly as its "
+    "slider says.",
+    "add-folder": "Applies to every picture in a folder and in those below it.",
+    "add-file": "Applies to one more picture.",
+    "out": "Where the results go. Your pictures themselves are never changed.",
+    "prompt_b": "What the pictures show, in a sentence. Empty: the captioner looks at each.",
+    "editor": """The way a picture is taken apart and made anew with the difference. They
+differ in how well they keep what should stay.""",
+    "captioner": "The model that says what each picture shows, so that it can be made anew.",
+    "steps": "How finely a picture is made anew: more take longer and keep more detail.",
+    "guidance": """How insistently the result follows prompt and difference. Higher changes more
+and keeps less of the picture.""",
+    "seed": "Chance starts here: the same seed gives the same result.",
+    "mask": "Changes only where the difference has something to say; the rest stays as it is.",
+    "replace": "Makes results that are there already anew, in place of the old ones.",
+    "device": _DEVICE,
+    "more": "Opens the settings that most people leave as they are.",
+    "start": "Puts it into the queue; the marks above say what is missing.",
+    "sweep": "The first picture at several strengths, to see which one suits.",
+}
+
+_SETTINGS = {
+    "theme": "The colours of the app. The terminal's own themes are among them.",
+    "view": "How the library shows its differences: as cards with pictures, or as a table.",
+    "pictures": """How pictures are drawn: as fine as the terminal can, or out of half blocks,
+which every terminal can. Takes effect at the next start.""",
+    "backbone": "The picture model that a new difference begins with.",
+    "device": _DEVICE,
+}
+
+_LIBRARY = {
+    "search": """Words in names, tags, captions and descriptions; all of them must fit.
+`tag:winter` and `backbone:sdxl` look in one place only. **Enter** goes to what was found,
+**Escape** clears the search."""
+}
+
+_TEXTS = {"new": _NEW, "apply": _APPLY, "settings": _SETTINGS, "library": _LIBRARY}
+
+
+def help_text(place: str, field: str) -> str:
+    """The help for a field of a screen; empty where there is none."""
+    return _TEXTS.get(place, {}).get(field, "")
