@@ -208,7 +208,7 @@ def test_too_little_memory_is_said_before_loading(checkpoints, monkeypatch):
         "programs or choose a smaller backbone."
     )
     monkeypatch.setenv("DIFFINV_MEMORY", "high")
-    assert "; set DIFFINV_MEMORY=low or choose" in str(error_of("sd15", folder))
+    assert "; use --memory low or choose" in str(error_of("sd15", folder))
     monkeypatch.setenv("DIFFINV_MEMORY", "lots")
     assert str(error_of("sd15", folder)) == "DIFFINV_MEMORY is one of auto, low, high, not 'lots'."
 

@@ -162,7 +162,7 @@ def _free_by_driver(device: str) -> int | None:
 
 
 def _too_little(source: Source, device: torch.device, peak: int, free: int, setting: str) -> str:
-    advice = f"set {VARIABLE}=low" if setting == "high" else "close other programs"
+    advice = "use --memory low" if setting == "high" else "close other programs"
     return (
         f"The model {source.name!r} needs about {peak / 1e9:.1f} GB on {device} and "
         f"{free / 1e9:.1f} GB are free; {advice} or choose a smaller backbone."
