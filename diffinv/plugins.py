@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import importlib
 import io
 import os
 import pkgutil
@@ -270,6 +271,16 @@ def reload() -> Registry:
     """The plugins as they are installed and switched on now. What is imported already stays."""
     registry.cache_clear()
     return registry()
+
+
+def reload_if_changed() -> None:
+    """For a process that lives long: look again where other plugins are installed or on now."""
+    importlib.invalidate_caches()
+    rows = map(_row, metadata.entry_points(group=hookspecs.GROUP))
+    now = {_key(row): (row.version, _disabled(row) is not None) for row in rows}
+    known = {_key(row): (row.version, row.status == "disabled") for row in registry().rows}
+    if now != known:
+        reload()
 
 
 def load_plugins(entries: Iterable[metadata.EntryPoint]) -> Registry:

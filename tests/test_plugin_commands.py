@@ -21,7 +21,8 @@ from installing import (
 from diffinv import pip
 from diffinv.cli import app
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.plugins import registry
+from diffinv.plugins import registry, reload_if_changed
+from diffinv.switches import switch
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "plugins" / "template"
@@ -134,6 +135,20 @@ def test_a_plugin_is_switched_off_and_on(diffinv):
         code, _, err = diffinv("plugins", "disable", name)
         assert code == 2
         assert one_sentence(err)
+
+
+def test_a_process_that_lives_long_sees_what_has_changed(diffinv, tmp_path):
+    before = registry()
+    reload_if_changed()
+    assert registry() is before
+    switch("template", on=False)
+    reload_if_changed()
+    assert "template" not in registry().backbones
+    switch("template", on=True)
+    install(tmp_path / "site", "rival")
+    reload_if_changed()
+    assert "template" in registry().backbones
+    assert "rival" in {row.name for row in registry().rows}
 
 
 def test_diffinvs_own_parts_cannot_be_disabled(diffinv, monkeypatch):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DiffinvError
+from ..plugins import reload_if_changed
 from .job import Job
 from .process import this_process
 from .reporter import JobStopped, Reporter
@@ -101,6 +102,7 @@ class Worker:
 
     def _run(self, job: Job, reporter: Reporter) -> dict[str, Any]:
         resumed = job.attempts > 1
+        reload_if_changed()
         if isinstance(job.request, InvertRequest):
             workspace = Workspace(job.folder, resumed, self.checkpoint_every)
             learned, path = run_inversion(job.request, reporter, self.models, workspace)
