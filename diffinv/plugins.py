@@ -362,6 +362,21 @@ def _check_spec(spec: object, expected: type[Spec]) -> None:
         raise BrokenPluginError(f"the preflight of {spec.id!r} has to read 'module:callable'")
     if not isinstance(spec.defaults, Mapping):
         raise BrokenPluginError(f"the defaults of {spec.id!r} have to be a mapping")
+    if not isinstance(spec.licence, str) or not isinstance(spec.size_mb, int | float):
+        raise BrokenPluginError(f"{spec.id!r} needs text as its licence, a number as size_mb")
+    if isinstance(spec, BackboneSpec):
+        _check_backbone(spec)
+
+
+def _check_backbone(spec: BackboneSpec) -> None:
+    for name in ("captioner", "delta_encoder"):
+        if not isinstance(getattr(spec, name), str | None):
+            raise BrokenPluginError(f"the {name} of {spec.id!r} has to be an id or None")
+    layout: object = spec.embedding_layout
+    if not isinstance(layout, Mapping) or not all(
+        isinstance(name, str) and isinstance(width, int) for name, width in layout.items()
+    ):
+        raise BrokenPluginError(f"the embedding_layout of {spec.id!r} has to map names to widths")
 
 
 class _Printed(io.StringIO):

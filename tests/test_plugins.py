@@ -52,6 +52,7 @@ BROKEN = {
     "bad_types": "register_backbones: gave a EditorSpec, not a BackboneSpec",
     "bad_text": "register_captioners: gave a str, not a list of specs",
     "bad_id": "is no id",
+    "bad_fields": "the captioner of 'odd' has to be an id or None",
     "bad_factory": "module:callable",
     "bad_hook_name": "unknown hook 'register_nonsense'",
     "bad_arguments": "surprise",
