@@ -283,6 +283,14 @@ def test_export_import_verify(invert, diffinv, tmp_path):
     assert is_one_sentence(diffinv("library", "export", "castle", "--out", target).err)
     again = diffinv("library", "export", "castle", "--out", target, "--replace")
     assert again.out.splitlines()[0] == target
+    for folder in ("new", "newer.d/", "a/b"):
+        out = f"{tmp_path}/{folder}"
+        made = diffinv("library", "export", "castle", "--out", out, "--json").json["file"]
+        assert made == str(tmp_path / folder / "castle.safetensors")
+    assert diffinv("library", "export", "nothing", "--out", tmp_path / "none").code == 2
+    assert not (tmp_path / "none").exists()
+    refused = diffinv("library", "export", "castle", "--out", f"{target}/")
+    assert (refused.code, is_one_sentence(refused.err)) == (2, True)
     assert "already, as 'castle'" in diffinv("library", "import", target).err
     (again,) = diffinv("library", "import", target, "--name", "copy", "--json").json
     assert again["name"] == "copy"

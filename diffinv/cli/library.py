@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..errors import UsageError
 from .options import PATH, json_option
 from .output import complain, print_fields, print_json, print_table, say
 
@@ -205,16 +207,22 @@ def _entry_dict(entry: Entry) -> dict[str, Any]:
     show_default=True,
     help="Its own file, or a textual inversion for diffusers, A1111 or ComfyUI.",
 )
-@click.option("--out", type=PATH, metavar="FILE", help="File or folder; default: right here.")
+@click.option(
+    "--out",
+    metavar="FILE",
+    help="File, or a folder, which is made if need be; default: right here.",
+)
 @click.option("--replace", is_flag=True, help="Replace files that exist.")
 @json_option
 def export_difference(
-    name: str, format: Format, out: Path | None, replace: bool, as_json: bool
+    name: str, format: Format, out: str | None, replace: bool, as_json: bool
 ) -> None:
     """Write a difference as a file for others, with a preview picture beside it."""
     from ..library.transfer import export
 
-    done = export(_library(), name, format, out, replace)
+    store = _library()
+    source = store.find(name)
+    done = export(store, str(source), format, _target(out) if out else None, replace)
     if as_json:
         print_json(vars(done))
         return
@@ -223,6 +231,23 @@ def export_difference(
             say(str(path))
     if done.token:
         complain(_how_to_use(format, done))
+
+
+def _target(out: str) -> Path:
+    """Where to export to; a folder, which a path with a slash behind it or no suffix is, is made.
+
+    Raises UsageError where it cannot be.
+    """
+    path = Path(out)
+    if out.endswith(("/", os.sep)) or not path.suffix:
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise UsageError(
+                f"The folder {out!r} cannot be made ({reason}); choose another --out."
+            ) from error
+    return path
 
 
 @library.command("import")
