@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.containers import Container
-from textual.screen import Screen
+from textual.screen import ModalScreen, Screen, ScreenResultType
 
 from ..widgets.footer import KeyLine
 from ..widgets.navbar import NavBar
@@ -81,6 +81,17 @@ class Place(Screen[None]):
 
     def jobs_changed(self, jobs: list[Job]) -> None:
         """Show the jobs; most screens have no more to do than the line at the top does."""
+
+
+class Window(ModalScreen[ScreenResultType]):
+    """A screen over another one, that is styled once: when it is mounted."""
+
+    def __init__(self) -> None:
+        super().__init__(classes=" ".join(size_classes(self.app)))
+
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        """It looks as it was left."""
+        event.refresh_styles = False
 
 
 def size_classes(app: App[Any]) -> list[str]:

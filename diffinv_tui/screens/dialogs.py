@@ -10,7 +10,6 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -20,6 +19,7 @@ from ..messages import tell
 from ..pictures import open_thumbnail
 from ..widgets.difference_view import DifferenceView, Figure
 from ..words import plain, short_path
+from .base import Window
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _ESCAPE = Binding("escape", "dismiss(None)", "Close", id="dialog.close")
 
 
-class Ask(ModalScreen[str | None]):
+class Ask(Window[str | None]):
     """One line of text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [_ESCAPE]
@@ -53,7 +53,7 @@ class Ask(ModalScreen[str | None]):
         self.dismiss(event.value)
 
 
-class Choose(ModalScreen[int | None]):
+class Choose(Window[int | None]):
     """One of several things, with a line to narrow them down."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -122,7 +122,7 @@ def _one_line(text: Text) -> Text:
     return text
 
 
-class Detail(ModalScreen[str | None]):
+class Detail(Window[str | None]):
     """One difference over the whole screen. Dismissed with what to do with it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -150,7 +150,7 @@ class Detail(ModalScreen[str | None]):
         view.focus()
 
 
-class Large(ModalScreen[None]):
+class Large(Window[None]):
     """B and B′ as large as the screen allows."""
 
     BINDINGS: ClassVar[list[BindingType]] = [_ESCAPE]

@@ -10,7 +10,6 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Footer, Input, Log, Static
 from textual_fspicker.suggest_path import SuggestPath
 
@@ -19,6 +18,7 @@ from diffinv.errors import DiffinvError
 
 from ..messages import tell
 from ..words import plain, tilde
+from .base import Window
 from .pickers import PickFolder
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _HINT = (
 )
 
 
-class InstallPlugin(ModalScreen[bool]):
+class InstallPlugin(Window[bool]):
     """Asks, shows, installs. Dismissed with whether something was installed."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

@@ -93,8 +93,9 @@ class DifferenceView(VerticalScroll, can_focus=True):
             self._write(plain(entry.name, limit=160), "", damage(entry), "")
             return
         info = entry.info
-        self._write(plain(entry.name, limit=160), tag_text(info.tags), words(info), settings(entry))
+        self._write(plain(entry.name, limit=160), tag_text(info.tags), words(info), "")
         self.scroll_home(animate=False)
+        self.call_after_refresh(self._show_settings, entry)
         self._open(entry)
 
     def _write(self, title: Text, tags: str, about: Text | Table | str, more: Table | str) -> None:
@@ -103,6 +104,13 @@ class DifferenceView(VerticalScroll, can_focus=True):
             widget = self.query_one(f".view-{name}", Static)
             widget.update(content)
             widget.display = bool(content) if isinstance(content, str | Text) else True
+
+    def _show_settings(self, entry: Entry) -> None:
+        """What few look at comes once the rest is there."""
+        if entry == self._entry and self.is_attached:
+            widget = self.query_one(".view-settings", Static)
+            widget.update(settings(entry))
+            widget.display = True
 
     @work(thread=True, exclusive=True, group="detail")
     def _open(self, entry: Entry) -> None:
