@@ -338,6 +338,7 @@ class ApplyScreen(Place):
         facts = [
             f"{plural(len(plan.targets), 'picture')}, with {plan.backbone.spec.title}",
             f"Results go to {short_path(request.out)}",
+            *plan.notes,
         ]
         notes = ["At strength 0 nothing changes."] if _changes_nothing(request) else []
         self.query_one(Checks).say(facts, notes)
