@@ -362,12 +362,12 @@ def test_a_batch_too_large_for_the_device_is_halved_once(learned, diffinv, pictu
     monkeypatch.setenv("TOY_ROOM", "1")
     done = diffinv(*wanted, pictures / "halved")
     assert done.code == 0
-    assert "now 1 pictures at once" in done.err
+    assert "now 1 picture at once" in done.err
     assert len(list((pictures / "halved").rglob("*.png"))) == 3
     monkeypatch.setenv("TOY_ROOM", "0")
     failed = diffinv(*wanted, pictures / "none")
     assert failed.code == 1
-    assert "ran out of memory with 1 pictures at once; use --memory low" in failed.err
+    assert "ran out of memory with 1 picture at once; use --memory low" in failed.err
 
 
 def test_memory_is_told_to_the_backbone(learned, diffinv, pictures, monkeypatch):

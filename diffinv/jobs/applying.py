@@ -118,11 +118,11 @@ class Applier:
     def _halve(self, tried: int, error: Exception) -> None:
         if tried == 1 or self._halved:
             raise DiffinvError(
-                f"{self.device} ran out of memory with {tried} pictures at once; use --memory low, "
-                "close other programs or choose a smaller backbone."
+                f"{self.device} ran out of memory with {_pictures(tried)} at once; use --memory "
+                "low, close other programs or choose a smaller backbone."
             ) from error
         self._halved, self._at_once = True, tried // 2
-        self.meter.warn(f"{self.device} ran out of memory: now {tried // 2} pictures at once.")
+        self.meter.warn(f"{self.device} ran out of memory: now {_pictures(tried // 2)} at once.")
 
     def _apply_at_once(self, index: int, images: list[Image], prompts: list[str]) -> list[Image]:
         from ..method.application import apply_differences
@@ -150,6 +150,10 @@ class Applier:
         values = torch.from_numpy(difference.tokens.copy())[None].float()
         space = cast("TokenSpace", difference.info.token_space)
         return DiffTokens(values.to(self.backbone.device), space)
+
+
+def _pictures(count: int) -> str:
+    return f"{count} picture{'s' * (count != 1)}"
 
 
 def _batches(
