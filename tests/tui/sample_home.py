@@ -123,6 +123,9 @@ class SampleJobs:
     def changes(self) -> int:
         return self.version
 
+    def worker(self, device: str) -> None:
+        """There is none."""
+
     def jobs(self, states: object = None) -> list[Job]:
         return list(self.list)
 
