@@ -30,11 +30,21 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 @pytest.fixture
 def full_disk(tmp_path_factory: pytest.TempPathFactory):
-    """A folder on a disk of its own, with a function that fills it."""
+    """A folder on a disk of its own, with a function that fills it.
+
+    Skipped only where nobody lets us mount one; any other failure to is a failure.
+    """
     folder = tmp_path_factory.mktemp("disk")
     mount = ["mount", "-t", "tmpfs", "-o", "size=200k", "tmpfs", str(folder)]
-    if not shutil.which("mount") or subprocess.run(mount, capture_output=True).returncode:
-        pytest.skip("a disk cannot be mounted here")
+    if not shutil.which("mount"):
+        pytest.skip("there is no program to mount a disk with")
+    mounted = subprocess.run(
+        mount, capture_output=True, text=True, env={**os.environ, "LC_ALL": "C"}
+    )
+    if mounted.returncode:
+        refused = ("permission denied", "superuser", "not permitted")
+        assert any(word in mounted.stderr.lower() for word in refused), mounted.stderr
+        pytest.skip(f"mounting a disk is not allowed: {mounted.stderr.strip()}")
 
     def fill() -> None:
         with (folder / "filling").open("wb", buffering=0) as file:
