@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -115,3 +116,17 @@ def learned(diffinv, pictures):
     )  # fmt: skip
     assert done.code == 0, done.err
     return done.json
+
+
+def leave_once_learning(front: subprocess.Popen[str]) -> tuple[str, str]:
+    """Press Ctrl-C once a foreground command shows that it learns: what it has printed."""
+    assert front.stderr is not None
+    seen = ""
+    while "Learning the difference" not in seen:
+        line = front.stderr.readline()
+        assert line, seen
+        seen += line
+    front.send_signal(signal.SIGINT)
+    out, err = front.communicate(timeout=60)
+    assert front.returncode == 130
+    return out, err

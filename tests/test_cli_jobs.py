@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import click
 import pytest
-from command_line import MODULES, ROOT, is_one_sentence
+from command_line import MODULES, ROOT, is_one_sentence, leave_once_learning
 from installing import install
 from PIL import Image
 from test_library import make
@@ -196,15 +195,8 @@ def test_ctrl_c_leaves_the_job_to_go_on(pictures, tmp_path, where):
         assert start(*args, "--detach").communicate(timeout=60)[0] == "1\n"
         args = ["jobs", "watch", 1]
     front = start(*args)
-    assert front.stderr is not None
-    seen = ""
-    while "Learning the difference" not in seen:
-        line = front.stderr.readline()
-        assert line, seen
-        seen += line
-    front.send_signal(signal.SIGINT)
-    out, err = front.communicate(timeout=60)
-    assert (front.returncode, out) == (130, "")
+    out, err = leave_once_learning(front)
+    assert out == ""
     assert err.splitlines()[-1].startswith("Job 1 goes on: 'diffinv jobs watch 1'")
     store = JobStore()
     assert store.get(1).state == "running"

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from command_line import end_workers
+from command_line import end_workers, leave_once_learning
 from PIL import Image
 
 from diffinv.plugins import registry
@@ -73,15 +72,8 @@ def test_the_demo_goes_on_when_it_is_left(tmp_path):
         text=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
     )
-    assert front.stderr is not None
-    seen = ""
-    while "Learning the difference" not in seen:
-        line = front.stderr.readline()
-        assert line, seen
-        seen += line
-    front.send_signal(signal.SIGINT)
-    out, err = front.communicate(timeout=60)
-    assert (front.returncode, out) == (130, "")
+    out, err = leave_once_learning(front)
+    assert out == ""
     assert "Job 1 goes on: 'diffinv jobs watch 1' shows it" in err
     assert "Job 2 comes after it" in err
     watched = diffinv("jobs", "watch", 2, "--json", folder=tmp_path)
