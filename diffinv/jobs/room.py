@@ -26,7 +26,8 @@ def with_room(work: Callable[[Backbone], T], backbone: Backbone, meter: Meter) -
     try:
         return work(backbone)
     except torch.OutOfMemoryError:
-        _free()
+        pass  # what was computed is held by the error, and let go of with it
+    _free()
     meter.warn(f"{backbone.device} ran out of memory: batches are halved from now on.")
     try:
         return work(halved(backbone))
