@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..difference import Difference, DifferenceInfo
-from ..errors import UsageError
+from ..errors import DiffinvError, UsageError
 from ..images import fit_square, pixel_hash, to_webp
 from ..library.store import Library
 from ..paths import library_folder
@@ -98,9 +98,10 @@ def run_inversion(
         _array(result.losses),
         _thumbnails(plan, preview),
     )
-    if plan.backbone.weights:
-        remember_checkpoint(info.backbone, info.backbone_weights, plan.backbone.weights)
     entry = plan.library.add(difference)
+    if plan.backbone.weights:
+        with contextlib.suppress(DiffinvError):  # what was learned counts more than a note of where
+            remember_checkpoint(info.backbone, info.backbone_weights, plan.backbone.weights)
     return replace(difference, info=entry.info or info), entry.path
 
 
