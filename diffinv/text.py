@@ -45,3 +45,8 @@ def _countable(digits: str) -> str:
     """A number, however long, as text that sorts by its value."""
     plain = digits.lstrip("0")
     return f"{len(plain):09}{plain}"
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """``1 picture``, ``1,200 pictures``."""
+    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

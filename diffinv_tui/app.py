@@ -30,6 +30,7 @@ from diffinv.library.store import Library
 from diffinv.paths import library_folder
 from diffinv.plugins import Registry, reload
 from diffinv.plugins import registry as load_registry
+from diffinv.text import plural
 
 from .bindings import APP
 from .commands import DiffinvCommands
@@ -45,7 +46,7 @@ from .screens.plugins import PluginsScreen
 from .screens.settings import SettingsScreen
 from .theme import DARK, LIGHT
 from .widgets.help import Help
-from .words import plain, plural, tilde
+from .words import plain, tilde
 
 POLL = 0.25
 """Seconds between two looks at the jobs."""

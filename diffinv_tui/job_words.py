@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
+from diffinv.text import plural
 
-from .words import duration, plain, plural, short_path, tilde
+from .words import duration, plain, short_path, tilde
 
 if TYPE_CHECKING:
     from diffinv.jobs.store import Job

@@ -72,8 +72,3 @@ def tilde(text: str) -> str:
     """A message with ``~`` for the home folder in the paths it names."""
     home = str(Path.home())
     return text.replace(home + "/", "~/") if len(home) > 1 else text
-
-
-def plural(count: int, noun: str, nouns: str = "") -> str:
-    """``1 picture``, ``1,200 pictures``."""
-    return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..text import plural
 from .options import json_option
 from .output import complain, print_fields, print_json, print_table, say, stdout_for_data
 
@@ -124,7 +125,7 @@ def clear_jobs(as_json: bool) -> None:
     if as_json:
         print_json({"cleared": count})
     else:
-        say(f"Forgot {count} job{'s' * (count != 1)}.")
+        say(f"Forgot {plural(count, 'job')}.")
 
 
 @jobs.command("pause")
@@ -187,7 +188,7 @@ def _where(job: Job) -> str:
     if job.state == "queued":
         return "waits for 'diffinv jobs unpause'" if job.held else ""
     if job.state == "done":
-        made = job.difference[0] if job.difference else _pictures(len(job.outputs))
+        made = job.difference[0] if job.difference else plural(len(job.outputs), "picture")
         return made + (f", {len(job.failures)} failed" if job.failures else "")
     if job.error:
         return job.error
@@ -195,10 +196,6 @@ def _where(job: Job) -> str:
     steps = f" {now.step}/{now.total}" if now.total else ""
     eta = f", {now.eta:.0f} s left" if now.eta is not None and job.state == "running" else ""
     return f"{now.phase}{steps}{eta}"
-
-
-def _pictures(count: int) -> str:
-    return f"{count} picture{'s' * (count != 1)}"
 
 
 def _fields(job: Job) -> list[tuple[str, str]]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from ..errors import DiffinvError
 from ..files import atomic_create, atomic_write, numbered
 from ..images import fit_square, open_image, to_png
+from ..text import plural
 from .checks import ApplicationPlan
 from .meter import APPLYING, Meter
 from .models import Models
@@ -118,11 +119,12 @@ class Applier:
     def _halve(self, tried: int, error: Exception) -> None:
         if tried == 1 or self._halved:
             raise DiffinvError(
-                f"{self.device} ran out of memory with {_pictures(tried)} at once; use --memory "
-                "low, close other programs or choose a smaller backbone."
+                f"{self.device} ran out of memory with {plural(tried, 'picture')} at once; use "
+                "--memory low, close other programs or choose a smaller backbone."
             ) from error
         self._halved, self._at_once = True, tried // 2
-        self.meter.warn(f"{self.device} ran out of memory: now {_pictures(tried // 2)} at once.")
+        fewer = plural(self._at_once, "picture")
+        self.meter.warn(f"{self.device} ran out of memory: now {fewer} at once.")
 
     def _apply_at_once(self, index: int, images: list[Image], prompts: list[str]) -> list[Image]:
         from ..method.application import apply_differences
@@ -150,10 +152,6 @@ class Applier:
         values = torch.from_numpy(difference.tokens.copy())[None].float()
         space = cast("TokenSpace", difference.info.token_space)
         return DiffTokens(values.to(self.backbone.device), space)
-
-
-def _pictures(count: int) -> str:
-    return f"{count} picture{'s' * (count != 1)}"
 
 
 def _batches(

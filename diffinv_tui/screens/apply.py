@@ -19,6 +19,7 @@ from diffinv.errors import DiffinvError
 from diffinv.jobs.checks import ApplicationPlan, plan_application
 from diffinv.jobs.requests import ApplyRequest
 from diffinv.method.settings import ApplicationSettings
+from diffinv.text import plural
 
 from ..bindings import APPLY
 from ..messages import tell
@@ -37,7 +38,7 @@ from ..widgets.picture_field import pasted_path
 from ..widgets.slider import Slider
 from ..widgets.tiles import Tiles
 from ..widgets.wall import Result, Wall
-from ..words import duration, number, plain, plural, short_path
+from ..words import duration, number, plain, short_path
 from .base import Place
 from .dialogs import Choose, Large
 from .pickers import PickFolder, PickPicture

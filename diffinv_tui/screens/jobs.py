@@ -12,13 +12,14 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from diffinv.library.store import Entry
+from diffinv.text import plural
 
 from ..bindings import JOBS
 from ..job_words import prompt
 from ..widgets.job_view import JobView
 from ..widgets.tiles import Tiles
 from ..widgets.wall import Wall
-from ..words import plain, plural
+from ..words import plain
 from .base import Place
 from .dialogs import Detail, Large
 

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import ContentSwitcher, Input, Static
 
 from diffinv.errors import DiffinvError
+from diffinv.text import plural
 
 from ..bindings import LIBRARY
 from ..messages import tell
@@ -19,7 +20,7 @@ from ..widgets.difference_view import DifferenceView
 from ..widgets.shelf import PAGE, Shelf, View, table_head
 from ..widgets.tiles import Tiles
 from ..widgets.welcome import Welcome
-from ..words import parse_tags, plain, plural, short_path
+from ..words import parse_tags, plain, short_path
 from .base import Place
 from .dialogs import Ask, Choose, Detail
 from .pickers import PickDifference, PickFolder

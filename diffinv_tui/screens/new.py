@@ -21,6 +21,7 @@ from diffinv.jobs.checks import InversionPlan, plan_inversion
 from diffinv.jobs.requests import InvertRequest
 from diffinv.library.store import Library
 from diffinv.method.settings import PRESETS, inversion_settings
+from diffinv.text import plural
 
 from ..bindings import NEW
 from ..messages import tell
@@ -36,7 +37,7 @@ from ..widgets.form import (
     typed,
 )
 from ..widgets.picture_field import PictureField
-from ..words import duration, number, parse_tags, plural
+from ..words import duration, number, parse_tags
 from .base import Place
 from .pickers import PickPicture
 

@@ -14,9 +14,10 @@ from textual.widgets.option_list import Option
 
 from diffinv.plugins import COMMANDS_HOOK, SWITCHED_OFF, can_be_disabled, kind_of
 from diffinv.switches import switch
+from diffinv.text import plural
 
 from ..bindings import PLUGINS
-from ..words import plain, plural
+from ..words import plain
 from .base import Place
 from .install import InstallPlugin
 

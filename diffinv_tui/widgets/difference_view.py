@@ -13,10 +13,11 @@ from textual.widgets import Static
 
 from diffinv.difference import Difference, load
 from diffinv.errors import DiffinvError
+from diffinv.text import plural
 
 from ..messages import tell
 from ..pictures import difference_pictures
-from ..words import day, duration, number, plain, plural, short_path, tag_text, tilde
+from ..words import day, duration, number, plain, short_path, tag_text, tilde
 from .curve import Curve
 from .picture import Picture
 
