@@ -14,7 +14,7 @@ from .conditioning import Conditioning
 
 
 def halved(backbone: Backbone) -> Backbone:
-    """The same backbone with half of a batch in memory at once, and the time of a third pass.
+    """The same backbone with half of a batch in memory at once, and one more forward pass a step.
 
     The gradient of each half is found from its inputs anew, so that the activations of the two
     are never there together. Results differ from the whole batch's by rounding alone.
