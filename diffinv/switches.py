@@ -26,8 +26,10 @@ def switched_off() -> set[str]:
 
 
 def switch(name: str, on: bool) -> None:
-    """Use a plugin from the next start of a process on, or leave it out. Raises DiffinvError where
-    that cannot be kept."""
+    """Use a plugin from now on, or leave it out, in every process that looks for plugins again.
+
+    Raises DiffinvError where that cannot be kept.
+    """
     names = switched_off() - {plain_name(name)} | (set() if on else {plain_name(name)})
     text = "".join(f"{name}\n" for name in sorted(names))
     atomic_write(data_folder() / FILE, text.encode())
