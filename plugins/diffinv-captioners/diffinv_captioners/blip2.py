@@ -12,14 +12,14 @@ from diffinv.errors import DiffinvError
 
 from .answers import MAX_TOKENS, clean
 from .local import load_model, load_processor, model_folder, model_type, say
+from .plugin import BLIP2
 
-HUB_ID = "Salesforce/blip2-opt-2.7b"
 _PROMPT = "a photo of"
 
 
 def load(weights: str | None, device: str) -> Blip2Captioner:
     """BLIP-2 from a folder, or a hub id fetched before."""
-    return Blip2Captioner(weights or HUB_ID, torch.device(device))
+    return Blip2Captioner(weights or BLIP2, torch.device(device))
 
 
 class Blip2Captioner:

@@ -5,6 +5,9 @@ from __future__ import annotations
 from diffinv.contracts import CaptionerSpec
 from diffinv.hookspecs import hookimpl
 
+BLIP2 = "Salesforce/blip2-opt-2.7b"
+"""The usual weights of BLIP-2."""
+
 
 @hookimpl
 def register_captioners() -> list[CaptionerSpec]:
@@ -13,11 +16,11 @@ def register_captioners() -> list[CaptionerSpec]:
         CaptionerSpec(
             id="blip2",
             title="BLIP-2",
-            description="The paper's captioner (Salesforce/blip2-opt-2.7b, or blip2=FOLDER).",
+            description=f"The paper's captioner ({BLIP2}, or blip2=FOLDER).",
             factory="diffinv_captioners.blip2:load",
             licence="MIT",
             size_mb=14979,
-            defaults={"model": "Salesforce/blip2-opt-2.7b"},
+            defaults={"model": BLIP2},
         ),
         CaptionerSpec(
             id="vlm",

@@ -13,12 +13,12 @@ from transformers import AutoConfig, AutoImageProcessor, Dinov2Model
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.local_models import check_weights, find_model
 
-HUB_ID = "facebook/dinov2-base"
+from .sources import DINOV2
 
 
 def load(weights: str | None, device: str) -> Dinov2:
     """A Dinov2Model from a folder, or a hub id fetched before (default: dinov2-base)."""
-    return Dinov2(weights or HUB_ID, torch.device(device))
+    return Dinov2(weights or DINOV2, torch.device(device))
 
 
 class Dinov2:

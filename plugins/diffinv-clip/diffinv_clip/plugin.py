@@ -5,6 +5,10 @@ from __future__ import annotations
 from diffinv.contracts import DeltaEncoderSpec
 from diffinv.hookspecs import hookimpl
 
+from .sources import DINOV2, FAMILIES
+
+L14, H14, BIGG14 = FAMILIES
+
 
 @hookimpl
 def register_delta_encoders() -> list[DeltaEncoderSpec]:
@@ -17,7 +21,7 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             " (ViT-H-14 where nothing is named).",
             factory="diffinv_clip.encoder:load",
             size_mb=3944,
-            defaults={"model": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"},
+            defaults={"model": H14.hub_id},
         ),
         DeltaEncoderSpec(
             id="open-clip-l14",
@@ -26,7 +30,7 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             factory="diffinv_clip.encoder:load_l14",
             licence="MIT",
             size_mb=1710,
-            defaults={"model": "timm/vit_large_patch14_clip_224.openai"},
+            defaults={"model": L14.hub_id},
         ),
         DeltaEncoderSpec(
             id="open-clip-h14",
@@ -35,7 +39,7 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             factory="diffinv_clip.encoder:load_h14",
             licence="MIT",
             size_mb=3944,
-            defaults={"model": "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"},
+            defaults={"model": H14.hub_id},
         ),
         DeltaEncoderSpec(
             id="open-clip-bigg14",
@@ -44,7 +48,7 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             factory="diffinv_clip.encoder:load_bigg14",
             licence="MIT",
             size_mb=10159,
-            defaults={"model": "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"},
+            defaults={"model": BIGG14.hub_id},
         ),
         DeltaEncoderSpec(
             id="dinov2",
@@ -53,6 +57,6 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             factory="diffinv_clip.dinov2:load",
             licence="Apache-2.0",
             size_mb=346,
-            defaults={"model": "facebook/dinov2-base"},
+            defaults={"model": DINOV2},
         ),
     ]

@@ -47,6 +47,8 @@ FAMILIES = (
     Family("ViT-bigG-14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"),
 )
 DEFAULT = FAMILIES[1]
+DINOV2 = "facebook/dinov2-base"
+"""The usual weights of DINOv2."""
 
 
 @dataclass(frozen=True)

@@ -71,9 +71,11 @@ def pull_model(model: str, full_precision: bool, include: tuple[str, ...], yes: 
 @click.argument("model")
 def model_path(model: str) -> None:
     """Print the folder of MODEL on this machine."""
-    from .hub import cached_path, resolve_id
+    from diffinv.local_models import find_snapshot
 
-    say(str(cached_path(resolve_id(model))))
+    from .hub import resolve_id
+
+    say(str(find_snapshot(resolve_id(model))))
 
 
 @models.command("rm")

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.local_models import find_snapshot
 from diffinv.plugins import registry
 from diffinv.text import text_safe
 
@@ -124,11 +123,6 @@ def _cached_repos() -> list[CachedRepoInfo]:
         return [repo for repo in scan_cache_dir().repos if repo.repo_type == "model"]
     except CacheNotFound:
         return []
-
-
-def cached_path(model: str) -> Path:
-    """The folder of a model on this machine."""
-    return find_snapshot(model)
 
 
 def describe(model: str, full_precision: bool, include: Sequence[str]) -> HubModel:
