@@ -28,10 +28,6 @@ learn more by accident.""",
 **input** adds words before the text model reads it, **output** after.""",
     "alpha": """Whether words or pictures say what has changed: 1 trusts the captions alone, 0 the
 pictures alone.""",
-    "lambda_tc": """How much weight it has that the new picture can be made from the old one's
-prompt and the difference: higher keeps closer to the pair.""",
-    "lambda_clip": """How much weight the direction of the change has: higher follows its meaning
-more, and the pair itself less.""",
     "prompter": """What stands beside the difference while it is learned: **the captions**, or words
 that **PEZ** searches for each picture, which takes longer.""",
     "seed": "Chance starts here: the same seed with the same settings gives the same difference.",
