@@ -15,8 +15,10 @@ from rich.style import Style
 from textual import on, work
 from textual.app import App
 from textual.binding import BindingType
+from textual.dom import DOMNode
 from textual.events import Event, InputEvent
 from textual.notifications import SeverityLevel
+from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import HelpPanel
 
@@ -118,6 +120,11 @@ class DiffinvApp(App[None]):
         if isinstance(event, InputEvent):
             self._collector.touch()
         await super().on_event(event)
+
+    def update_styles(self, node: DOMNode, animate: bool = True) -> None:
+        """Style a node anew; one that is not mounted yet is styled when it is."""
+        if node.parent is not None or isinstance(node, (App, Screen)):
+            super().update_styles(node, animate)
 
     # Threads
 

@@ -27,11 +27,13 @@ from .pickers import PickDifference, PickFolder
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.timer import Timer
 
     from diffinv.jobs.store import Job
     from diffinv.library.store import Entry, Sort
 
 _LOOK_EVERY = 2.0
+_REST = 0.06
 SORTS: dict[Sort, str] = {
     "newest": "newest first",
     "oldest": "oldest first",
@@ -52,6 +54,7 @@ class LibraryScreen(Place):
         self._searching = self._again = self._look_again = False
         self._seen: object = None
         self._done: set[int] = set()
+        self._following: Timer | None = None
 
     def body(self) -> ComposeResult:
         """Search, shelf, detail."""
@@ -155,7 +158,9 @@ class LibraryScreen(Place):
 
     def _switch(self, name: str) -> None:
         switcher = self.query_one(ContentSwitcher)
-        focus_shelf = switcher.current != name and not isinstance(self.focused, Input)
+        if switcher.current == name:
+            return
+        focus_shelf = not isinstance(self.focused, Input)
         switcher.current = name
         self.set_class(name == "welcome", "-empty")
         self.refresh_bindings()
@@ -210,6 +215,12 @@ class LibraryScreen(Place):
 
     @on(Tiles.Moved, "#shelf")
     def _moved(self) -> None:
+        """The detail follows once the cursor rests: it takes longer to draw than the shelf."""
+        if self._following is not None:
+            self._following.stop()
+        self._following = self.set_timer(_REST, self._show_detail)
+
+    def _show_detail(self) -> None:
         self.query_one("#detail", DifferenceView).show(self.shelf.current)
 
     @on(Tiles.Opened, "#shelf")

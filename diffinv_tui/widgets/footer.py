@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from textual.widget import Widget
 from textual.widgets import Footer
@@ -13,19 +13,35 @@ from ..bindings import EXTRA
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.screen import Screen
 
 _AROUND = 3
 """Blanks around and between a key and its description."""
 
 
 class KeyLine(Footer):
-    """A footer that is never cut off."""
+    """A footer that is never cut off, and made anew only for other keys."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: object = None
 
     def compose(self) -> ComposeResult:
         """All keys; those there is no room for are not displayed."""
         widgets = list(super().compose())
+        for key in widgets:
+            if isinstance(key, FooterKey):
+                _settle(key)
         self._fit(widgets)
         yield from widgets
+
+    def bindings_changed(self, screen: Screen[Any]) -> None:
+        """Other keys may be active."""
+        active = screen.active_bindings.values()
+        shown = [(b.key, b.description, enabled) for _, b, enabled, _ in active if b.show]
+        if shown != self._shown:
+            self._shown = shown if screen.app.app_focus else None
+            super().bindings_changed(screen)
 
     def on_resize(self) -> None:
         """Other keys fit."""
@@ -38,6 +54,13 @@ class KeyLine(Footer):
         for key in extra:
             room -= _width(key)
             key.display = room >= 0
+
+
+def _settle(key: FooterKey) -> None:
+    """Give a key its class now; Textual changes it twice once it is there, and styles it twice."""
+    compact = key.has_class("-command-palette")
+    key.set_class(compact, "-compact", update=False)
+    key.set_reactive(FooterKey.compact, compact)
 
 
 def _width(key: FooterKey) -> int:

@@ -41,7 +41,7 @@ class Field(Horizontal):
 
 def text_line(id: str, placeholder: str = "", value: str = "") -> Input:
     """A line of text in a form."""
-    return Input(value, placeholder=placeholder, id=id, compact=True)
+    return Input(value, placeholder=placeholder, id=id)
 
 
 def choice(id: str, options: Iterable[tuple[str, str]], value: str = AUTOMATIC) -> Select[str]:

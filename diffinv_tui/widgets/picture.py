@@ -90,17 +90,12 @@ class Picture(Widget):
             return self._draw_message(width, height)
         columns, rows = fit(self._image.size, width, height)
         left, top = (width - columns) // 2, (height - rows) // 2
-        blank = Strip.blank(width, self.rich_style)
+        style = self.rich_style
+        blank = Strip.blank(width, style)
+        before = Segment(" " * left, style)
+        after = Segment(" " * (width - columns - left), style)
         lines = [
-            Strip(
-                [
-                    Segment(" " * left, self.rich_style),
-                    *line,
-                    Segment(" " * (width - columns - left), self.rich_style),
-                ],
-                width,
-            )
-            for line in half_blocks(self._image, columns, rows)
+            Strip([before, *line, after], width) for line in half_blocks(self._image, columns, rows)
         ]
         return [blank] * top + lines + [blank] * (height - rows - top)
 

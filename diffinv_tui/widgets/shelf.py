@@ -19,7 +19,7 @@ from diffinv.library.store import Entry
 
 from ..pictures import difference_pictures
 from ..words import day, plain, tag_text, tilde
-from .tiles import Pair, Tiles
+from .tiles import Grid, Pair, Tiles
 
 if TYPE_CHECKING:
     from textual.events import Click
@@ -133,14 +133,9 @@ class Shelf(Tiles):
         self.reveal()
 
     @property
-    def columns(self) -> int:
-        """Cards side by side."""
-        return super().columns if self.view == "cards" else 1
-
-    @property
-    def row_height(self) -> int:
-        """Lines of a row."""
-        return super().row_height if self.view == "cards" else 1
+    def grid(self) -> Grid:
+        """Cards, or lines one below the other."""
+        return super().grid if self.view == "cards" else Grid(1, self.room, 0, 0, 1)
 
     def key_at(self, index: int) -> Key | None:
         """The file and what is in it."""
@@ -187,7 +182,7 @@ class Shelf(Tiles):
             return text.append("…", muted)
         if entry.info is None:
             return text.append("damaged", self.part("bad", back))
-        if self.tile_width >= 34:
+        if self.grid.tile_width >= 34:
             text.append_text(plain(entry.info.backbone, muted, 20)).append(" · ", muted)
         text.append(day(entry.info.date), muted)
         if entry.info.tags:

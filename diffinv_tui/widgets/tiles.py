@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.segment import Segment
@@ -32,6 +34,27 @@ _SIDE = 64
 
 Pair = tuple["Image | None", "Image | None"]
 Line = list[Segment]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """How tiles stand. Widths and heights are in cells, ``row_height`` with the gap below it."""
+
+    columns: int
+    tile_width: int
+    picture_columns: int
+    picture_rows: int
+    row_height: int
+
+
+@lru_cache(maxsize=16)
+def grid_of(room: int, tile_width: int) -> Grid:
+    """As many tiles side by side as fit into ``room``, each at least ``tile_width`` wide."""
+    columns = max(1, (room + GAP) // (tile_width + GAP))
+    width = max(8, (room - GAP * (columns - 1)) // columns)
+    picture = max(2, (width - 6) // 2)
+    rows = (picture + 1) // 2
+    return Grid(columns, width, picture, rows, rows + 4)
 
 
 class Tiles(ScrollView, can_focus=True):
@@ -87,6 +110,8 @@ class Tiles(ScrollView, can_focus=True):
         self._pairs: OrderedDict[Hashable, Pair] = OrderedDict()
         self._missing: list[Hashable] = []
         self._drawn: OrderedDict[tuple[object, ...], list[Strip]] = OrderedDict()
+        self._rows: dict[int, list[Strip]] = {}
+        self._row_height = 1
 
     # What subclasses say
 
@@ -142,30 +167,15 @@ class Tiles(ScrollView, can_focus=True):
         return self.scrollable_content_region.width
 
     @property
-    def columns(self) -> int:
-        """Tiles side by side."""
-        return max(1, (self.room + GAP) // (self._tile_width + GAP))
-
-    @property
-    def tile_width(self) -> int:
-        """A tile's width, without the gap."""
-        return max(8, (self.room - GAP * (self.columns - 1)) // self.columns)
-
-    @property
-    def picture_size(self) -> tuple[int, int]:
-        """The columns and rows of one picture."""
-        columns = max(2, (self.tile_width - 3 - 3) // 2)
-        return columns, (columns + 1) // 2
-
-    @property
-    def row_height(self) -> int:
-        """Lines of a row of tiles, with the gap below it."""
-        return self.picture_size[1] + 4
+    def grid(self) -> Grid:
+        """How the tiles stand, at the width there is."""
+        return grid_of(self.room, self._tile_width)
 
     def measure(self) -> None:
         """Work out how long the whole is."""
-        rows = -(-self.total // self.columns)
-        self.virtual_size = Size(self.room, rows * self.row_height)
+        grid = self.grid
+        rows = -(-self.total // grid.columns)
+        self.virtual_size = Size(self.room, rows * grid.row_height)
 
     def on_resize(self, event: Resize) -> None:
         """Other columns, other tiles."""
@@ -186,20 +196,22 @@ class Tiles(ScrollView, can_focus=True):
 
     def reveal(self) -> None:
         """Scroll to the cursor."""
-        row = self.cursor // self.columns
-        region = Region(0, row * self.row_height, 1, self.row_height)
+        grid = self.grid
+        row = self.cursor // grid.columns
+        region = Region(0, row * grid.row_height, 1, grid.row_height)
         self.scroll_to_region(region, animate=False, force=True)
 
     # Keys and mouse
 
     def action_move(self, rows: int, columns: int) -> None:
         """Move the cursor."""
-        self.set_cursor(self.cursor + rows * self.columns + columns)
+        self.set_cursor(self.cursor + rows * self.grid.columns + columns)
 
     def action_page(self, pages: int) -> None:
         """Move the cursor by a screenful."""
-        rows = max(1, self.size.height // self.row_height)
-        self.set_cursor(self.cursor + pages * rows * self.columns)
+        grid = self.grid
+        rows = max(1, self.size.height // grid.row_height)
+        self.set_cursor(self.cursor + pages * rows * grid.columns)
 
     def action_jump(self, index: int) -> None:
         """The first or, with -1, the last tile."""
@@ -225,33 +237,47 @@ class Tiles(ScrollView, can_focus=True):
 
     def index_at(self, x: int, y: int) -> int | None:
         """The tile at a place on the screen."""
-        column = min(self.columns - 1, x // (self.tile_width + GAP))
-        row = (y + self.scroll_offset.y) // self.row_height
-        index = row * self.columns + column
+        grid = self.grid
+        column = min(grid.columns - 1, x // (grid.tile_width + GAP))
+        row = (y + self.scroll_offset.y) // grid.row_height
+        index = row * grid.columns + column
         return index if 0 <= index < self.total else None
 
     # Drawing
 
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """Lines of tiles; the rows of tiles among them are put together once each."""
+        self._rows.clear()
+        self._row_height = self.grid.row_height
+        return super().render_lines(crop)
+
     def render_line(self, y: int) -> Strip:
         """One line of a row of tiles."""
-        row, line = divmod(y + self.scroll_offset.y, self.row_height)
-        strips = []
-        for column in range(self.columns):
-            index = row * self.columns + column
-            if index >= self.total:
-                break
-            strips.append(self._tile(index)[line])
-            strips.append(Strip([Segment(" " * GAP, self.rich_style)]))
-        return Strip.join(strips).adjust_cell_length(self.size.width, self.rich_style)
+        row, line = divmod(y + self.scroll_offset.y, self._row_height)
+        if row not in self._rows:
+            self._rows[row] = self._row(row)
+        return self._rows[row][line]
 
-    def _tile(self, index: int) -> list[Strip]:
+    def _row(self, row: int) -> list[Strip]:
+        grid, plain, width = self.grid, self.rich_style, self.size.width
+        gap = Strip([Segment(" " * GAP, plain)])
+        first = row * grid.columns
+        tiles = [
+            self._tile(index, grid) for index in range(first, min(first + grid.columns, self.total))
+        ]
+        lines = (
+            [part for tile in tiles for part in (tile[y], gap)] for y in range(grid.row_height)
+        )
+        return [Strip.join(line).adjust_cell_length(width, plain) for line in lines]
+
+    def _tile(self, index: int, grid: Grid) -> list[Strip]:
         cursor = index == self.cursor
         pair = self._pair(index)
         key = (index, cursor, self.has_focus, pair is None, self.stamp(index))
         if key in self._drawn:
             self._drawn.move_to_end(key)
             return self._drawn[key]
-        tile = self.draw_row(index, cursor) or self._draw(index, cursor, pair or (None, None))
+        tile = self.draw_row(index, cursor) or self._draw(index, cursor, pair, grid)
         self._drawn[key] = tile
         if len(self._drawn) > _KEPT_DRAWN:
             self._drawn.popitem(last=False)
@@ -270,16 +296,16 @@ class Tiles(ScrollView, can_focus=True):
         mark = "▌" if cursor and self.has_focus else "│" if cursor else " "
         return Segment(mark, self.part("bar", back))
 
-    def _draw(self, index: int, cursor: bool, pair: Pair) -> list[Strip]:
-        back, width = self.back(cursor), self.tile_width
-        lines = self._picture_lines(index, pair, back)
+    def _draw(self, index: int, cursor: bool, pair: Pair | None, grid: Grid) -> list[Strip]:
+        back, width = self.back(cursor), grid.tile_width
+        lines = self._picture_lines(index, pair or (None, None), back, grid)
         lines.append(self.text_line(self.title(index, back), width - 3, back))
         lines.append(self.text_line(self.about(index, back), width - 3, back))
         edge, blank = self.edge(cursor, back), Segment(" ", back)
-        framed = [Strip([edge, blank, *line, blank]) for line in lines]
-        top = Strip([edge, Segment(" " * (width - 1), back)])
+        top = Strip([edge, Segment(" " * (width - 1), back)], width)
         gap = Strip.blank(width, self.rich_style)
-        return [*(s.adjust_cell_length(width, back) for s in (top, *framed)), gap]
+        framed = (Strip([edge, blank, *line]).adjust_cell_length(width, back) for line in lines)
+        return [top, *framed, gap]
 
     def text_line(self, text: Text, width: int, back: Style) -> Line:
         """A text as one line of exactly ``width`` cells."""
@@ -289,28 +315,27 @@ class Tiles(ScrollView, can_focus=True):
         painted = [Segment(s.text, back + s.style if s.style else back) for s in segments]
         return list(Strip(painted).adjust_cell_length(width, back))
 
-    def _picture_lines(self, index: int, pair: Pair, back: Style) -> list[Line]:
+    def _picture_lines(self, index: int, pair: Pair, back: Style, grid: Grid) -> list[Line]:
         bad = self.is_bad(index)
-        left, right = (self._picture(image, back, bad) for image in pair)
+        left, right = (self._picture(image, back, bad, grid) for image in pair)
         arrow = self.part("mark", back)
-        middle = self.picture_size[1] // 2
+        middle = grid.picture_rows // 2
         return [
             [*left[y], Segment(" → " if y == middle else "   ", arrow), *right[y]]
-            for y in range(self.picture_size[1])
+            for y in range(grid.picture_rows)
         ]
 
-    def _picture(self, image: Image | None, back: Style, bad: bool) -> list[Line]:
-        columns, rows = self.picture_size
+    def _picture(self, image: Image | None, back: Style, bad: bool, grid: Grid) -> list[Line]:
+        columns, rows = grid.picture_columns, grid.picture_rows
         blank = [Segment(" " * columns, back)]
         if image is None:
             mark = Segment(("╳" if bad else "·").center(columns), self.part("muted", back))
             return [[mark] if y == rows // 2 else blank for y in range(rows)]
         wide, high = fit(image.size, columns, rows)
         left, top = (columns - wide) // 2, (rows - high) // 2
-        lines = [
-            [Segment(" " * left, back), *line, Segment(" " * (columns - wide - left), back)]
-            for line in half_blocks(image, wide, high)
-        ]
+        before = Segment(" " * left, back)
+        after = Segment(" " * (columns - wide - left), back)
+        lines = [[before, *line, after] for line in half_blocks(image, wide, high)]
         return [blank] * top + lines + [blank] * (rows - high - top)
 
     # Pictures
