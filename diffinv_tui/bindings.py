@@ -48,6 +48,8 @@ JOBS: list[BindingType] = [
     Binding("p", "pause", "Pause queue", id="jobs.pause"),
     Binding("K,shift+up", "move(True)", "Earlier", key_display="K", id="jobs.up"),
     Binding("J,shift+down", "move(False)", "Later", key_display="J", id="jobs.down"),
+    Binding("less_than_sign", "move_to(True)", "First", key_display="<", id="jobs.first"),
+    Binding("greater_than_sign", "move_to(False)", "Last", key_display=">", id="jobs.last"),
     Binding("x", "clear", "Clear finished", id="jobs.clear"),
     Binding("escape", "app.go('library')", "Library", show=False, id="jobs.leave"),
 ]
@@ -68,5 +70,8 @@ APPLY: list[BindingType] = [
     Binding("escape", "app.go('library')", "Library", show=False, id="apply.leave"),
 ]
 
-EXTRA = ("sort", "mark", "filter", "restore", "import")
+EXTRA = (
+    *("sort", "mark", "filter", "restore", "import"),
+    *("move_to(True)", "move_to(False)"),
+)
 """Actions that the footer names only where there is room, the first ones first."""

@@ -10,14 +10,16 @@ from rich.text import Text
 from textual import on, work
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Footer, Input, OptionList, Static
+from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from diffinv.errors import DiffinvError
+from diffinv.text import text_safe
 
 from ..messages import tell
 from ..pictures import open_thumbnail
 from ..widgets.difference_view import DifferenceView, Figure
+from ..widgets.footer import KeyLine
 from ..words import plain, short_path
 from .base import Window
 
@@ -27,17 +29,19 @@ if TYPE_CHECKING:
 
     from diffinv.library.store import Entry
 
+_AT_ONCE = 100
+
 _ESCAPE = Binding("escape", "dismiss(None)", "Close", id="dialog.close")
 
 
 class Ask(Window[str | None]):
-    """One line of text."""
+    """One line of text; None where it is left as it was."""
 
     BINDINGS: ClassVar[list[BindingType]] = [_ESCAPE]
 
     def __init__(self, question: str, value: str = "", hint: str = "") -> None:
         super().__init__()
-        self._question, self._value, self._hint = question, value, hint
+        self._question, self._value, self._hint = question, text_safe(value), hint
 
     def compose(self) -> ComposeResult:
         """The question, the line, the hint."""
@@ -45,12 +49,12 @@ class Ask(Window[str | None]):
             yield Static(plain(self._question, "bold"))
             yield Input(self._value, id="answer")
             yield Static(plain(self._hint or "Enter keeps it, Escape leaves it as it was."))
-        yield Footer()
+        yield KeyLine()
 
     @on(Input.Submitted)
     def answer(self, event: Input.Submitted) -> None:
         """Done."""
-        self.dismiss(event.value)
+        self.dismiss(None if event.value == self._value else event.value)
 
 
 class Choose(Window[int | None]):
@@ -72,7 +76,7 @@ class Choose(Window[int | None]):
             yield Static(plain(self._question, "bold"))
             yield Input(placeholder="Type to narrow down", id="narrow")
             yield OptionList()
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Everything at first."""
@@ -85,16 +89,18 @@ class Choose(Window[int | None]):
 
     def _show(self, letters: str) -> None:
         options = self.query_one(OptionList)
-        options.clear_options()
         wanted = letters.casefold()
-        for index, (title, about) in enumerate(self._choices):
-            if wanted in f"{title} {about}".casefold():
-                text = plain(title, limit=80).append("  ").append_text(plain(about, "muted", 120))
-                options.add_option(Option(_one_line(text), id=str(index)))
-            if options.option_count == 200:
-                break
-        if not options.option_count:
-            options.add_option(Option(Text(self._empty, "muted"), disabled=True))
+        found = [
+            i for i, choice in enumerate(self._choices) if wanted in " ".join(choice).casefold()
+        ]
+        shown = [Option(_choice(*self._choices[i]), id=str(i)) for i in found[:_AT_ONCE]]
+        if not found:
+            shown.append(Option(Text(self._empty, "muted"), disabled=True))
+        elif len(found) > _AT_ONCE:
+            more = f"{len(found) - _AT_ONCE:,} more; type to narrow them down"
+            shown.append(Option(Text(more, "muted"), disabled=True))
+        options.clear_options()
+        options.add_options(shown)
         options.highlighted = 0
 
     def action_down(self) -> None:
@@ -117,7 +123,8 @@ class Choose(Window[int | None]):
             self.dismiss(int(event.option.id))
 
 
-def _one_line(text: Text) -> Text:
+def _choice(title: str, about: str) -> Text:
+    text = plain(title, limit=80).append("  ").append_text(plain(about, "muted", 120))
     text.no_wrap, text.overflow = True, "ellipsis"
     return text
 
@@ -141,7 +148,7 @@ class Detail(Window[str | None]):
     def compose(self) -> ComposeResult:
         """The view and the footer."""
         yield DifferenceView(id="whole")
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Fill the view."""
@@ -167,7 +174,7 @@ class Large(Window[None]):
                 yield Figure("B′", "prime", "not there yet")
             where = self._paths[1] or self._paths[0]
             yield Static(plain(f"{short_path(where)}   {self._about}", "muted"))
-        yield Footer()
+        yield KeyLine()
 
     def on_mount(self) -> None:
         """Open them."""

@@ -129,6 +129,7 @@ class JobsScreen(Place):
             "retry": lambda job: job.is_finished,
             "resume": lambda job: job.state in ("cancelled", "failed", "interrupted"),
             "move": lambda job: job.state == "queued",
+            "move_to": lambda job: job.state == "queued",
         }
         if action in possible:
             return job is not None and possible[action](job)
@@ -200,6 +201,10 @@ class JobsScreen(Place):
     def action_move(self, up: bool) -> None:
         """Change places with the neighbour."""
         self._with_job(lambda id: self.diffinv.store.move(id, up))
+
+    def action_move_to(self, first: bool) -> None:
+        """To an end of the queue."""
+        self._with_job(lambda id: self.diffinv.store.move_to_end(id, first))
 
     def action_pause(self) -> None:
         """Start no further job, or go on."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import accumulate
 
 from rich.text import Text
 from textual.widget import Widget
@@ -13,11 +14,17 @@ _DOTS = ((0x01, 0x08), (0x02, 0x10), (0x04, 0x20), (0x40, 0x80))
 
 _LABEL = 8
 
+_SPAN = 20
+"""Each point is the mean of the values around it: a twentieth of them, since losses are noisy."""
+
 
 class Curve(Widget):
     """Numbers over steps, with the highest and the lowest written beside the curve."""
 
-    HELP = "The loss at every step. It should fall; where it ends decides little by itself."
+    HELP = """The loss, at every step the mean of the steps around it.
+
+    It should fall; where it ends decides little by itself.
+    """
     DEFAULT_CSS = """
     Curve { height: 6; width: 1fr; color: $primary; }
     """
@@ -29,7 +36,7 @@ class Curve(Widget):
 
     def show(self, values: Sequence[float]) -> None:
         """Draw these numbers; those that are not finite are left out."""
-        finite = [value for value in values if math.isfinite(value)]
+        finite = running_mean([value for value in values if math.isfinite(value)])
         if finite != self._values:
             self._values = finite
             self.refresh()
@@ -48,6 +55,14 @@ class Curve(Widget):
             text.append(row + "\n")
         text.rstrip()
         return text
+
+
+def running_mean(values: Sequence[float]) -> list[float]:
+    """Every value with its neighbours, a twentieth of all of them, as their mean."""
+    reach = len(values) // _SPAN // 2
+    sums = [0.0, *accumulate(values)]
+    windows = ((max(0, i - reach), min(len(values), i + reach + 1)) for i in range(len(values)))
+    return [(sums[right] - sums[left]) / (right - left) for left, right in windows]
 
 
 def braille(values: Sequence[float], columns: int, rows: int) -> list[str]:

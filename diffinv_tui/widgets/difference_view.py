@@ -176,9 +176,9 @@ def settings(entry: Entry) -> Table:
         ("Tokens", f"{info.token_count} × {info.token_width}, {info.token_space}"),
         ("Learned", ", ".join(filter(None, (day(info.date), _time(info), info.device)))),
     ]
-    shown = {k: v for k, v in info.settings.items() if k not in ("tokens", "token_space")}
-    rows.append(("Settings", ", ".join(f"{_name(k)} {number(v)}" for k, v in shown.items())))
     rows.append(("File", short_path(entry.path)))
+    shown = {k: v for k, v in info.settings.items() if k not in ("tokens", "token_space")}
+    rows += [(_name(key), number(value)) for key, value in shown.items()]
     for name, value in rows:
         if value:
             grid.add_row(name, plain(value, limit=500))
@@ -190,4 +190,4 @@ def _time(info: DifferenceInfo) -> str:
 
 
 def _name(key: str) -> str:
-    return plain(key.replace("_", " "), limit=40).plain
+    return plain(key.replace("_", " ").capitalize(), limit=40).plain

@@ -234,11 +234,11 @@ def change_of(entry: Entry) -> str:
 def table_widths(width: int) -> tuple[int, int, int, int, int]:
     """The widths of name, backbone, date, change and tags; 0 where there is no room."""
     left = width - 3
-    if left < 60:
-        return left - 14, 0, 14, 0, 0
-    name = max(20, left // 4)
-    tags = max(12, left // 6) if left >= 90 else 0
-    return name, 14, 14, left - name - 28 - tags, tags
+    tags = max(14, left // 6)
+    if left < 52:
+        return (left - 14 - tags, 0, 14, 0, tags) if left >= 40 else (left - 14, 0, 14, 0, 0)
+    name, backbone = max(20, left // 4), 12 if left >= 72 else 0
+    return name, backbone, 14, left - name - backbone - 14 - tags, tags
 
 
 def table_head(width: int) -> Text:

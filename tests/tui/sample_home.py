@@ -164,6 +164,9 @@ class SampleJobs:
     def move(self, id: int, up: bool) -> None:
         self.calls.append(("move", id, up))
 
+    def move_to_end(self, id: int, first: bool) -> None:
+        self.calls.append(("move_to_end", id, first))
+
     def clear(self) -> int:
         before = len(self.list)
         self.list = [job for job in self.list if not job.is_finished]

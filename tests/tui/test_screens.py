@@ -109,7 +109,7 @@ async def test_only_a_page_of_many_differences_is_read(home: Path, make_app: Mak
         await shows(pilot, "10,000 differences")
         await pilot.press("v", "end")
         await shows(pilot, "number 9999")
-        assert Many.asked == [0, 9_900]
+        assert set(Many.asked) == {0, 9_900}
         assert len(app.screen.query("*")) < 100
         assert PAGE == 100
 
@@ -234,6 +234,8 @@ async def test_jobs_can_be_steered(full_home: Path, make_app: MakeApp) -> None:
         await shows(pilot, "1,184 MB")
         await pilot.press("down", "J")
         await until(pilot, lambda: ("move", 8, False) in app.store.calls)
+        await pilot.press("less_than_sign")
+        await until(pilot, lambda: ("move_to_end", 8, True) in app.store.calls)
         await pilot.press("p")
         await shows(pilot, "The queue is paused")
         await pilot.press("p", "up", "c")
@@ -381,38 +383,6 @@ async def test_the_mouse_does_what_keys_do(full_home: Path, make_app: MakeApp) -
         await until(pilot, lambda: app.screen.query_one(Shelf).cursor == 1)
         await pilot.click(list(app.screen.query(Place))[2])
         await until(pilot, lambda: app.current_mode == "jobs", what="a click in the top line")
-
-
-HOSTILE = {
-    "markup": "[bold]loud[/bold] [red",
-    "escapes": "\x1b[31mred\x1b[0m \x1b]0;title\x07 done",
-    "long": "x" * 10_000,
-    "right to left": "שלום עולם مرحبا",
-    "emoji": "🏰👩‍👩‍👧 ❄️",
-}
-
-
-@pytest.mark.parametrize("kind", HOSTILE)
-async def test_text_from_files_is_plain(kind: str, home: Path, make_app: MakeApp) -> None:
-    text = HOSTILE[kind]
-    hostile = sample_home.hostile(text)
-    folder = home / "diffinv" / "library"
-    folder.mkdir(parents=True)
-    save(hostile, folder / "hostile.safetensors")
-    row = PluginRow("bad", text, text, status="broken", error=text, printed=text)
-    app = make_app(home, plugins=lambda: Registry(rows=[row]))
-    app.store.list = [sample_home.hostile_job(text, home)]
-    async with app.run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "1 difference")
-        if kind == "markup":
-            await shows(pilot, "[bold]loud[/bold] [red")
-        await pilot.press("v", "enter")
-        await shows(pilot, "Loss")
-        await pilot.press("escape")
-        for mode in ("jobs", "plugins", "apply", "new", "settings"):
-            await go(pilot, mode)
-            await pilot.pause(0.05)
-            assert "\x1b" not in screen(app)
 
 
 async def test_no_torch_and_no_multiprocessing_here(full_home: Path) -> None:
