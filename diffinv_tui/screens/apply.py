@@ -119,7 +119,7 @@ class ApplyScreen(Place):
                 yield Static("Results", classes="heading -first", id="results-title")
                 yield Static(
                     "Choose a difference and pictures.\n\n"
-                    "Every picture is shown here\nbeside its result as it is made.",
+                    "Every picture is shown here beside its result as it is made.",
                     id="no-results",
                     classes="notice",
                 )

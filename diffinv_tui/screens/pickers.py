@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 from pathlib import Path
+from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
+from rich import filesize
+from rich.table import Table
 from textual import on, work
-from textual.screen import Screen
 from textual.strip import Strip
 from textual.visual import Visual, visualize
 from textual.widget import Widget
+from textual.widgets import Static
 from textual.worker import get_current_worker
 from textual_fspicker import FileOpen, Filters, SelectDirectory
 from textual_fspicker.parts import DirectoryNavigation
@@ -24,6 +28,7 @@ from diffinv.images import SUFFIXES
 from ..messages import tell
 from ..pictures import open_thumbnail
 from ..widgets.picture import Picture
+from ..words import day, plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -36,6 +41,9 @@ _AT_ONCE = 200
 """Entries that are listed at once; between two portions the app does what else there is."""
 
 _BETWEEN = 0.02
+
+_FILE_KEYS = "Enter opens or takes   Backspace goes up   . hidden ones   Esc closes"
+_FOLDER_KEYS = "Enter opens   Tab, Enter: this folder   Backspace goes up   Esc closes"
 
 
 class OneLine(Visual):
@@ -59,6 +67,25 @@ class OneLine(Visual):
         return self._visual.render_strips(width, height, style, options)
 
 
+def line(location: Path) -> Table:
+    """A file or folder of the list: its name, how large it is, and its day."""
+    grid = Table.grid(expand=True, padding=(0, 1))
+    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
+    grid.add_column(justify="right", no_wrap=True, width=9, style="muted")
+    grid.add_column(justify="right", no_wrap=True, width=12, style="muted")
+    try:
+        found = location.stat()
+    except OSError:  # gone, or a link to nothing
+        grid.add_row(plain(location.name, "muted"), "", "")
+        return grid
+    changed = day(datetime.fromtimestamp(found.st_mtime).isoformat())
+    if S_ISDIR(found.st_mode):
+        grid.add_row(plain(f"{location.name}/", "bold"), "", changed)
+    else:
+        grid.add_row(plain(location.name), filesize.decimal(found.st_size), changed)
+    return grid
+
+
 class Listing(DirectoryNavigation):
     """The files of a folder, sorted in a thread and listed in portions."""
 
@@ -72,45 +99,47 @@ class Listing(DirectoryNavigation):
         if not self.is_root:
             shown.insert(0, DirectoryEntry(self._location / "..", self._styles))
         for start in range(0, len(shown), _AT_ONCE):
+            portion = [(entry, line(entry.location)) for entry in shown[start : start + _AT_ONCE]]
             if worker.is_cancelled:
                 return
-            tell(self.app, self._list, shown[start : start + _AT_ONCE], start == 0)
+            tell(self.app, self._list, portion, start == 0)
             time.sleep(_BETWEEN)
 
-    def _list(self, entries: Sequence[DirectoryEntry], afresh: bool) -> None:
+    def _list(self, lines: Sequence[tuple[DirectoryEntry, Table]], afresh: bool) -> None:
         if not self.is_attached:
             return
         if afresh:
             self.clear_options()
-        for entry in entries:
-            if not isinstance(entry.prompt, OneLine):
-                entry._set_prompt(OneLine(self, entry.prompt))
-        self.add_options(entries)
+        for entry, drawn in lines:
+            entry._set_prompt(OneLine(self, drawn))
+        self.add_options(entry for entry, _ in lines)
         self._settle_highlight()
 
 
-class _Quick(Screen[Path | None]):
-    """Gives a dialog of textual-fspicker a list that does not hold the app up."""
-
-    def compose(self) -> ComposeResult:
-        """The dialog's own parts, but for the list."""
-        for widget in super().compose():
-            if isinstance(widget, DirectoryNavigation):
-                yield Listing(widget._initial_location)
-            else:
-                yield widget
+def _parts(widgets: Iterable[Widget], keys: str) -> ComposeResult:
+    """A dialog's own parts, but with a list that does not hold the app up, and with its keys."""
+    for widget in widgets:
+        if isinstance(widget, DirectoryNavigation):
+            yield Listing(widget._initial_location)
+        else:
+            yield widget
+    yield Static(keys, id="picker-keys")
 
 
 def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-class PickPicture(_Quick, FileOpen):
+class PickPicture(FileOpen):
     """A file dialog that shows the picture under the cursor."""
 
     def __init__(self, location: Path, title: str) -> None:
         filters = Filters(("Pictures", _is_picture), ("All files", lambda _path: True))
         super().__init__(str(location), title, filters=filters)
+
+    def compose(self) -> ComposeResult:
+        """The dialog."""
+        yield from _parts(super().compose(), _FILE_KEYS)
 
     def on_mount(self) -> None:
         """Put the picture beside the list."""
@@ -145,7 +174,7 @@ class PickPicture(_Quick, FileOpen):
             self.query_one("#picked", Picture).show(image, message)
 
 
-class PickDifference(_Quick, FileOpen):
+class PickDifference(FileOpen):
     """A file dialog for difference files."""
 
     def __init__(self, location: Path) -> None:
@@ -155,9 +184,17 @@ class PickDifference(_Quick, FileOpen):
         filters = Filters(("Differences", is_wanted), ("All files", lambda _path: True))
         super().__init__(str(location), "Import a difference", filters=filters)
 
+    def compose(self) -> ComposeResult:
+        """The dialog."""
+        yield from _parts(super().compose(), _FILE_KEYS)
 
-class PickFolder(_Quick, SelectDirectory):
+
+class PickFolder(SelectDirectory):
     """A dialog for a folder."""
 
     def __init__(self, location: Path, title: str) -> None:
-        super().__init__(str(location), title)
+        super().__init__(str(location), title, select_button="Take this folder")
+
+    def compose(self) -> ComposeResult:
+        """The dialog."""
+        yield from _parts(super().compose(), _FOLDER_KEYS)

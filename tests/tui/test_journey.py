@@ -75,6 +75,8 @@ async def pick(pilot: Pilot[Any], name: str) -> None:
     """In the file dialog, put the cursor on a name, by the arrows."""
     await until(pilot, lambda: pilot.app.screen.query(DirectoryNavigation), what="the dialog")
     listing = pilot.app.screen.query_one(DirectoryNavigation)
+    await shows(pilot, "Cancel")
+    await shows(pilot, "Esc closes")
 
     def there() -> bool:
         return any(option.location.name == name for option in listing.options)
