@@ -316,12 +316,13 @@ def describe(error: BaseException) -> str:
     """An exception in one line, without a closing full stop."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # its own __str__ is a plugin's code as well
+        code = repr(error.code) if isinstance(error, SystemExit) else None
+    except BaseException:  # what puts it in words is a plugin's code as well
         return type(error).__name__
     if isinstance(error, BrokenPluginError):
-        return str(error)
-    if isinstance(error, SystemExit):
-        return f"it called sys.exit({error.code!r})"
+        return text
+    if code is not None:
+        return f"it called sys.exit({code})"
     if isinstance(error, DiffinvError):
         return text.rstrip(".")
     text = text if len(text) <= 300 else text[:300] + "…"

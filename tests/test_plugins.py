@@ -13,7 +13,7 @@ from installing import MODULES, install
 from diffinv.contracts import API_VERSION, BackboneSpec, Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.hookspecs import GROUP
-from diffinv.plugins import PluginRow, Registry, load_plugins, parse_part
+from diffinv.plugins import PluginRow, Registry, describe, load_plugins, parse_part
 
 
 @pytest.fixture
@@ -198,9 +198,20 @@ def test_a_backbone_may_say_something_before_it_is_loaded():
         Registry().preflight(replace(spec, preflight=f"{__name__}:_fails"), Use(None, "cpu"))
 
 
-def test_an_exception_without_words_is_named_by_its_type(load):
+@pytest.mark.parametrize("fault", ["RuntimeError", "SystemExit", "KeyboardInterrupt"])
+def test_an_exception_without_words_is_named_by_its_type(load, monkeypatch, fault):
+    monkeypatch.setenv("TEST_FAULT", fault)
     row = row_of(load("bad_str", "good"), "bad_str")
     assert (row.status, row.error) == ("broken", "UnspeakableError")
+
+
+def test_an_exit_code_without_words_is_no_trouble():
+    class Odd:
+        def __repr__(self):
+            raise SystemExit
+
+    assert describe(SystemExit(Odd())) == "SystemExit"
+    assert describe(SystemExit(3)) == "it called sys.exit(3)"
 
 
 def test_a_plugin_that_closes_stdout_closes_nothing(load):
