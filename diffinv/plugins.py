@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import metadata
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pluggy
@@ -347,7 +348,7 @@ def _check_spec(spec: object, expected: type[Spec]) -> None:
     if not isinstance(spec, expected):
         raise BrokenPluginError(f"gave a {type(spec).__name__}, not a {expected.__name__}")
     version = spec.api_version
-    if not isinstance(version, int) or not 1 <= version <= API_VERSION:
+    if not _is_number(version, int) or not 1 <= version <= API_VERSION:
         raise BrokenPluginError(
             f"{spec.id!r} is made for version {version!r} of the plugin interface; "
             f"this diffinv has version {API_VERSION}: update diffinv or the plugin"
@@ -359,11 +360,13 @@ def _check_spec(spec: object, expected: type[Spec]) -> None:
     if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
         raise BrokenPluginError(f"the factory of {spec.id!r} has to read 'module:callable'")
     preflight = getattr(spec, "preflight", None)
-    if preflight is not None and not _FACTORY.fullmatch(str(preflight)):
+    if preflight is not None and not (
+        isinstance(preflight, str) and _FACTORY.fullmatch(preflight)
+    ):
         raise BrokenPluginError(f"the preflight of {spec.id!r} has to read 'module:callable'")
     if not isinstance(spec.defaults, Mapping):
         raise BrokenPluginError(f"the defaults of {spec.id!r} have to be a mapping")
-    if not isinstance(spec.licence, str) or not isinstance(spec.size_mb, int | float):
+    if not isinstance(spec.licence, str) or not _is_number(spec.size_mb, int | float):
         raise BrokenPluginError(f"{spec.id!r} needs text as its licence, a number as size_mb")
     if isinstance(spec, BackboneSpec):
         _check_backbone(spec)
@@ -375,9 +378,14 @@ def _check_backbone(spec: BackboneSpec) -> None:
             raise BrokenPluginError(f"the {name} of {spec.id!r} has to be an id or None")
     layout: object = spec.embedding_layout
     if not isinstance(layout, Mapping) or not all(
-        isinstance(name, str) and isinstance(width, int) for name, width in layout.items()
+        isinstance(name, str) and _is_number(width, int) for name, width in layout.items()
     ):
         raise BrokenPluginError(f"the embedding_layout of {spec.id!r} has to map names to widths")
+
+
+def _is_number(value: object, kind: type | UnionType) -> bool:
+    """True is an int to Python, and no number to anybody else."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 class _Printed(io.StringIO):
