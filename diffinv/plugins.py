@@ -192,9 +192,7 @@ class Registry:
         try:
             with _swallowed():
                 _call(self._manager, _key(row), COMMANDS_HOOK, cli=cli)
-            taken = [n for n, command in before.items() if cli.commands.get(n) is not command]
-            if taken:
-                raise BrokenPluginError(f"the command {taken[0]!r} exists already")
+            _check_commands(cli.commands, before)
         except (Exception, SystemExit) as error:
             cli.commands.clear()
             cli.commands.update(before)
@@ -235,7 +233,10 @@ class Registry:
 
     def _specs(self, row: PluginRow, hook: str) -> Iterator[Spec]:
         try:
-            for answer in _call(self._manager, _key(row), hook):
+            answers = _call(self._manager, _key(row), hook)
+            if not answers:  # pluggy leaves out None, which a forgotten return gives
+                raise BrokenPluginError("gave nothing, not a list of specs")
+            for answer in answers:
                 if isinstance(answer, str) or not isinstance(answer, Iterable):
                     raise BrokenPluginError(f"gave a {type(answer).__name__}, not a list of specs")
                 for spec in answer:
@@ -344,6 +345,17 @@ def _call(manager: pluggy.PluginManager, key: str, hook: str, **arguments: Any) 
     return answers
 
 
+def _check_commands(found: Mapping[Any, object], before: Mapping[str, object]) -> None:
+    from click import Command
+
+    for name, command in before.items():
+        if found.get(name) is not command:
+            raise BrokenPluginError(f"the command {name!r} exists already")
+    for name, command in found.items():
+        if not isinstance(name, str) or not isinstance(command, Command):
+            raise BrokenPluginError(f"{name!r} is no command")
+
+
 def _check_spec(spec: object, expected: type[Spec]) -> None:
     if not isinstance(spec, expected):
         raise BrokenPluginError(f"gave a {type(spec).__name__}, not a {expected.__name__}")
@@ -360,9 +372,7 @@ def _check_spec(spec: object, expected: type[Spec]) -> None:
     if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
         raise BrokenPluginError(f"the factory of {spec.id!r} has to read 'module:callable'")
     preflight = getattr(spec, "preflight", None)
-    if preflight is not None and not (
-        isinstance(preflight, str) and _FACTORY.fullmatch(preflight)
-    ):
+    if preflight is not None and not (isinstance(preflight, str) and _FACTORY.fullmatch(preflight)):
         raise BrokenPluginError(f"the preflight of {spec.id!r} has to read 'module:callable'")
     if not isinstance(spec.defaults, Mapping):
         raise BrokenPluginError(f"the defaults of {spec.id!r} have to be a mapping")
