@@ -6,10 +6,8 @@ A plugin is taken whole or not at all: one that fails anywhere becomes a row wit
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import importlib
-import io
 import os
 import pkgutil
 import re
@@ -33,6 +31,7 @@ from .contracts import (
     Use,
 )
 from .errors import DiffinvError, UsageError
+from .streams import swallowed
 from .switches import plain_name, switched_off
 
 if TYPE_CHECKING:
@@ -190,7 +189,7 @@ class Registry:
     def _add_commands(self, row: PluginRow, cli: click.Group) -> PluginRow:
         before = dict(cli.commands)
         try:
-            with _swallowed():
+            with swallowed():
                 _call(self._manager, _key(row), COMMANDS_HOOK, cli=cli)
             _check_commands(cli.commands, before)
         except (Exception, SystemExit) as error:
@@ -206,7 +205,7 @@ class Registry:
         if reason := _disabled(row):
             self.rows.append(replace(row, status="disabled", error=reason))
             return
-        with _swallowed() as printed:
+        with swallowed() as printed:
             try:
                 row = self._register(row, entry)
             except KeyboardInterrupt:
@@ -396,21 +395,6 @@ def _check_backbone(spec: BackboneSpec) -> None:
 def _is_number(value: object, kind: type | UnionType) -> bool:
     """True is an int to Python, and no number to anybody else."""
     return isinstance(value, kind) and not isinstance(value, bool)
-
-
-class _Printed(io.StringIO):
-    """Keeps what was printed even where a plugin closes its stdout."""
-
-    def close(self) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def _swallowed() -> Iterator[io.StringIO]:
-    """What is printed within goes here, to neither stdout nor stderr."""
-    printed = _Printed()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        yield printed
 
 
 def _row(entry: metadata.EntryPoint) -> PluginRow:
