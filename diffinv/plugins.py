@@ -6,8 +6,10 @@ A plugin is taken whole or not at all: one that fails anywhere becomes a row wit
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib
+import io
 import os
 import pkgutil
 import re
@@ -31,6 +33,7 @@ from .contracts import (
     Use,
 )
 from .errors import DiffinvError, UsageError
+from .interrupts import interruptible
 from .streams import swallowed
 from .switches import plain_name, switched_off
 
@@ -188,15 +191,15 @@ class Registry:
 
     def _add_commands(self, row: PluginRow, cli: click.Group) -> PluginRow:
         before = dict(cli.commands)
-        try:
-            with swallowed():
+        with _heard(row):
+            try:
                 _call(self._manager, _key(row), COMMANDS_HOOK, cli=cli)
-            _check_commands(cli.commands, before)
-        except (Exception, SystemExit) as error:
-            cli.commands.clear()
-            cli.commands.update(before)
-            fault = f"{COMMANDS_HOOK}: {describe(error)} (its commands are left out)"
-            return replace(row, status="broken", error=fault)
+                _check_commands(cli.commands, before)
+            except BaseException as error:
+                cli.commands.clear()
+                cli.commands.update(before)
+                fault = f"{COMMANDS_HOOK}: {describe(error)} (its commands are left out)"
+                return replace(row, status="broken", error=fault)
         return row
 
     def _load(self, entry: metadata.EntryPoint) -> None:
@@ -205,11 +208,9 @@ class Registry:
         if reason := _disabled(row):
             self.rows.append(replace(row, status="disabled", error=reason))
             return
-        with swallowed() as printed:
+        with _heard(row) as printed:
             try:
                 row = self._register(row, entry)
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:
                 self._forget(row)
                 row = row.broken(describe(error))
@@ -241,8 +242,6 @@ class Registry:
                 for spec in answer:
                     _check_spec(spec, HOOKS[hook][1])
                     yield spec
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
             raise BrokenPluginError(f"{hook}: {describe(error)}") from error
 
@@ -334,6 +333,13 @@ def _manager() -> pluggy.PluginManager:
     manager = pluggy.PluginManager(hookspecs.GROUP)
     manager.add_hookspecs(hookspecs)
     return manager
+
+
+@contextlib.contextmanager
+def _heard(row: PluginRow) -> Iterator[io.StringIO]:
+    """A plugin's own code runs within: what it prints goes here, and Ctrl-C ends the command."""
+    with interruptible(f"the plugin {row.name!r} was being loaded"), swallowed() as printed:
+        yield printed
 
 
 def _call(manager: pluggy.PluginManager, key: str, hook: str, **arguments: Any) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import sys
 from dataclasses import replace
 from importlib import metadata
@@ -113,9 +115,34 @@ def test_what_a_plugin_prints_is_kept_and_goes_nowhere(load, capfd):
 
 
 def test_the_interrupt_key_still_interrupts(load, tmp_path):
-    (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt\n")
-    with pytest.raises(KeyboardInterrupt):
-        load("interrupted")
+    pressing = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\n"
+    for name, after in {"passing": "except ValueError: pass", "hiding": "except: pass"}.items():
+        (tmp_path / f"{name}.py").write_text(f"{pressing}{after}\n")
+        with pytest.raises(KeyboardInterrupt, match=f"while the plugin '{name}' was being loaded"):
+            load(name)
+        shutil.rmtree(tmp_path / f"{name}_dist-1.2.dist-info")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_of_a_plugins_own_breaks_it_alone(load, tmp_path):
+    (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt('of my own')\n")
+    registry = load("interrupted", "good")
+    row = row_of(registry, "interrupted")
+    assert (row.status, row.error) == ("broken", "KeyboardInterrupt: of my own")
+    assert row_of(registry, "good").status == "ok"
+
+
+def test_a_hook_that_interrupts_breaks_its_plugin_alone(load, tmp_path):
+    hooks = "from diffinv.hookspecs import hookimpl\n@hookimpl\n"
+    stop = "    raise KeyboardInterrupt\n"
+    (tmp_path / "stops.py").write_text(f"{hooks}def register_editors():\n{stop}")
+    (tmp_path / "stops_later.py").write_text(f"{hooks}def register_commands(cli):\n{stop}")
+    registry = load("stops", "stops_later")
+    registry.register_commands(click.Group("diffinv"))
+    assert row_of(registry, "stops").error == "register_editors: KeyboardInterrupt"
+    assert (row_of(registry, "stops_later").error or "").startswith(
+        "register_commands: KeyboardInterrupt (its"
+    )
 
 
 def test_an_unknown_id_names_the_option_and_what_there_is(load):
