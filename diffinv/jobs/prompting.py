@@ -75,9 +75,11 @@ class Prompting:
         if self._hard is not None:
             made = [self._hard_prompt(self._hard, image) for image in images]
         else:
+            from ..method import answers
+
             assert self._plan.captioner is not None
             captioner: Captioner = self._models.get(self._plan.captioner, self._device)
-            made = captioner.caption(images)
+            made = answers.captions(captioner, images)
         return [shorten(prompt, self._backbone, self._room, self._meter) for prompt in made]
 
     def _hard_prompt(self, encoder: DeltaEncoder, image: Image) -> str:

@@ -166,6 +166,7 @@ def _describe(
     request: InvertRequest, plan: InversionPlan, parts: _InversionParts, meter: Meter
 ) -> list[Pair]:
     """Pictures at the backbone's size, their captions and the prompts made of them."""
+    from ..method import answers
     from ..method.inversion import Pair
     from ..method.prompts import make_prompts
 
@@ -173,7 +174,7 @@ def _describe(
     side = parts.backbone.resolution
     images = [fit_square(image, side) for pair in plan.pictures for image in pair]
     if parts.captioner:
-        captions = parts.captioner.caption(images)
+        captions = answers.captions(parts.captioner, images)
     else:
         captions = [text for pair in request.captions for text in pair]
     settings = request.settings
