@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DiffinvError, UsageError
 from ..plugins import registry
+from .checkpoints import find_encoder
 from .checks import ApplicationPlan, Part
 from .meter import Meter
 from .models import Models
@@ -96,7 +97,8 @@ class Prompting:
         if info.prompter != "pez":
             return None
         try:
-            part = Part(registry().get("delta encoder", info.delta_encoder))
+            spec = registry().get("delta encoder", info.delta_encoder)
+            part = Part(spec, find_encoder(info))
             encoder: DeltaEncoder = self._models.get(part, self._device)
             if encoder.space != self._backbone.joint_space:
                 raise UsageError(f"its weights here are of another space, {encoder.space!r}.")
