@@ -194,6 +194,17 @@ def test_paths_have_to_be_there(tmp_path):
     with pytest.raises(UsageError, match=r"no pyproject\.toml"):
         pip.parse_target(str(tmp_path))
     assert pip.parse_target(str(TEMPLATE)) == str(TEMPLATE)
+    with pytest.raises(UsageError, match=r"no folder or wheel '\./nowhere' to install"):
+        pip.parse_target("./nowhere[gpu]")
+
+
+def test_a_path_may_have_extras(tmp_path, offline, monkeypatch):
+    assert pip.parse_target(f"{TEMPLATE}[gpu]") == f"{TEMPLATE}[gpu]"
+    wheel = build_wheel(tmp_path, "some_plugin", "3.1")
+    monkeypatch.chdir(tmp_path)
+    target = pip.parse_target(f"{wheel.name}[gpu]")
+    assert target == f"{wheel}[gpu]"
+    assert [(change.name, change.after) for change in pip.plan(target)] == [("some-plugin", "3.1")]
 
 
 @pytest.fixture
@@ -352,4 +363,7 @@ def test_a_bare_name_that_lies_here_is_not_taken_from_the_index(tmp_path, monkey
     (tmp_path / "my-plugin").mkdir()
     with pytest.raises(UsageError, match=r"write '\./my-plugin' to install it"):
         pip.parse_target("my-plugin")
+    with pytest.raises(UsageError, match=r"'my-plugin' here: write '\./my-plugin\[gpu,x\]' to"):
+        pip.parse_target("my-plugin[gpu,x]")
+    assert pip.parse_target("my-plugin[gpu]==1.0") == "my-plugin[gpu]==1.0"
     assert pip.parse_target("other-plugin") == "other-plugin"
