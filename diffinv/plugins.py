@@ -107,6 +107,7 @@ class Registry:
     _manager: pluggy.PluginManager = field(default_factory=lambda: _manager(), repr=False)
     _owners: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
     _extended: list[click.Group] = field(default_factory=list, repr=False)
+    _found: Mapping[str, bool] = field(default_factory=dict, repr=False)
 
     def parts(self, kind: Kind) -> dict[str, Any]:
         """The specs of one kind by their ids."""
@@ -276,17 +277,20 @@ def reload() -> Registry:
 def reload_if_changed() -> None:
     """For a process that lives long: look again where other plugins are installed or on now."""
     importlib.invalidate_caches()
-    rows = map(_row, metadata.entry_points(group=hookspecs.GROUP))
-    now = {_key(row): (row.version, _disabled(row) is not None) for row in rows}
-    known = {_key(row): (row.version, row.status == "disabled") for row in registry().rows}
-    if now != known:
+    if _find(metadata.entry_points(group=hookspecs.GROUP)) != registry()._found:
         reload()
+
+
+def installed_plugins() -> list[str]:
+    """What is installed: each plugin with its version and where its code is. Imports none."""
+    return sorted(_find(metadata.entry_points(group=hookspecs.GROUP)))
 
 
 def load_plugins(entries: Iterable[metadata.EntryPoint]) -> Registry:
     """Load entry points: diffinv's own first, then by distribution, so that the order is stable."""
-    result = Registry()
-    for entry in sorted(entries, key=_order):
+    ordered = sorted(entries, key=_order)
+    result = Registry(_found=_find(ordered))
+    for entry in ordered:
         result._load(entry)
     return result
 
@@ -410,6 +414,12 @@ def _row(entry: metadata.EntryPoint) -> PluginRow:
     except Exception:  # a distribution with damaged metadata is still worth a row
         name, version = "unknown", "unknown"
     return PluginRow(name=entry.name, version=version or "unknown", distribution=name or "unknown")
+
+
+def _find(entries: Iterable[metadata.EntryPoint]) -> dict[str, bool]:
+    """Whether each plugin is used, by all that tells it from another or from itself updated."""
+    rows = [(_row(entry), entry.value) for entry in entries]
+    return {f"{_key(row)}={value}@{row.version}": not _disabled(row) for row, value in rows}
 
 
 def _key(row: PluginRow) -> str:

@@ -21,7 +21,7 @@ from installing import (
 from diffinv import pip
 from diffinv.cli import app
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.plugins import registry, reload_if_changed
+from diffinv.plugins import installed_plugins, registry, reload_if_changed
 from diffinv.switches import switch
 
 ROOT = Path(__file__).parent.parent
@@ -149,6 +149,11 @@ def test_a_process_that_lives_long_sees_what_has_changed(diffinv, tmp_path):
     reload_if_changed()
     assert "template" in registry().backbones
     assert "rival" in {row.name for row in registry().rows}
+    assert "rival-dist:rival=rival@1.2" in installed_plugins()
+    (entries,) = (tmp_path / "site").glob("rival_*/entry_points.txt")
+    entries.write_text(entries.read_text().replace("= rival", "= closes"))
+    reload_if_changed()
+    assert "closing" in registry().editors
 
 
 def test_diffinvs_own_parts_cannot_be_disabled(diffinv, monkeypatch):
