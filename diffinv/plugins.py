@@ -160,26 +160,28 @@ class Registry:
         arguments = () if isinstance(spec, EditorSpec) else (weights, device)
         if weights is not None and not arguments:
             raise UsageError(f"The editor {spec.id!r} takes no weights: leave out '={weights}'.")
-        try:
-            return pkgutil.resolve_name(spec.factory)(*arguments)
-        except DiffinvError:
-            raise
-        except (Exception, SystemExit) as error:
-            of = f" of {weights!r}" if weights else ""
-            message = f"The {kind_of(spec)} {spec.id!r}{of} cannot be loaded: {describe(error)}."
-            raise DiffinvError(message) from error
+        part = f"{kind_of(spec)} {spec.id!r}" + (f" of {weights!r}" if weights else "")
+        with interruptible(f"the {part} was being loaded"):
+            try:
+                return pkgutil.resolve_name(spec.factory)(*arguments)
+            except DiffinvError:
+                raise
+            except BaseException as error:
+                message = f"The {part} cannot be loaded: {describe(error)}."
+                raise DiffinvError(message) from error
 
     def preflight(self, spec: BackboneSpec, use: Use) -> tuple[str, ...]:
         """What there is to know before a backbone is loaded; raises what would go wrong."""
         if spec.preflight is None:
             return ()
-        try:
-            return tuple(str(note) for note in pkgutil.resolve_name(spec.preflight)(use))
-        except DiffinvError:
-            raise
-        except (Exception, SystemExit) as error:
-            message = f"The backbone {spec.id!r} fails its own preflight: {describe(error)}."
-            raise DiffinvError(message) from error
+        with interruptible(f"the backbone {spec.id!r} was at its preflight"):
+            try:
+                return tuple(str(note) for note in pkgutil.resolve_name(spec.preflight)(use))
+            except DiffinvError:
+                raise
+            except BaseException as error:
+                message = f"The backbone {spec.id!r} fails its own preflight: {describe(error)}."
+                raise DiffinvError(message) from error
 
     def register_commands(self, cli: click.Group) -> None:
         """Let every working plugin add its commands, once; it cannot replace one that exists."""

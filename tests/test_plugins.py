@@ -216,6 +216,28 @@ def _fails(_use: Use) -> list[str]:
     raise ValueError("no such thing")
 
 
+def _stops(*_arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _is_stopped(*_arguments: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_part_that_interrupts_is_one_sentence_and_the_key_still_interrupts():
+    spec = BackboneSpec(id="one", title="One", factory=f"{__name__}:_stops")
+    spec = replace(spec, preflight=spec.factory)
+    with pytest.raises(DiffinvError, match="'one' cannot be loaded: KeyboardInterrupt"):
+        Registry().create(spec)
+    with pytest.raises(DiffinvError, match="'one' fails its own preflight: KeyboardInterrupt"):
+        Registry().preflight(spec, Use(None, "cpu"))
+    spec = replace(spec, factory=f"{__name__}:_is_stopped", preflight=f"{__name__}:_is_stopped")
+    with pytest.raises(KeyboardInterrupt, match="while the backbone 'one' was being loaded"):
+        Registry().create(spec)
+    with pytest.raises(KeyboardInterrupt, match="while the backbone 'one' was at its preflight"):
+        Registry().preflight(spec, Use(None, "cpu"))
+
+
 def test_a_backbone_may_say_something_before_it_is_loaded():
     spec = BackboneSpec(id="one", title="One", factory="a:b")
     assert Registry().preflight(spec, Use(None, "cpu")) == ()
