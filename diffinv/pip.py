@@ -21,6 +21,8 @@ from .text import text_safe
 GUARDED = ("torch", "torchvision", "textual", "diffinv")
 """What no plugin may replace: a change of these breaks more than it brings."""
 
+_EXTRAS = re.compile(r"\[[A-Za-z0-9._,-]+\]\Z")
+
 _NAME = re.compile(
     r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?(?:\[[A-Za-z0-9._,-]+\])?"
     r"(?:(?:[<>]=?|[=!~]=)[A-Za-z0-9.*+!-]+(?:,(?:[<>]=?|[=!~]=)[A-Za-z0-9.*+!-]+)*)?"
@@ -37,21 +39,28 @@ class Change:
 
 
 def parse_target(text: str) -> str:
-    """What pip is to install: a name as the package index has it, or a path made absolute."""
-    looks_like_path = text.startswith(("~", ".")) or text.endswith((".whl", ".tar.gz"))
+    """What pip is to install: a name as the package index has it, or a path made absolute; either
+    with extras, if they are wanted (``NAME[EXTRA]``)."""
+    extras = found[0] if (found := _EXTRAS.search(text)) else ""
+    bare = text.removesuffix(extras)
+    looks_like_path = bare.startswith(("~", ".")) or bare.endswith((".whl", ".tar.gz"))
     if looks_like_path or os.sep in text:
-        path = Path(text).expanduser().absolute()
-        if not path.exists():
-            raise UsageError(f"There is no folder or wheel {text!r} to install.")
-        if path.is_dir() and not (path / "pyproject.toml").is_file():
-            raise UsageError(f"The folder {text!r} is no plugin: it has no pyproject.toml.")
-        return str(path)
+        return _path(bare) + extras
     if not _NAME.fullmatch(text):
         raise UsageError(f"{text!r} is neither a distribution's name nor a path.")
-    if os.path.lexists(text):
-        what = "folder" if os.path.isdir(text) else "file"
-        raise UsageError(f"There is a {what} {text!r} here: write './{text}' to install it.")
+    if os.path.lexists(bare):
+        what = "folder" if os.path.isdir(bare) else "file"
+        raise UsageError(f"There is a {what} {bare!r} here: write './{text}' to install it.")
     return text
+
+
+def _path(text: str) -> str:
+    path = Path(text).expanduser().absolute()
+    if not path.exists():
+        raise UsageError(f"There is no folder or wheel {text!r} to install.")
+    if path.is_dir() and not (path / "pyproject.toml").is_file():
+        raise UsageError(f"The folder {text!r} is no plugin: it has no pyproject.toml.")
+    return str(path)
 
 
 def plan(target: str) -> list[Change]:

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import metadata
+from types import UnionType
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pluggy
@@ -32,6 +33,8 @@ from .contracts import (
     Use,
 )
 from .errors import DiffinvError, UsageError
+from .interrupts import interruptible
+from .streams import swallowed
 from .switches import plain_name, switched_off
 
 if TYPE_CHECKING:
@@ -104,6 +107,7 @@ class Registry:
     _manager: pluggy.PluginManager = field(default_factory=lambda: _manager(), repr=False)
     _owners: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
     _extended: list[click.Group] = field(default_factory=list, repr=False)
+    _found: Mapping[str, bool] = field(default_factory=dict, repr=False)
 
     def parts(self, kind: Kind) -> dict[str, Any]:
         """The specs of one kind by their ids."""
@@ -156,26 +160,28 @@ class Registry:
         arguments = () if isinstance(spec, EditorSpec) else (weights, device)
         if weights is not None and not arguments:
             raise UsageError(f"The editor {spec.id!r} takes no weights: leave out '={weights}'.")
-        try:
-            return pkgutil.resolve_name(spec.factory)(*arguments)
-        except DiffinvError:
-            raise
-        except (Exception, SystemExit) as error:
-            of = f" of {weights!r}" if weights else ""
-            message = f"The {kind_of(spec)} {spec.id!r}{of} cannot be loaded: {describe(error)}."
-            raise DiffinvError(message) from error
+        part = f"{kind_of(spec)} {spec.id!r}" + (f" of {weights!r}" if weights else "")
+        with interruptible(f"the {part} was being loaded"):
+            try:
+                return pkgutil.resolve_name(spec.factory)(*arguments)
+            except DiffinvError:
+                raise
+            except BaseException as error:
+                message = f"The {part} cannot be loaded: {describe(error)}."
+                raise DiffinvError(message) from error
 
     def preflight(self, spec: BackboneSpec, use: Use) -> tuple[str, ...]:
         """What there is to know before a backbone is loaded; raises what would go wrong."""
         if spec.preflight is None:
             return ()
-        try:
-            return tuple(str(note) for note in pkgutil.resolve_name(spec.preflight)(use))
-        except DiffinvError:
-            raise
-        except (Exception, SystemExit) as error:
-            message = f"The backbone {spec.id!r} fails its own preflight: {describe(error)}."
-            raise DiffinvError(message) from error
+        with interruptible(f"the backbone {spec.id!r} was at its preflight"):
+            try:
+                return tuple(str(note) for note in pkgutil.resolve_name(spec.preflight)(use))
+            except DiffinvError:
+                raise
+            except BaseException as error:
+                message = f"The backbone {spec.id!r} fails its own preflight: {describe(error)}."
+                raise DiffinvError(message) from error
 
     def register_commands(self, cli: click.Group) -> None:
         """Let every working plugin add its commands, once; it cannot replace one that exists."""
@@ -188,17 +194,15 @@ class Registry:
 
     def _add_commands(self, row: PluginRow, cli: click.Group) -> PluginRow:
         before = dict(cli.commands)
-        try:
-            with _swallowed():
+        with _heard(row):
+            try:
                 _call(self._manager, _key(row), COMMANDS_HOOK, cli=cli)
-            taken = [n for n, command in before.items() if cli.commands.get(n) is not command]
-            if taken:
-                raise BrokenPluginError(f"the command {taken[0]!r} exists already")
-        except (Exception, SystemExit) as error:
-            cli.commands.clear()
-            cli.commands.update(before)
-            fault = f"{COMMANDS_HOOK}: {describe(error)} (its commands are left out)"
-            return replace(row, status="broken", error=fault)
+                _check_commands(cli.commands, before)
+            except BaseException as error:
+                cli.commands.clear()
+                cli.commands.update(before)
+                fault = f"{COMMANDS_HOOK}: {describe(error)} (its commands are left out)"
+                return replace(row, status="broken", error=fault)
         return row
 
     def _load(self, entry: metadata.EntryPoint) -> None:
@@ -207,11 +211,9 @@ class Registry:
         if reason := _disabled(row):
             self.rows.append(replace(row, status="disabled", error=reason))
             return
-        with _swallowed() as printed:
+        with _heard(row) as printed:
             try:
                 row = self._register(row, entry)
-            except KeyboardInterrupt:
-                raise
             except BaseException as error:
                 self._forget(row)
                 row = row.broken(describe(error))
@@ -234,14 +236,15 @@ class Registry:
 
     def _specs(self, row: PluginRow, hook: str) -> Iterator[Spec]:
         try:
-            for answer in _call(self._manager, _key(row), hook):
+            answers = _call(self._manager, _key(row), hook)
+            if not answers:  # pluggy leaves out None, which a forgotten return gives
+                raise BrokenPluginError("gave nothing, not a list of specs")
+            for answer in answers:
                 if isinstance(answer, str) or not isinstance(answer, Iterable):
                     raise BrokenPluginError(f"gave a {type(answer).__name__}, not a list of specs")
                 for spec in answer:
                     _check_spec(spec, HOOKS[hook][1])
                     yield spec
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:
             raise BrokenPluginError(f"{hook}: {describe(error)}") from error
 
@@ -276,17 +279,20 @@ def reload() -> Registry:
 def reload_if_changed() -> None:
     """For a process that lives long: look again where other plugins are installed or on now."""
     importlib.invalidate_caches()
-    rows = map(_row, metadata.entry_points(group=hookspecs.GROUP))
-    now = {_key(row): (row.version, _disabled(row) is not None) for row in rows}
-    known = {_key(row): (row.version, row.status == "disabled") for row in registry().rows}
-    if now != known:
+    if _find(metadata.entry_points(group=hookspecs.GROUP)) != registry()._found:
         reload()
+
+
+def installed_plugins() -> list[str]:
+    """What is installed: each plugin with its version and where its code is. Imports none."""
+    return sorted(_find(metadata.entry_points(group=hookspecs.GROUP)))
 
 
 def load_plugins(entries: Iterable[metadata.EntryPoint]) -> Registry:
     """Load entry points: diffinv's own first, then by distribution, so that the order is stable."""
-    result = Registry()
-    for entry in sorted(entries, key=_order):
+    ordered = sorted(entries, key=_order)
+    result = Registry(_found=_find(ordered))
+    for entry in ordered:
         result._load(entry)
     return result
 
@@ -316,12 +322,13 @@ def describe(error: BaseException) -> str:
     """An exception in one line, without a closing full stop."""
     try:
         text = " ".join(str(error).split())
-    except Exception:  # its own __str__ is a plugin's code as well
+        code = repr(error.code) if isinstance(error, SystemExit) else None
+    except BaseException:  # what puts it in words is a plugin's code as well
         return type(error).__name__
     if isinstance(error, BrokenPluginError):
-        return str(error)
-    if isinstance(error, SystemExit):
-        return f"it called sys.exit({error.code!r})"
+        return text
+    if code is not None:
+        return f"it called sys.exit({code})"
     if isinstance(error, DiffinvError):
         return text.rstrip(".")
     text = text if len(text) <= 300 else text[:300] + "…"
@@ -334,6 +341,13 @@ def _manager() -> pluggy.PluginManager:
     return manager
 
 
+@contextlib.contextmanager
+def _heard(row: PluginRow) -> Iterator[io.StringIO]:
+    """A plugin's own code runs within: what it prints goes here, and Ctrl-C ends the command."""
+    with interruptible(f"the plugin {row.name!r} was being loaded"), swallowed() as printed:
+        yield printed
+
+
 def _call(manager: pluggy.PluginManager, key: str, hook: str, **arguments: Any) -> list[Any]:
     """One hook of one plugin, so that another plugin's failure stays its own."""
     plugin = manager.get_plugin(key)
@@ -342,11 +356,22 @@ def _call(manager: pluggy.PluginManager, key: str, hook: str, **arguments: Any) 
     return answers
 
 
+def _check_commands(found: Mapping[Any, object], before: Mapping[str, object]) -> None:
+    from click import Command
+
+    for name, command in before.items():
+        if found.get(name) is not command:
+            raise BrokenPluginError(f"the command {name!r} exists already")
+    for name, command in found.items():
+        if not isinstance(name, str) or not isinstance(command, Command):
+            raise BrokenPluginError(f"{name!r} is no command")
+
+
 def _check_spec(spec: object, expected: type[Spec]) -> None:
     if not isinstance(spec, expected):
         raise BrokenPluginError(f"gave a {type(spec).__name__}, not a {expected.__name__}")
     version = spec.api_version
-    if not isinstance(version, int) or not 1 <= version <= API_VERSION:
+    if not _is_number(version, int) or not 1 <= version <= API_VERSION:
         raise BrokenPluginError(
             f"{spec.id!r} is made for version {version!r} of the plugin interface; "
             f"this diffinv has version {API_VERSION}: update diffinv or the plugin"
@@ -358,11 +383,11 @@ def _check_spec(spec: object, expected: type[Spec]) -> None:
     if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
         raise BrokenPluginError(f"the factory of {spec.id!r} has to read 'module:callable'")
     preflight = getattr(spec, "preflight", None)
-    if preflight is not None and not _FACTORY.fullmatch(str(preflight)):
+    if preflight is not None and not (isinstance(preflight, str) and _FACTORY.fullmatch(preflight)):
         raise BrokenPluginError(f"the preflight of {spec.id!r} has to read 'module:callable'")
     if not isinstance(spec.defaults, Mapping):
         raise BrokenPluginError(f"the defaults of {spec.id!r} have to be a mapping")
-    if not isinstance(spec.licence, str) or not isinstance(spec.size_mb, int | float):
+    if not isinstance(spec.licence, str) or not _is_number(spec.size_mb, int | float):
         raise BrokenPluginError(f"{spec.id!r} needs text as its licence, a number as size_mb")
     if isinstance(spec, BackboneSpec):
         _check_backbone(spec)
@@ -374,24 +399,14 @@ def _check_backbone(spec: BackboneSpec) -> None:
             raise BrokenPluginError(f"the {name} of {spec.id!r} has to be an id or None")
     layout: object = spec.embedding_layout
     if not isinstance(layout, Mapping) or not all(
-        isinstance(name, str) and isinstance(width, int) for name, width in layout.items()
+        isinstance(name, str) and _is_number(width, int) for name, width in layout.items()
     ):
         raise BrokenPluginError(f"the embedding_layout of {spec.id!r} has to map names to widths")
 
 
-class _Printed(io.StringIO):
-    """Keeps what was printed even where a plugin closes its stdout."""
-
-    def close(self) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def _swallowed() -> Iterator[io.StringIO]:
-    """What is printed within goes here, to neither stdout nor stderr."""
-    printed = _Printed()
-    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-        yield printed
+def _is_number(value: object, kind: type | UnionType) -> bool:
+    """True is an int to Python, and no number to anybody else."""
+    return isinstance(value, kind) and not isinstance(value, bool)
 
 
 def _row(entry: metadata.EntryPoint) -> PluginRow:
@@ -401,6 +416,12 @@ def _row(entry: metadata.EntryPoint) -> PluginRow:
     except Exception:  # a distribution with damaged metadata is still worth a row
         name, version = "unknown", "unknown"
     return PluginRow(name=entry.name, version=version or "unknown", distribution=name or "unknown")
+
+
+def _find(entries: Iterable[metadata.EntryPoint]) -> dict[str, bool]:
+    """Whether each plugin is used, by all that tells it from another or from itself updated."""
+    rows = [(_row(entry), entry.value) for entry in entries]
+    return {f"{_key(row)}={value}@{row.version}": not _disabled(row) for row, value in rows}
 
 
 def _key(row: PluginRow) -> str:

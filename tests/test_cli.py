@@ -182,6 +182,12 @@ def test_a_crash_is_one_sentence_unless_debug_is_on(process):
     assert "Traceback" in done.err
 
 
+def test_interrupting_while_a_plugin_is_loaded_names_it(process):
+    done = process("plugins", "list", modules=("presses",))
+    said = "Interrupted while the plugin 'presses' was being loaded."
+    assert (done.code, done.out, done.err.strip()) == (130, "", said)
+
+
 def test_interrupting_is_quiet(process):
     done = process("interrupt", modules=("crashing",))
     assert (done.code, done.out, done.err.strip()) == (130, "", "")

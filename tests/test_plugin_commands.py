@@ -21,7 +21,7 @@ from installing import (
 from diffinv import pip
 from diffinv.cli import app
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.plugins import registry, reload_if_changed
+from diffinv.plugins import installed_plugins, registry, reload_if_changed
 from diffinv.switches import switch
 
 ROOT = Path(__file__).parent.parent
@@ -149,6 +149,11 @@ def test_a_process_that_lives_long_sees_what_has_changed(diffinv, tmp_path):
     reload_if_changed()
     assert "template" in registry().backbones
     assert "rival" in {row.name for row in registry().rows}
+    assert "rival-dist:rival=rival@1.2" in installed_plugins()
+    (entries,) = (tmp_path / "site").glob("rival_*/entry_points.txt")
+    entries.write_text(entries.read_text().replace("= rival", "= closes"))
+    reload_if_changed()
+    assert "closing" in registry().editors
 
 
 def test_diffinvs_own_parts_cannot_be_disabled(diffinv, monkeypatch):
@@ -194,6 +199,17 @@ def test_paths_have_to_be_there(tmp_path):
     with pytest.raises(UsageError, match=r"no pyproject\.toml"):
         pip.parse_target(str(tmp_path))
     assert pip.parse_target(str(TEMPLATE)) == str(TEMPLATE)
+    with pytest.raises(UsageError, match=r"no folder or wheel '\./nowhere' to install"):
+        pip.parse_target("./nowhere[gpu]")
+
+
+def test_a_path_may_have_extras(tmp_path, offline, monkeypatch):
+    assert pip.parse_target(f"{TEMPLATE}[gpu]") == f"{TEMPLATE}[gpu]"
+    wheel = build_wheel(tmp_path, "some_plugin", "3.1")
+    monkeypatch.chdir(tmp_path)
+    target = pip.parse_target(f"{wheel.name}[gpu]")
+    assert target == f"{wheel}[gpu]"
+    assert [(change.name, change.after) for change in pip.plan(target)] == [("some-plugin", "3.1")]
 
 
 @pytest.fixture
@@ -352,4 +368,7 @@ def test_a_bare_name_that_lies_here_is_not_taken_from_the_index(tmp_path, monkey
     (tmp_path / "my-plugin").mkdir()
     with pytest.raises(UsageError, match=r"write '\./my-plugin' to install it"):
         pip.parse_target("my-plugin")
+    with pytest.raises(UsageError, match=r"'my-plugin' here: write '\./my-plugin\[gpu,x\]' to"):
+        pip.parse_target("my-plugin[gpu,x]")
+    assert pip.parse_target("my-plugin[gpu]==1.0") == "my-plugin[gpu]==1.0"
     assert pip.parse_target("other-plugin") == "other-plugin"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import signal
 import sys
 from dataclasses import replace
 from importlib import metadata
@@ -13,7 +15,7 @@ from installing import MODULES, install
 from diffinv.contracts import API_VERSION, BackboneSpec, Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.hookspecs import GROUP
-from diffinv.plugins import PluginRow, Registry, load_plugins, parse_part
+from diffinv.plugins import PluginRow, Registry, describe, load_plugins, parse_part
 
 
 @pytest.fixture
@@ -113,9 +115,34 @@ def test_what_a_plugin_prints_is_kept_and_goes_nowhere(load, capfd):
 
 
 def test_the_interrupt_key_still_interrupts(load, tmp_path):
-    (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt\n")
-    with pytest.raises(KeyboardInterrupt):
-        load("interrupted")
+    pressing = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\n"
+    for name, after in {"passing": "except ValueError: pass", "hiding": "except: pass"}.items():
+        (tmp_path / f"{name}.py").write_text(f"{pressing}{after}\n")
+        with pytest.raises(KeyboardInterrupt, match=f"while the plugin '{name}' was being loaded"):
+            load(name)
+        shutil.rmtree(tmp_path / f"{name}_dist-1.2.dist-info")
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_an_interrupt_of_a_plugins_own_breaks_it_alone(load, tmp_path):
+    (tmp_path / "interrupted.py").write_text("raise KeyboardInterrupt('of my own')\n")
+    registry = load("interrupted", "good")
+    row = row_of(registry, "interrupted")
+    assert (row.status, row.error) == ("broken", "KeyboardInterrupt: of my own")
+    assert row_of(registry, "good").status == "ok"
+
+
+def test_a_hook_that_interrupts_breaks_its_plugin_alone(load, tmp_path):
+    hooks = "from diffinv.hookspecs import hookimpl\n@hookimpl\n"
+    stop = "    raise KeyboardInterrupt\n"
+    (tmp_path / "stops.py").write_text(f"{hooks}def register_editors():\n{stop}")
+    (tmp_path / "stops_later.py").write_text(f"{hooks}def register_commands(cli):\n{stop}")
+    registry = load("stops", "stops_later")
+    registry.register_commands(click.Group("diffinv"))
+    assert row_of(registry, "stops").error == "register_editors: KeyboardInterrupt"
+    assert (row_of(registry, "stops_later").error or "").startswith(
+        "register_commands: KeyboardInterrupt (its"
+    )
 
 
 def test_an_unknown_id_names_the_option_and_what_there_is(load):
@@ -189,6 +216,28 @@ def _fails(_use: Use) -> list[str]:
     raise ValueError("no such thing")
 
 
+def _stops(*_arguments: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _is_stopped(*_arguments: object) -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+def test_a_part_that_interrupts_is_one_sentence_and_the_key_still_interrupts():
+    spec = BackboneSpec(id="one", title="One", factory=f"{__name__}:_stops")
+    spec = replace(spec, preflight=spec.factory)
+    with pytest.raises(DiffinvError, match="'one' cannot be loaded: KeyboardInterrupt"):
+        Registry().create(spec)
+    with pytest.raises(DiffinvError, match="'one' fails its own preflight: KeyboardInterrupt"):
+        Registry().preflight(spec, Use(None, "cpu"))
+    spec = replace(spec, factory=f"{__name__}:_is_stopped", preflight=f"{__name__}:_is_stopped")
+    with pytest.raises(KeyboardInterrupt, match="while the backbone 'one' was being loaded"):
+        Registry().create(spec)
+    with pytest.raises(KeyboardInterrupt, match="while the backbone 'one' was at its preflight"):
+        Registry().preflight(spec, Use(None, "cpu"))
+
+
 def test_a_backbone_may_say_something_before_it_is_loaded():
     spec = BackboneSpec(id="one", title="One", factory="a:b")
     assert Registry().preflight(spec, Use(None, "cpu")) == ()
@@ -198,9 +247,20 @@ def test_a_backbone_may_say_something_before_it_is_loaded():
         Registry().preflight(replace(spec, preflight=f"{__name__}:_fails"), Use(None, "cpu"))
 
 
-def test_an_exception_without_words_is_named_by_its_type(load):
+@pytest.mark.parametrize("fault", ["RuntimeError", "SystemExit", "KeyboardInterrupt"])
+def test_an_exception_without_words_is_named_by_its_type(load, monkeypatch, fault):
+    monkeypatch.setenv("TEST_FAULT", fault)
     row = row_of(load("bad_str", "good"), "bad_str")
     assert (row.status, row.error) == ("broken", "UnspeakableError")
+
+
+def test_an_exit_code_without_words_is_no_trouble():
+    class Odd:
+        def __repr__(self):
+            raise SystemExit
+
+    assert describe(SystemExit(Odd())) == "SystemExit"
+    assert describe(SystemExit(3)) == "it called sys.exit(3)"
 
 
 def test_a_plugin_that_closes_stdout_closes_nothing(load):

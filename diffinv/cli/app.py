@@ -72,7 +72,9 @@ def run(args: Sequence[str] | None = None) -> int:
         return error.exit_code
     except click.ClickException as error:
         return _fail(_sentence(error), error.exit_code)
-    except click.Abort:
+    except click.Abort as error:
+        if isinstance(error.__cause__, KeyboardInterrupt) and error.__cause__.args:
+            complain(str(error.__cause__))
         return 130
     except DiffinvError as error:
         return _fail(str(error), error.exit_code)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..streams import pointed, replaced
 from ..text import text_safe
 
 if TYPE_CHECKING:
@@ -73,6 +74,7 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
 
 @contextlib.contextmanager
 def stdout_for_data() -> Iterator[None]:
-    """What libraries print while they work goes to stderr, so that stdout holds data only."""
-    with contextlib.redirect_stdout(sys.stderr):
+    """What libraries print while they work, by whichever way, goes to stderr, so that stdout holds
+    data only."""
+    with replaced(("stdout", "__stdout__"), sys.stderr), pointed(1, 2):
         yield

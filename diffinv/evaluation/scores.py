@@ -11,6 +11,8 @@ import numpy as np
 from torch import Tensor
 from torch.nn import functional as F
 
+from ..method.answers import picture_vectors
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -42,9 +44,9 @@ def score_analogies(
     encoder: DeltaEncoder, a: Image, a_prime: Image, answers: Iterable[tuple[Image, Image]]
 ) -> Iterator[AnalogyScores]:
     """The scores of every (B, B') for one example (A, A')."""
-    from_a, to_a = F.normalize(encoder.encode_images([a, a_prime]), dim=-1)
+    from_a, to_a = F.normalize(picture_vectors(encoder, [a, a_prime]), dim=-1)
     for b, b_prime in answers:
-        from_b, to_b = F.normalize(encoder.encode_images([b, b_prime]), dim=-1)
+        from_b, to_b = F.normalize(picture_vectors(encoder, [b, b_prime]), dim=-1)
         yield AnalogyScores(
             directional=float(F.cosine_similarity(to_a - from_a, to_b - from_b, dim=0)),
             like_b=float(to_b @ from_b),
@@ -62,7 +64,7 @@ def clip_directional(
     """cos(E_I(A') - E_I(A), E_I(B') - E_I(B)) of each analogy; 0 where B' equals B."""
 
     def direction(before: Sequence[Image], after: Sequence[Image]) -> Tensor:
-        start = F.normalize(encoder.encode_images(before), dim=-1)
-        return F.normalize(encoder.encode_images(after), dim=-1) - start
+        start = F.normalize(picture_vectors(encoder, before), dim=-1)
+        return F.normalize(picture_vectors(encoder, after), dim=-1) - start
 
     return F.cosine_similarity(direction(a, a_prime), direction(b, b_prime), dim=-1).tolist()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DiffinvError, UsageError
 from ..plugins import registry
+from .checkpoints import find_encoder
 from .checks import ApplicationPlan, Part
 from .meter import Meter
 from .models import Models
@@ -75,9 +76,11 @@ class Prompting:
         if self._hard is not None:
             made = [self._hard_prompt(self._hard, image) for image in images]
         else:
+            from ..method import answers
+
             assert self._plan.captioner is not None
             captioner: Captioner = self._models.get(self._plan.captioner, self._device)
-            made = captioner.caption(images)
+            made = answers.captions(captioner, images)
         return [shorten(prompt, self._backbone, self._room, self._meter) for prompt in made]
 
     def _hard_prompt(self, encoder: DeltaEncoder, image: Image) -> str:
@@ -94,7 +97,8 @@ class Prompting:
         if info.prompter != "pez":
             return None
         try:
-            part = Part(registry().get("delta encoder", info.delta_encoder))
+            spec = registry().get("delta encoder", info.delta_encoder)
+            part = Part(spec, find_encoder(info))
             encoder: DeltaEncoder = self._models.get(part, self._device)
             if encoder.space != self._backbone.joint_space:
                 raise UsageError(f"its weights here are of another space, {encoder.space!r}.")

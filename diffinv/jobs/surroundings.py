@@ -1,7 +1,10 @@
 """What a worker takes over from the process that starts it: environment, modules, plugins.
 
 A worker that waits for work has the surroundings of somebody's earlier command. One that was
-started before a key was set or a plugin was installed must not get the next job.
+started before a key was set or a plugin was installed must not get the next job: it makes way for a
+new process, which alone has the new code of a plugin that was updated. One that is at work cannot,
+and looks for plugins again before its next job (:func:`diffinv.plugins.reload_if_changed`), which
+is enough for those that were added, or switched on or off.
 """
 
 from __future__ import annotations
@@ -10,11 +13,10 @@ import os
 import sys
 import time
 from collections.abc import Mapping
-from importlib import metadata
 
 import psutil
 
-from ..hookspecs import GROUP
+from ..plugins import installed_plugins
 from .devices import device_key
 from .process import Identity
 from .store import JobStore
@@ -30,7 +32,8 @@ _PATIENCE = 5.0
 def worker_environment() -> dict[str, str]:
     """Ours, with whatever else this process finds modules by: the worker sees the same plugins."""
     path = [os.path.abspath(entry) for entry in sys.path if entry]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), PLUGINS: _installed_plugins()}
+    plugins = " ".join(installed_plugins())
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), PLUGINS: plugins}
 
 
 def dismiss_stale_worker(store: JobStore, device: str | None) -> None:
@@ -66,15 +69,3 @@ def _decisive(environment: Mapping[str, str]) -> dict[str, str]:
         for name, value in environment.items()
         if name.upper().startswith(_DECISIVE) or name in _DECISIVE_NAMES
     }
-
-
-def _installed_plugins() -> str:
-    """The entry points of plugins, with the versions of their distributions. Imports none."""
-    found = set()
-    for entry in metadata.entry_points(group=GROUP):
-        try:
-            version = entry.dist.version if entry.dist else ""
-        except Exception:  # a distribution with damaged metadata is a plugin all the same
-            version = ""
-        found.add(f"{entry.name}={entry.value}@{version}")
-    return " ".join(sorted(found))

@@ -19,7 +19,7 @@ from ..library.store import Library
 from ..paths import library_folder
 from ..plugins import registry
 from .applying import Applier
-from .checkpoints import remember_checkpoint
+from .checkpoints import remember_checkpoint, remember_encoder
 from .checks import ApplicationPlan, InversionPlan, Part, plan_application, plan_inversion
 from .keeper import Keeper
 from .meter import DESCRIBING, LEARNING, LOADING, PREVIEW, Meter, ignore
@@ -99,10 +99,18 @@ def run_inversion(
         _thumbnails(plan, preview),
     )
     entry = plan.library.add(difference)
+    info = entry.info or info
+    with contextlib.suppress(DiffinvError):  # what was learned counts more than a note of where
+        _remember_weights(plan, info)
+    return replace(difference, info=info), entry.path
+
+
+def _remember_weights(plan: InversionPlan, info: DifferenceInfo) -> None:
+    """Those that applying needs again: the backbone's, and of PEZ the delta encoder's."""
     if plan.backbone.weights:
-        with contextlib.suppress(DiffinvError):  # what was learned counts more than a note of where
-            remember_checkpoint(info.backbone, info.backbone_weights, plan.backbone.weights)
-    return replace(difference, info=entry.info or info), entry.path
+        remember_checkpoint(info.backbone, info.backbone_weights, plan.backbone.weights)
+    if plan.delta_encoder.weights and info.prompter == "pez":
+        remember_encoder(info, plan.delta_encoder.weights)
 
 
 def run_application(
@@ -166,6 +174,7 @@ def _describe(
     request: InvertRequest, plan: InversionPlan, parts: _InversionParts, meter: Meter
 ) -> list[Pair]:
     """Pictures at the backbone's size, their captions and the prompts made of them."""
+    from ..method import answers
     from ..method.inversion import Pair
     from ..method.prompts import make_prompts
 
@@ -173,7 +182,7 @@ def _describe(
     side = parts.backbone.resolution
     images = [fit_square(image, side) for pair in plan.pictures for image in pair]
     if parts.captioner:
-        captions = parts.captioner.caption(images)
+        captions = answers.captions(parts.captioner, images)
     else:
         captions = [text for pair in request.captions for text in pair]
     settings = request.settings

@@ -20,6 +20,7 @@ from typing import Any
 
 from ..errors import DiffinvError
 from ..plugins import reload_if_changed
+from ..streams import pointed
 from .job import Job
 from .process import this_process
 from .reporter import JobStopped, Reporter
@@ -156,18 +157,13 @@ class Worker:
 
 @contextlib.contextmanager
 def _redirected(log: int) -> Iterator[None]:
-    """File descriptors 1 and 2 go to another file; what was written before is flushed first."""
-    kept = [os.dup(stream) for stream in (1, 2)]
-    try:
-        for stream in (1, 2):
-            os.dup2(log, stream)
-        yield
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        for stream, copy in zip((1, 2), kept, strict=True):
-            os.dup2(copy, stream)
-            os.close(copy)
+    """File descriptors 1 and 2 go to another file, with all that is written until then."""
+    with pointed(1, log), pointed(2, log):
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
 
 
 def _sentence(error: BaseException, job: Job) -> str:

@@ -10,10 +10,11 @@ from torch import Tensor
 
 from ..contracts import Backbone, Editor
 from ..errors import UsageError
+from . import answers
 from .conditioning import Conditioning, DiffTokens, concatenate
 from .editors import Trajectory, ddpm_mean, seeded_noise
 from .objective import blur
-from .pictures import to_images, to_tensor
+from .pictures import to_images
 from .sampling import add_noise, alpha_bar, predicted_noise, timestep_pairs
 from .settings import ApplicationSettings
 
@@ -44,8 +45,8 @@ def apply_differences(
     prompt and the tokens exceed the backbone's token budget.
     """
     check_budget(backbone, prompts, [tokens for tokens, _ in differences])
-    latents = backbone.encode_images(to_tensor(images).to(backbone.device))
-    source = backbone.encode_prompts(prompts)
+    latents = answers.latents(backbone, images)
+    source = answers.conditioning(backbone, prompts)
     target = extend_all(source, differences)
     edited = edit_latents(backbone, latents, source, target, editor, settings, on_step)
     return to_images(backbone.decode(edited))

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from .answers import check_width, picture_vectors, text_vectors
+
 if TYPE_CHECKING:
     from PIL.Image import Image
 
@@ -27,12 +29,12 @@ FAINT_DELTA = 0.05
 
 def image_delta(encoder: DeltaEncoder, a: Sequence[Image], a_prime: Sequence[Image]) -> Tensor:
     """Eq 2: D_img = E_I(A') - E_I(A), mean over the pairs of one difference: [d]."""
-    return _mean_difference(encoder.encode_images(a), encoder.encode_images(a_prime))
+    return _mean_difference(picture_vectors(encoder, a), picture_vectors(encoder, a_prime))
 
 
 def text_delta(encoder: DeltaEncoder, cap_a: Sequence[str], cap_a_prime: Sequence[str]) -> Tensor:
     """Eq 3: D_txt = E_T(cap_A') - E_T(cap_A), mean over the pairs of one difference: [d]."""
-    return _mean_difference(encoder.encode_texts(cap_a), encoder.encode_texts(cap_a_prime))
+    return _mean_difference(text_vectors(encoder, cap_a), text_vectors(encoder, cap_a_prime))
 
 
 def reads_texts(encoder: DeltaEncoder) -> bool:
@@ -51,6 +53,7 @@ def learned_direction(
     d_img = image_delta(encoder, *pictures)
     if reads_texts(encoder):
         d_txt = text_delta(encoder, *captions)
+        check_width(encoder, d_img, len(d_txt), "those for texts")
         d_inter, warning = interpolated_delta(d_img, d_txt, alpha)
     else:
         d_txt = torch.zeros_like(d_img)

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from ..contracts import Backbone, DeltaEncoder
 from ..errors import DiffinvError
+from . import answers
 from .conditioning import Conditioning, DiffTokens, concatenate
 from .deltas import learned_direction
 from .objective import change_weight, clip_loss, token_consistency, total_loss
-from .pictures import to_tensor
 from .sampling import add_noise, alpha_bar, training_target
 from .settings import InversionSettings
 
@@ -243,21 +243,22 @@ def _prepare(
     """Encode everything that stays frozen."""
     pairs = [pair for group in differences for pair in group]
     owner = [i for i, group in enumerate(differences) for _ in group]
-    z_a = backbone.encode_images(to_tensor([p.a for p in pairs]).to(backbone.device))
-    z_a_prime = backbone.encode_images(to_tensor([p.a_prime for p in pairs]).to(backbone.device))
+    z_a = answers.latents(backbone, [p.a for p in pairs])
+    z_a_prime = answers.latents(backbone, [p.a_prime for p in pairs])
     deltas: list[Tensor] = []
     warnings: list[tuple[str, ...]] = []
     for group in differences:
         pictures = [p.a for p in group], [p.a_prime for p in group]
         captions = [p.caption_a for p in group], [p.caption_a_prime for p in group]
         d_inter, found = learned_direction(encoder, pictures, captions, settings.alpha)
+        answers.check_space(encoder, backbone, d_inter)
         deltas.append(d_inter)
         warnings.append(found)
     problem = _Problem(
         z_a=z_a,
         z_a_prime=z_a_prime,
-        prompt_a=backbone.encode_prompts([p.prompt_a for p in pairs]),
-        prompt_a_prime=backbone.encode_prompts([p.prompt_a_prime for p in pairs]),
+        prompt_a=answers.conditioning(backbone, [p.prompt_a for p in pairs]),
+        prompt_a_prime=answers.conditioning(backbone, [p.prompt_a_prime for p in pairs]),
         weight=_weights(z_a, z_a_prime) if settings.weight_by_change else 1.0,
         d_inter=torch.stack(deltas).to(backbone.device),
         owner=torch.tensor(owner, device=backbone.device),

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..contracts import DeltaEncoder
 from ..errors import UsageError
+from .answers import picture_vectors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,7 +61,7 @@ def make_prompts(
                 f"The delta encoder {encoder.id!r} cannot make hard prompts;"
                 " use --prompter caption."
             )
-        return pez(encoder, encoder.encode_images(images), seed)
+        return pez(encoder, picture_vectors(encoder, images), seed)
     raise UsageError(f"There is no prompter {prompter!r}; choose from {', '.join(PROMPTERS)}.")
 
 

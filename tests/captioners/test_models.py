@@ -15,7 +15,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from diffinv.conformance import check_part
 from diffinv.errors import DiffinvError, UsageError
 from diffinv_captioners import blip2, vlm
-from diffinv_captioners.answers import MAX_LENGTH
+from diffinv_captioners.answers import MAX_LENGTH, MAX_TOKENS, clean
 
 SPECIAL = ["<pad>", "<s>", "</s>", "<unk>", "<image>", "<video>"]
 SPECIAL += ["<start>", "<end>"]
@@ -193,6 +193,51 @@ def test_the_prompt_is_no_part_of_the_caption(folders, monkeypatch):
     assert captioner.caption([Image.new("RGB", (32, 32))]) == ["word7"]
     monkeypatch.setattr(captioner.model, "generate", lambda **_kwargs: told[None])
     assert captioner.caption([Image.new("RGB", (32, 32))]) == ["word7"]
+
+
+@pytest.mark.parametrize("name", ["blip2", "llava-next"])
+def test_a_model_that_is_cut_off_leaves_no_half_sentence(folders, monkeypatch, name):
+    captioner = MODELS[name][1](str(folders / name), "cpu")
+    picture = [Image.new("RGB", (32, 32))]
+
+    def say(text, ids):
+        monkeypatch.setattr(captioner.model, "generate", lambda **_kwargs: torch.tensor([ids]))
+        tokenizer = type(captioner.processor.tokenizer)
+        monkeypatch.setattr(tokenizer, "decode", lambda *_args, **_kwargs: text)
+        return captioner.caption(picture)
+
+    end = captioner.model.generation_config.eos_token_id
+    word = len(SPECIAL) + 7
+    text = "A red house by the sea. It stands on a gre"
+    assert say(text, [word] * MAX_TOKENS) == ["A red house by the sea."]
+    assert say(text, [word] * (MAX_TOKENS - 1) + [end]) == [text]
+    assert say(text, [word] * 5) == [text]
+
+
+@pytest.mark.parametrize(
+    ("said", "whole"),
+    [
+        ("A red house by the sea at noon. It stands on a gre", "A red house by the sea at noon."),
+        ("Dr. No is at home in a red house by the se", "Dr. No is at home in a red house by the"),
+        ("A red house by the sea, seen from abo", "A red house by the sea"),
+        ("A red house by the sea - an etchi", "A red house by the sea"),
+        ("Red, with a garden that is full of flo", "Red, with a garden that is full of"),
+        ("A red house by the sea at 3.5 m", "A red house by the sea at 3.5"),
+        ("A red house by the sea.", "A red house by the sea."),
+        ("A red house by the sea\nIt stands on a gre", "A red house by the sea"),
+        ("Red", "Red"),
+    ],
+)
+def test_what_is_whole_of_a_caption_that_was_cut_off(said, whole):
+    assert clean(said, "it", cut=True) == whole
+    assert clean(said, "it") == said.splitlines()[0]
+
+
+def test_a_caption_that_is_too_long_ends_where_something_does():
+    sentence = "A red house by the sea at noon. "
+    assert clean(sentence * 20, "it") == (sentence * 9).strip()
+    assert clean("word " * 100, "it") == ("word " * 60).strip()
+    assert len(clean("word" * 100, "it")) == MAX_LENGTH
 
 
 def copy(folders, name, tmp_path):

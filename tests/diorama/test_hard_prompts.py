@@ -13,6 +13,7 @@ from diffinv.method.settings import ApplicationSettings, inversion_settings
 from diffinv.plugins import registry
 from diffinv_diorama.clip import load_captioner, load_delta_encoder
 from diffinv_diorama.render import render
+from diffinv_diorama.weights import pipeline_folder
 from diffinv_diorama.world import analogies
 
 
@@ -22,7 +23,13 @@ def models():
 
 
 @pytest.fixture
-def application(tmp_path, monkeypatch, models):
+def encoder():
+    """What the difference is learned with: the backbone's own."""
+    return "diorama"
+
+
+@pytest.fixture
+def application(tmp_path, monkeypatch, models, encoder):
     """A difference learned with PEZ, and a request to apply it to two pictures, one by one."""
     monkeypatch.setattr("diffinv.method.prompts._PEZ_STEPS", 3)
     first, second = analogies(2, seed=0)
@@ -33,7 +40,8 @@ def application(tmp_path, monkeypatch, models):
     settings = inversion_settings(prompter="pez", steps=2)
     pair = ((paths["a"], paths["a2"]),)
     run_inversion(
-        InvertRequest(pairs=pair, name="d", settings=settings, device="cpu"), models=models
+        InvertRequest(pairs=pair, name="d", settings=settings, device="cpu", delta_encoder=encoder),
+        models=models,
     )
     return ApplyRequest(
         differences=(("d", 1.0),),
@@ -86,6 +94,31 @@ def test_what_the_user_says_of_b_counts_more(application, prompts, models):
     said = replace(application, prompt_b="a castle", out=application.out / "said")
     run_application(said, models=models)
     assert prompts[2:] == ["a castle", "a castle"]
+
+
+class TestWithWeightsOfTheUsers:
+    @pytest.fixture
+    def folder(self, tmp_path):
+        (tmp_path / "clip").symlink_to(pipeline_folder())
+        return tmp_path / "clip"
+
+    @pytest.fixture
+    def encoder(self, folder):
+        return f"diorama={folder}"
+
+    def test_the_prompts_of_b_are_made_with_the_same(self, application, prompts, folder):
+        models, spec = Models(), registry().delta_encoders["diorama"]
+        run_application(application, models=models)
+        assert models.has(prompting.Part(spec, str(folder)), "cpu")
+        assert not models.has(prompting.Part(spec), "cpu")
+
+    def test_where_they_have_gone_b_gets_captions(self, application, prompts, models, folder):
+        folder.unlink()
+        warnings = []
+        run_application(application, lambda e: warnings.append(e.warning), models)
+        (warning,) = [w for w in warnings if w]
+        assert f"captions: its weights {str(folder)!r} are not there any more" in warning
+        assert prompts == captions(application)
 
 
 @pytest.mark.parametrize("why", ["not installed", "another space"])

@@ -8,7 +8,12 @@ from types import SimpleNamespace
 import pytest
 
 from diffinv.errors import UsageError
-from diffinv.jobs.checkpoints import find_checkpoint, remember_checkpoint
+from diffinv.jobs.checkpoints import (
+    find_checkpoint,
+    find_encoder,
+    remember_checkpoint,
+    remember_encoder,
+)
 from diffinv.jobs.checks import Part
 from diffinv.jobs.models import Models
 from diffinv.plugins import registry
@@ -35,6 +40,20 @@ def test_one_that_has_gone_is_named(tmp_path):
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(UsageError, match="is not there any more; say where it is with --backbone"):
         find_checkpoint(INFO)
+
+
+def test_by_the_difference_its_delta_encoder_was_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    info = SimpleNamespace(delta_encoder="clip", hash_sha256="0xabc")
+    assert find_encoder(info) is None
+    (tmp_path / "clip.safetensors").touch()
+    remember_encoder(info, "clip.safetensors")
+    monkeypatch.chdir("/")
+    assert find_encoder(info) == str(tmp_path / "clip.safetensors")
+    assert find_encoder(SimpleNamespace(delta_encoder="clip", hash_sha256="0xabd")) is None
+    (tmp_path / "clip.safetensors").unlink()
+    with pytest.raises(UsageError, match="are not there any more"):
+        find_encoder(info)
 
 
 def test_a_part_whose_files_have_changed_is_loaded_anew(toy, tmp_path, monkeypatch):

@@ -14,10 +14,13 @@ PROMPT = (
 """What a vision-language model is asked."""
 
 MAX_LENGTH = 300
-"""A caption is cut at the last word that ends within so many characters."""
+"""A caption has no more characters than this."""
 
-MAX_TOKENS = 60
-"""A model on this machine stops after so many tokens."""
+MAX_TOKENS = 100
+"""A model on this machine stops after so many tokens: more than the text encoders of CLIP read."""
+
+_SENTENCE = re.compile(r".*[.!?](?=\s|$)")
+_CLAUSE = re.compile(r".*(?=[,;:]\s|\s[-–—]\s)")
 
 _THOUGHT = re.compile(
     r"\A(?:(?!<think>).)*</think>"  # some servers leave out the start
@@ -26,14 +29,16 @@ _THOUGHT = re.compile(
 )
 
 
-def clean(answer: str, who: str) -> str:
-    """The first line of an answer as plain text. Raises DiffinvError where nothing is left."""
+def clean(answer: str, who: str, cut: bool = False) -> str:
+    """The first line of an answer as plain text; of one that was ``cut`` off, what is whole.
+
+    Raises DiffinvError where nothing is left.
+    """
     said = _THOUGHT.sub("", answer)
-    lines = (text_safe(line) for line in said.splitlines())
-    caption = next((line for line in lines if line), "")
-    caption = _unquoted(caption)
-    if len(caption) > MAX_LENGTH:
-        caption = caption[: MAX_LENGTH + 1].rpartition(" ")[0] or caption[:MAX_LENGTH]
+    lines = [line for line in map(text_safe, said.splitlines()) if line]
+    caption = _unquoted(lines[0]) if lines else ""
+    if len(caption) > MAX_LENGTH or (cut and len(lines) == 1):
+        caption = _whole(caption[:MAX_LENGTH])
     if not any(character.isalnum() for character in caption):
         unfinished = " but thoughts" if said != answer else ""
         raise DiffinvError(
@@ -41,6 +46,16 @@ def clean(answer: str, who: str) -> str:
             "--caption-a-prime, or with --prompt-b."
         )
     return caption
+
+
+def _whole(text: str) -> str:
+    """A text up to its last full sentence, else clause, unless that is less than half of it; else
+    without its last word, which may be half of one."""
+    for pattern in (_SENTENCE, _CLAUSE):
+        found = pattern.match(text)
+        if found and len(found[0]) >= len(text) / 2:
+            return found[0]
+    return text.rpartition(" ")[0] or text
 
 
 def _unquoted(text: str) -> str:

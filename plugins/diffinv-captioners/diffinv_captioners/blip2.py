@@ -10,8 +10,8 @@ from transformers import Blip2ForConditionalGeneration, Blip2Processor
 
 from diffinv.errors import DiffinvError
 
-from .answers import MAX_TOKENS, clean
-from .local import load_model, load_processor, model_folder, model_type, say
+from .answers import clean
+from .local import answer, load_model, load_processor, model_folder, model_type
 from .plugin import BLIP2
 
 _PROMPT = "a photo of"
@@ -44,6 +44,5 @@ class Blip2Captioner:
 
     def _caption(self, image: Image.Image) -> str:
         inputs = self.processor(images=image, text=_PROMPT, return_tensors="pt")
-        ids = say(self.model, inputs, MAX_TOKENS)
-        said = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
-        return clean(said, "BLIP-2")
+        said, cut = answer(self.model, self.processor.tokenizer, inputs)
+        return clean(said, "BLIP-2", cut)

@@ -10,6 +10,8 @@ import torch
 from diffinv.errors import DiffinvError
 from diffinv.local_models import check_weights, find_model
 
+from .answers import MAX_TOKENS
+
 _HERE = {"local_files_only": True, "trust_remote_code": False}
 
 
@@ -54,6 +56,15 @@ def model_type(folder: Path) -> str:
             f"{str(folder)!r} is no model that transformers knows without code of the model's own; "
             "a program that serves it can be reached with --captioner endpoint=URL#MODEL."
         ) from error
+
+
+def answer(model: Any, tokenizer: Any, inputs: Any) -> tuple[str, bool]:
+    """What a model says, and whether it was cut off before it had come to an end."""
+    ids = say(model, inputs, MAX_TOKENS)
+    ends = model.generation_config.eos_token_id
+    ends = [*tokenizer.all_special_ids, *(ends if isinstance(ends, list) else [ends])]
+    cut = len(ids) >= MAX_TOKENS and int(ids[-1]) not in ends
+    return tokenizer.decode(ids, skip_special_tokens=True), cut
 
 
 @torch.no_grad()

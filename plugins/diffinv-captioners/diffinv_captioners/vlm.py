@@ -10,8 +10,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from diffinv.errors import DiffinvError, UsageError
 
-from .answers import MAX_TOKENS, PROMPT, clean
-from .local import load_model, load_processor, model_folder, model_type, say
+from .answers import PROMPT, clean
+from .local import answer, load_model, load_processor, model_folder, model_type
 
 
 def load(weights: str | None, device: str) -> VlmCaptioner:
@@ -52,6 +52,5 @@ class VlmCaptioner:
             return_dict=True,
             return_tensors="pt",
         )
-        ids = say(self.model, inputs, MAX_TOKENS)
-        said = self.processor.tokenizer.decode(ids, skip_special_tokens=True)
-        return clean(said, f"The model {self.name!r}")
+        said, cut = answer(self.model, self.processor.tokenizer, inputs)
+        return clean(said, f"The model {self.name!r}", cut)

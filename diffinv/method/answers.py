@@ -1,0 +1,115 @@
+"""What the parts of plugins answer, looked at where it is taken.
+
+A plugin may answer anything. What is not as :mod:`diffinv.contracts` has it becomes one sentence
+that names the part, in place of an error somewhere behind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NoReturn
+
+import torch
+from torch import Tensor
+
+from ..contracts import Backbone, Captioner, DeltaEncoder
+from ..errors import DiffinvError
+from ..plugins import Kind
+from ..text import plural, text_safe
+from .pictures import to_tensor
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .conditioning import Conditioning
+
+_INSTEAD: dict[Kind, str] = {
+    "backbone": "--backbone names another",
+    "captioner": "with --caption-a and --caption-a-prime, or --prompt-b, it is not asked",
+    "delta encoder": "--delta-encoder names another",
+}
+
+
+def captions(captioner: Captioner, images: Sequence[Image]) -> list[str]:
+    """A captioner's sentence for each picture."""
+    answer: object = captioner.caption(images)
+    if not isinstance(answer, list | tuple):
+        _refuse("captioner", captioner, f"gave a {type(answer).__name__}, not a list of captions")
+    if len(answer) != len(images):
+        wrong = f"gave {plural(len(answer), 'caption')} for {plural(len(images), 'picture')}"
+        _refuse("captioner", captioner, wrong)
+    for caption in answer:
+        if not isinstance(caption, str):
+            _refuse("captioner", captioner, f"gave a {type(caption).__name__} as a caption")
+        if not text_safe(caption):
+            _refuse("captioner", captioner, "gave an empty caption")
+    return list(answer)
+
+
+def picture_vectors(encoder: DeltaEncoder, images: Sequence[Image]) -> Tensor:
+    """E_I of pictures: [n, d]."""
+    return _vectors(encoder, encoder.encode_images(images), len(images), "picture")
+
+
+def text_vectors(encoder: DeltaEncoder, texts: Sequence[str]) -> Tensor:
+    """E_T of texts: [n, d]."""
+    return _vectors(encoder, encoder.encode_texts(texts), len(texts), "text")
+
+
+def check_width(encoder: DeltaEncoder, delta: Tensor, width: int, of: str) -> None:
+    """Refuse a delta [d] that cannot be compared with what is ``width`` wide."""
+    if len(delta) != width:
+        wrong = f"gave vectors of {len(delta)} numbers for pictures, but {of} have {width}"
+        _refuse("delta encoder", encoder, wrong)
+
+
+@torch.no_grad()
+def check_space(encoder: DeltaEncoder, backbone: Backbone, delta: Tensor) -> None:
+    """Refuse a delta [d] that the backbone's tokens cannot be compared with."""
+    token = torch.zeros(1, backbone.token_width, device=backbone.device)
+    width = backbone.project_tokens(token).shape[-1]
+    check_width(encoder, delta, width, f"the tokens of {backbone.id!r}")
+
+
+def latents(backbone: Backbone, images: Sequence[Image]) -> Tensor:
+    """Pictures of the backbone's size as its latents: [n, c, h, w]."""
+    found = backbone.encode_images(to_tensor(images).to(backbone.device))
+    wrong = _wrong(found, (len(images), None, None, None))
+    if wrong:
+        _refuse("backbone", backbone, f"gave {wrong} for {plural(len(images), 'picture')}")
+    return found
+
+
+def conditioning(backbone: Backbone, prompts: Sequence[str]) -> Conditioning:
+    """What the denoiser attends to, a row a prompt."""
+    found = backbone.encode_prompts(prompts)
+    states: object = getattr(found, "prompt_embeds", None)
+    if wrong := _wrong(states, (len(prompts), None, backbone.token_width)):
+        _refuse("backbone", backbone, f"gave {wrong} for {plural(len(prompts), 'prompt')}")
+    return found
+
+
+def _vectors(encoder: DeltaEncoder, found: Tensor, count: int, of: str) -> Tensor:
+    if wrong := _wrong(found, (count, None)):
+        _refuse("delta encoder", encoder, f"gave {wrong} for {plural(count, of)}")
+    return found
+
+
+def _wrong(value: object, shape: tuple[int | None, ...]) -> str | None:
+    """What is wrong with a tensor of a shape (None: any length), in words."""
+    if not isinstance(value, Tensor):
+        return f"a {type(value).__name__}, not a tensor,"
+    right = value.ndim == len(shape) and all(
+        wanted in (None, found) for wanted, found in zip(shape, value.shape, strict=True)
+    )
+    if not right:
+        wanted = ", ".join("any" if length is None else str(length) for length in shape)
+        return f"a tensor of the shape {list(value.shape)}, not [{wanted}],"
+    return None if torch.isfinite(value).all() else "numbers that are not finite"
+
+
+def _refuse(kind: Kind, part: object, wrong: str) -> NoReturn:
+    id = text_safe(str(getattr(part, "id", type(part).__name__)))
+    raise DiffinvError(
+        f"The {kind} {id!r} {wrong}; 'diffinv plugins check {id}' tests it, and {_INSTEAD[kind]}."
+    )

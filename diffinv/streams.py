@@ -1,0 +1,93 @@
+"""Keeps what is printed away from stdout and stderr, by whichever way it is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import sys
+import tempfile
+import threading
+from collections.abc import Iterator, Sequence
+from typing import IO, TextIO
+
+_STREAMS = ("stdout", "stderr")
+_ORIGINALS = ("__stdout__", "__stderr__")
+
+
+class _Printed(io.StringIO):
+    """Keeps what was printed even where somebody closes it."""
+
+    def close(self) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def swallowed() -> Iterator[io.StringIO]:
+    """What is printed within goes here, to neither stdout nor stderr.
+
+    In the main thread that holds for their file descriptors too, and so for what is written past
+    Python's streams. In any other thread it does not: an app may draw on them meanwhile.
+    """
+    printed = _Printed()
+    if threading.current_thread() is not threading.main_thread():
+        with replaced(_STREAMS, printed):
+            yield printed
+        return
+    _flush()
+    with _scratch_file() as file:
+        with (
+            pointed(1, file.fileno()),
+            pointed(2, file.fileno()),
+            replaced(_STREAMS + _ORIGINALS, printed),
+        ):
+            yield printed
+        file.seek(0)
+        printed.write(file.read().decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def pointed(descriptor: int, target: int) -> Iterator[None]:
+    """A file descriptor leads elsewhere for a while, and back again even where it was closed
+    meanwhile. Nothing is done where one of the two is not open."""
+    try:
+        kept = os.dup(descriptor)
+    except OSError:
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            os.dup2(target, descriptor)
+            os.set_inheritable(descriptor, True)  # dup2 leaves that out where the two are one
+        yield
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept)
+
+
+@contextlib.contextmanager
+def replaced(names: Sequence[str], stream: TextIO) -> Iterator[None]:
+    """Streams of :mod:`sys`, by their names there, are this one for a while."""
+    kept = {name: getattr(sys, name) for name in names}
+    try:
+        for name in names:
+            setattr(sys, name, stream)
+        yield
+    finally:
+        for name, one in kept.items():
+            setattr(sys, name, one)
+
+
+def _scratch_file() -> IO[bytes]:
+    """A file of nobody else's; what is written is lost where there is no place for one."""
+    try:
+        return tempfile.TemporaryFile()
+    except OSError:
+        return open(os.devnull, "r+b")
+
+
+def _flush() -> None:
+    """What was printed before goes where it was meant to go."""
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(AttributeError, OSError, ValueError):
+            stream.flush()
