@@ -49,11 +49,17 @@ class KeyLine(Footer):
 
     def _fit(self, widgets: Sequence[Widget]) -> None:
         keys = [widget for widget in widgets if isinstance(widget, FooterKey)]
-        extra = sorted((k for k in keys if k.action in EXTRA), key=lambda k: EXTRA.index(k.action))
-        room = self.size.width - sum(_width(key) for key in keys if key not in extra) - 1
-        for key in extra:
+        room = self.size.width - 1
+        for key in sorted(keys, key=_rank):
             room -= _width(key)
             key.display = room >= 0
+
+
+def _rank(key: FooterKey) -> int:
+    """Keys of a low rank are shown first: help and the palette, then all but the extra ones."""
+    if key.action in ("help", "app.help") or key.has_class("-command-palette"):
+        return -1
+    return EXTRA.index(key.action) + 1 if key.action in EXTRA else 0
 
 
 def _settle(key: FooterKey) -> None:
