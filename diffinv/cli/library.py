@@ -16,8 +16,8 @@ from .output import complain, print_fields, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..difference import DifferenceInfo
+    from ..library.exporting import Exported, Format
     from ..library.store import Entry, Library, Sort
-    from ..library.transfer import Exported, Format
 
 _SORTS = ("newest", "oldest", "name", "backbone")
 
@@ -218,7 +218,7 @@ def export_difference(
     name: str, format: Format, out: str | None, replace: bool, as_json: bool
 ) -> None:
     """Write a difference as a file for others, with a preview picture beside it."""
-    from ..library.transfer import export
+    from ..library.exporting import export
 
     store = _library()
     source = store.find(name)
@@ -252,16 +252,16 @@ def _target(out: str) -> Path:
 
 @library.command("import")
 @click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
-@click.option("--name", metavar="N", help="What to call it; default: its own name.")
+@click.option("--name", metavar="N", help="What to call a single file; default: its own name.")
 @click.option("--backbone", metavar="ID", help="For a textual inversion that fits several.")
 @json_option
 def import_files(
     files: tuple[Path, ...], name: str | None, backbone: str | None, as_json: bool
 ) -> None:
-    """Check the files of differences, or textual inversions, and copy them into the library."""
-    from ..library.transfer import import_file
+    """Copy differences, or textual inversions, into the library once all have been checked."""
+    from ..library import importing
 
-    entries = [import_file(_library(), file, name, backbone) for file in files]
+    entries = importing.import_files(_library(), files, name, backbone)
     if as_json:
         print_json([_entry_dict(entry) for entry in entries])
     else:

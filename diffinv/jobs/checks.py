@@ -15,7 +15,8 @@ from ..difference import Difference
 from ..errors import DiffinvError, UsageError
 from ..files import numbered
 from ..images import framing_warning, list_images, open_image, pixel_hash, unlike_warning
-from ..library.store import MAX_NAME, Library
+from ..library.names import MAX_NAME
+from ..library.store import Library
 from ..method.settings import InversionSettings
 from ..paths import library_folder
 from ..plugins import Kind, Registry, option, parse_part, registry

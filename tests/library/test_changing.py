@@ -14,6 +14,7 @@ from test_library import make
 from diffinv.difference import load, save
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.library import trash as trashes
+from diffinv.library.importing import import_file
 from diffinv.library.store import Library
 
 
@@ -162,14 +163,14 @@ def test_import_checks_first(library, tmp_path):
     save(make("castle", 4), good)
     bad.write_bytes(good.read_bytes()[:-1] + b"\xff")
     with pytest.raises(DiffinvError, match="checksum"):
-        library.import_file(bad)
+        import_file(library, bad)
     assert not library.folder.exists()
-    assert library.import_file(good).name == "castle"
+    assert import_file(library, good).name == "castle"
     with pytest.raises(UsageError, match="already, as 'castle'"):
-        library.import_file(good)
-    assert library.import_file(good, "second").name == "second"
-    with pytest.raises(DiffinvError, match="does not exist"):
-        library.import_file(tmp_path / "none.safetensors")
+        import_file(library, good)
+    assert import_file(library, good, "second").name == "second"
+    with pytest.raises(DiffinvError, match="is no file; check the path"):
+        import_file(library, tmp_path / "none.safetensors")
 
 
 def test_export_overwrites_only_when_told(library, tmp_path):

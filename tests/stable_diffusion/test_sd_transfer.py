@@ -13,8 +13,9 @@ from diffinv.cli import app
 from diffinv.difference import Difference, DifferenceInfo
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.images import to_webp
+from diffinv.library.exporting import export, token_name
+from diffinv.library.importing import import_file
 from diffinv.library.store import Library
-from diffinv.library.transfer import export, import_file, token_name
 from diffinv.paths import library_folder
 
 WIDTHS = {"sd15": 768, "sd21-base": 1024, "sd21": 1024, "sdxl": 2048}
@@ -221,7 +222,6 @@ def test_what_cannot_be_imported(library, tmp_path):
     assert "is no file; check the path." in refusal("nothing.safetensors")
     assert "is a pickle, which could run any code" in refusal("old.pt", b"\x80\x02")
     assert "neither a difference nor" in refusal("a.safetensors", b"not at all")
-    assert "neither a difference nor" in refusal("i.safetensors", {"x": np.ones((1, 768), int)})
     assert "fits several backbones; choose one with --backbone: sd21-base, sd21." in refusal(
         "b.safetensors", {"emb_params": ones(2, 1024)}
     )
@@ -234,11 +234,85 @@ def test_what_cannot_be_imported(library, tmp_path):
     assert "not the same number of tokens" in refusal(
         "e.safetensors", {"clip_l": ones(2, 768), "clip_g": ones(3, 1280)}
     )
-    assert "which no textual inversion has" in refusal("f.safetensors", {"x": ones(1, 2, 768)})
     assert "not finite" in refusal("g.safetensors", {"x": ones(1, 768) * np.inf})
     damaged = library.add(make()).path.read_bytes()
     assert "is damaged" in refusal("h.safetensors", damaged[:-3] + b"abc")
     assert [entry.name for entry in library.entries()] == ["To Winter!"]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "looks"),
+    [
+        ({"lora": (768, 768)}, "'lora' [768, 768] F32"),
+        ({"emb_params": (76, 768)}, "'emb_params' [76, 768] F32"),
+        ({"emb_params": (0, 768)}, "'emb_params' [0, 768] F32"),
+        ({"x": (4, 0)}, "'x' [4, 0] F32"),
+        ({"x": (1, 2, 768)}, "'x' [1, 2, 768] F32"),
+        ({"x": ()}, "'x' [] F32"),
+        ({"a.lora_down.weight": (4, 768)}, "'a.lora_down.weight' [4, 768] F32"),
+        ({"x": ((4, 768), "int64")}, "'x' [4, 768] I64"),
+        ({"x": ((4, 768), "bool")}, "'x' [4, 768] BOOL"),
+        ({"x": ((4, 768), "float8_e4m3fn")}, "'x' [4, 768] F8_E4M3"),
+        ({"clip_l": (76, 768), "clip_g": (76, 1280)}, "[76, 1280] F32, 'clip_l' [76, 768] F32"),
+        ({f"unet.{i}.weight": (4, 4) for i in range(9)}, "'unet.2.weight' [4, 4] F32, 6 more"),
+        ({}, "no tensors"),
+    ],
+)
+def test_other_tensors_are_no_textual_inversion(library, tmp_path, tensors, looks):
+    import torch
+    from safetensors.torch import save_file
+
+    file = tmp_path / "other.safetensors"
+    shapes = {k: v if v and isinstance(v[0], tuple) else (v, "float32") for k, v in tensors.items()}
+    save_file({k: torch.ones(s).to(getattr(torch, d)) for k, (s, d) in shapes.items()}, file)
+    with pytest.raises(DiffinvError) as error:
+        import_file(library, file)
+    assert looks in str(error.value)
+    assert str(error.value).endswith(
+        "which no textual inversion has: that is 1 to 75 rows of floating-point numbers, one "
+        "tensor 768 or 1024 wide, or 'clip_l' 768 wide with 'clip_g' 1280 wide; choose another "
+        "file."
+    )
+    assert not library.folder.exists()
+
+
+@pytest.mark.parametrize("rows", [1, 75])
+@pytest.mark.parametrize("keys", [{"emb_params": 768}, {"<x>": 768}, {"clip_l": 768}])
+def test_the_forms_of_a_textual_inversion(library, tmp_path, keys, rows):
+    generator = np.random.default_rng(0)
+    made = {k: generator.normal(size=(rows, w)).astype(np.float32) for k, w in keys.items()}
+    safetensors.numpy.save_file(made, tmp_path / "x.safetensors")
+    loaded = library.load(import_file(library, tmp_path / "x.safetensors").path)
+    assert (loaded.tokens == np.concatenate(list(made.values()), axis=1)).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_too_large_for_float32_are_not_finite(library, tmp_path):
+    safetensors.numpy.save_file({"x": np.full((1, 768), 1e300)}, tmp_path / "x.safetensors")
+    with pytest.raises(DiffinvError, match="not finite"):
+        import_file(library, tmp_path / "x.safetensors")
+
+
+def test_a_textual_inversion_is_imported_once(library, tmp_path):
+    file = tmp_path / "style.safetensors"
+    safetensors.numpy.save_file({"x": np.ones((1, 768), np.float32)}, file)
+    import_file(library, file)
+    with pytest.raises(UsageError, match="already, as 'style'"):
+        import_file(library, file)
+    assert import_file(library, file, "second").name == "second"
+
+
+@pytest.mark.parametrize(("stem", "told"), [("Winter:0.5", "reads like NAME:STRENGTH")])
+def test_a_textual_inversion_with_a_name_that_cannot_be(library, tmp_path, stem, told):
+    file = tmp_path / f"{stem}.safetensors"
+    safetensors.numpy.save_file({"x": np.ones((1, 768), np.float32)}, file)
+    with pytest.raises(UsageError) as error:
+        import_file(library, file)
+    assert str(error.value) == (
+        f"{file} calls itself {stem!r}, which {told}; import it by itself with "
+        "'diffinv library import --name'."
+    )
+    assert import_file(library, file, "Winter").name == "Winter"
 
 
 def test_the_command_line(library, tmp_path, capsys, monkeypatch):
