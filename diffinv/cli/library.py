@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
 from .options import PATH, json_option
 from .output import complain, print_fields, print_json, print_table, say
 
@@ -220,9 +218,7 @@ def export_difference(
     """Write a difference as a file for others, with a preview picture beside it."""
     from ..library.exporting import export
 
-    store = _library()
-    source = store.find(name)
-    done = export(store, str(source), format, _target(out) if out else None, replace)
+    done = export(_library(), name, format, out, replace)
     if as_json:
         print_json(vars(done))
         return
@@ -231,23 +227,6 @@ def export_difference(
             say(str(path))
     if done.token:
         complain(_how_to_use(format, done))
-
-
-def _target(out: str) -> Path:
-    """Where to export to; a folder, which a path with a slash behind it or no suffix is, is made.
-
-    Raises UsageError where it cannot be.
-    """
-    path = Path(out)
-    if out.endswith(("/", os.sep)) or not path.suffix:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise UsageError(
-                f"The folder {out!r} cannot be made ({reason}); choose another --out."
-            ) from error
-    return path
 
 
 @library.command("import")

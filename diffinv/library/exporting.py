@@ -6,9 +6,12 @@ names and widths are those of the backbone's ``embedding_layout``. Nothing here 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -18,8 +21,8 @@ import safetensors.numpy
 
 from ..difference import SUFFIX, DifferenceInfo, load
 from ..errors import UsageError
-from ..files import atomic_write
-from ..images import from_webp, save_png
+from ..files import atomic_create, atomic_write
+from ..images import from_webp, to_png
 from ..plugins import registry
 from ..text import text_safe
 
@@ -46,13 +49,18 @@ class Exported:
 
 
 def export(
-    library: Library, name: str, format: Format, out: Path | None = None, replace: bool = False
+    library: Library,
+    name: str,
+    format: Format,
+    out: str | Path | None = None,
+    replace: bool = False,
 ) -> Exported:
     """Write a difference as a file of its own, beside it its preview.
 
-    ``out`` is a file or an existing folder, by default the working directory. Files that exist
-    are kept, and UsageError raised, unless ``replace``. Raises UsageError where the tokens' space
-    or the backbone has no such format.
+    ``out`` is a file, or a folder, which is made if need be: a path with a slash behind it, or
+    without a suffix; by default it is the working directory. Files that exist are kept, and
+    UsageError raised, unless ``replace``; on an error nothing new stays behind. Raises UsageError
+    where the tokens' space or the backbone has no such format.
     """
     path = library.find(name)
     difference = load(path)
@@ -63,20 +71,19 @@ def export(
         layout = export_layout(difference.info)
         file = _target(out, token_name(difference.info.name))
         negative = file.with_stem(f"{file.stem}-negative")
-        done = Exported(file, negative, token=file.stem, keys=tuple(layout))
+        token = file.stem if format == "comfyui" else file.stem.lower()
+        done = Exported(file, negative, token=token, keys=tuple(layout))
         contents = {
             file: embedding_bytes(difference.tokens, layout),
             negative: embedding_bytes(-difference.tokens, layout),
         }
-    shown = difference.thumbnails.get("preview")
-    if shown:
+    if shown := difference.thumbnails.get("preview"):
         suffix = ".preview.png" if format == "a1111" else ".png"
         done = dataclasses.replace(done, preview=file.with_suffix(suffix))
-    _check_free([*contents, *([done.preview] if done.preview else [])], replace)
-    for target, data in contents.items():
-        atomic_write(target, data)
-    if shown and done.preview:
-        save_png(from_webp(shown), done.preview)
+        contents[file.with_suffix(suffix)] = to_png(from_webp(shown))
+    if file.parent.resolve() == library.folder.resolve():
+        raise UsageError(f"{_shown(file)} would be in the library itself; choose another --out.")
+    _write_all(contents, replace)
     return done
 
 
@@ -122,20 +129,46 @@ def embedding_bytes(tokens: NDArray[np.float32], layout: Mapping[str, int]) -> b
     return safetensors.numpy.save(tensors)
 
 
-def _target(out: Path | None, stem: str) -> Path:
-    if out is None:
-        return Path(f"{stem}{SUFFIX}")
-    if out.is_dir():
-        return out / f"{stem}{SUFFIX}"
-    if out.suffix != SUFFIX:
-        raise UsageError(f"--out {text_safe(str(out))} is no folder; a file ends in {SUFFIX}.")
-    return out.with_name(out.name.lower())
+def _target(out: str | Path | None, stem: str) -> Path:
+    """The file to write: ``out`` as it is, or ``stem`` in the folder ``out``."""
+    path = Path(out or "")
+    if str(out).endswith(("/", os.sep)) or os.path.isdir(path) or not path.suffix:
+        return path / f"{stem}{SUFFIX}"
+    if path.suffix != SUFFIX:
+        raise UsageError(f"--out {_shown(path)} is no folder; a file ends in {SUFFIX}.")
+    return path
 
 
-def _check_free(files: list[Path], replace: bool) -> None:
-    for file in files:
-        if not replace and file.exists():
-            raise UsageError(f"{_shown(file)} exists already; choose another --out, or --replace.")
+def _write_all(contents: Mapping[Path, bytes], replace: bool) -> None:
+    """All the files or, on an error, none that is new, nor a folder that was made for them."""
+    taken = [file for file in contents if os.path.lexists(file)]
+    if taken and not replace:
+        raise _exists(taken[0])
+    folders = {folder for file in contents for folder in _missing_folders(file)}
+    written: list[Path] = []
+    try:
+        for file, data in contents.items():
+            if file in taken:
+                atomic_write(file, data)
+            elif atomic_create(file, data):
+                written.append(file)
+            else:
+                raise _exists(file)
+    except BaseException:
+        for file in written:
+            file.unlink(missing_ok=True)
+        for folder in sorted(folders, reverse=True):
+            with contextlib.suppress(OSError):  # it is not there, or somebody uses it
+                folder.rmdir()
+        raise
+
+
+def _missing_folders(file: Path) -> Iterable[Path]:
+    return itertools.takewhile(lambda folder: not os.path.lexists(folder), file.parents)
+
+
+def _exists(file: Path) -> UsageError:
+    return UsageError(f"{_shown(file)} exists already; choose another --out, or --replace.")
 
 
 def _shown(path: Path) -> str:

@@ -13,6 +13,7 @@ from diffinv.cli import app
 from diffinv.difference import Difference, DifferenceInfo
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.images import to_webp
+from diffinv.library import exporting
 from diffinv.library.exporting import export, token_name
 from diffinv.library.importing import import_file
 from diffinv.library.store import Library
@@ -61,7 +62,7 @@ def test_keys_of_two_encoders(library, tmp_path):
     difference = make("sdxl")
     library.add(difference)
     done = export(library, "To Winter!", "comfyui", tmp_path / "Snow.safetensors")
-    assert (done.file.name, done.token) == ("snow.safetensors", "snow")
+    assert (done.file.name, done.token) == ("Snow.safetensors", "Snow")
     tensors = safetensors.numpy.load_file(done.file)
     assert {k: v.shape for k, v in tensors.items()} == {"clip_l": (3, 768), "clip_g": (3, 1280)}
     joined = np.concatenate([tensors["clip_l"], tensors["clip_g"]], axis=1)
@@ -313,6 +314,66 @@ def test_a_textual_inversion_with_a_name_that_cannot_be(library, tmp_path, stem,
         "'diffinv library import --name'."
     )
     assert import_file(library, file, "Winter").name == "Winter"
+
+
+@pytest.mark.parametrize(
+    ("format", "token"),
+    [("safetensors", None), ("textual-inversion", "foo"), ("a1111", "foo"), ("comfyui", "Foo")],
+)
+def test_the_name_of_a_file_is_as_it_was_given(library, tmp_path, format, token):
+    library.add(make())
+    done = export(library, "To Winter!", format, str(tmp_path / "New" / "Foo.safetensors"))
+    assert done.file == tmp_path / "New" / "Foo.safetensors"
+    assert done.token == token
+    names = {path.name for path in done.file.parent.iterdir()}
+    assert names == {p.name for p in (done.file, done.negative, done.preview) if p}
+
+
+@pytest.mark.parametrize("out", ["new/deep", "new/v1.0/"])
+def test_an_export_that_fails_makes_no_folder(library, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    library.add(make(space="additive", name="one"))
+    assert app.run(["library", "export", "one", "--format", "a1111", "--out", out]) == 2
+    assert app.run(["library", "export", "none", "--out", out]) == 2
+    assert not list(tmp_path.iterdir())
+    assert app.run(["library", "export", "one", "--out", out]) == 0
+    assert {p.name for p in (tmp_path / out).iterdir()} == {"one.safetensors", "one.png"}
+
+
+def test_an_export_that_stops_in_between_leaves_nothing(library, tmp_path, monkeypatch):
+    library.add(make())
+    real = exporting.atomic_create
+
+    def stop_at_the_preview(path, data):
+        if path.suffix == ".png":
+            raise KeyboardInterrupt
+        return real(path, data)
+
+    monkeypatch.setattr(exporting, "atomic_create", stop_at_the_preview)
+    (tmp_path / "old").mkdir()
+    for out in ("new/deep/", "old/"):
+        with pytest.raises(KeyboardInterrupt):
+            export(library, "To Winter!", "a1111", f"{tmp_path}/{out}")
+    assert [p.name for p in tmp_path.rglob("*")] == ["old"]
+
+
+def test_an_export_on_a_full_disk_leaves_no_folder(library, full_disk):
+    folder, fill = full_disk
+    library.add(make())
+    fill()
+    with pytest.raises(DiffinvError, match="No space left"):
+        export(library, "To Winter!", "a1111", folder / "new")
+    assert [path.name for path in folder.iterdir()] == ["filling"]
+
+
+@pytest.mark.parametrize("format", ["safetensors", "a1111"])
+def test_nothing_is_exported_into_the_library(library, format):
+    path = library.add(make(name="to-winter")).path
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="in the library itself; choose another --out"):
+        export(library, "to-winter", format, library.folder, replace=True)
+    assert path.read_bytes() == before
+    assert [entry.error for entry in library.entries()] == [None]
 
 
 def test_the_command_line(library, tmp_path, capsys, monkeypatch):
