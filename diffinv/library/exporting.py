@@ -132,7 +132,11 @@ def embedding_bytes(tokens: NDArray[np.float32], layout: Mapping[str, int]) -> b
 def _target(out: str | Path | None, stem: str) -> Path:
     """The file to write: ``out`` as it is, or ``stem`` in the folder ``out``."""
     path = Path(out or "")
-    if str(out).endswith(("/", os.sep)) or os.path.isdir(path) or not path.suffix:
+    if os.path.isdir(path):
+        return path / f"{stem}{SUFFIX}"
+    if str(out).endswith(("/", os.sep)) or not path.suffix:
+        if os.path.lexists(path):
+            raise UsageError(f"--out {_shown(path)} is a file and no folder; choose another.")
         return path / f"{stem}{SUFFIX}"
     if path.suffix != SUFFIX:
         raise UsageError(f"--out {_shown(path)} is no folder; a file ends in {SUFFIX}.")
