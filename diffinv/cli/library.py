@@ -116,7 +116,8 @@ def tag(name: str, tags: tuple[str, ...], remove: tuple[str, ...], as_json: bool
 def remove(names: tuple[str, ...], as_json: bool) -> None:
     """Move differences to the library's trash."""
     store = _library()
-    removed = [(path.stem, store.trash(path)) for path in [store.find(name) for name in names]]
+    paths = dict.fromkeys(store.find(name) for name in names)
+    removed = [(path.stem, store.trash(path)) for path in paths]
     if as_json:
         print_json([{"name": name, "trash_id": id} for name, id in removed])
         return

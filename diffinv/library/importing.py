@@ -64,16 +64,10 @@ def import_files(
 
 
 def _read(file: Path, name: str | None, backbone: str | None) -> _Found:
+    found = load(file) if is_difference(file) else read_embedding(file, file.stem, backbone)
     shown = text_safe(str(file))
-    title = None if name is None else checked_name(name)
-    if is_difference(file):
-        difference = load(file)
-        title = title or own_name(difference.info.name, shown)
-    else:
-        difference = read_embedding(file, title or own_name(file.stem, shown), backbone)
-        title = difference.info.name
-    info = dataclasses.replace(difference.info, name=title)
-    difference = dataclasses.replace(difference, info=info)
+    title = own_name(found.info.name, shown) if name is None else checked_name(name)
+    difference = dataclasses.replace(found, info=dataclasses.replace(found.info, name=title))
     return _Found(file, difference, to_bytes(difference)[1].hash_sha256)
 
 

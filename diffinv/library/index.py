@@ -224,10 +224,18 @@ def _scan(folder: Path) -> Iterator[tuple[str, str]]:
             if not name.endswith(SUFFIX) or name.startswith("."):
                 continue
             with contextlib.suppress(FileNotFoundError):
-                status = entry.stat()
+                status = _status(entry)
                 mode = stat.S_IFMT(status.st_mode)
                 stamp = (_VERSION, status.st_ino, status.st_mtime_ns, status.st_size, mode)
                 yield name, " ".join(map(str, stamp))
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result:
+    """A file's status; of a link that leads nowhere the link's own."""
+    try:
+        return entry.stat()
+    except OSError:
+        return entry.stat(follow_symlinks=False)
 
 
 def _where(conditions: list[Condition]) -> tuple[str, tuple[str, ...]]:

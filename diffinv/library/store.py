@@ -208,7 +208,12 @@ class Library:
     def trash(self, name: str | Path) -> TrashId:
         """Move a file to the library's trash; :meth:`restore` brings it back."""
         with self.changing():
-            return self._trash.put(self._own(self.find(name)))
+            path = self._own(self.find(name))
+            if path.is_dir():
+                raise UsageError(
+                    f"{text_safe(str(path))} is a folder and is left as it is; move it elsewhere."
+                )
+            return self._trash.put(path)
 
     def restore(self, trash_id: TrashId | None = None) -> Entry:
         """Bring a file back from the trash, by default the one that went there last.

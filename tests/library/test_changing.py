@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 from test_library import make
 
+from diffinv.cli import app
 from diffinv.difference import load, save
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.library import trash as trashes
 from diffinv.library.importing import import_file
 from diffinv.library.store import Library
+from diffinv.paths import library_folder
 
 
 @pytest.fixture
@@ -263,3 +265,42 @@ def test_on_a_full_disk_the_library_is_read_and_thrown_away(full_disk, monkeypat
     assert "castle" in names(library)
     with pytest.raises(DiffinvError, match="No space"):
         library.set_tags("castle", ["x" * 64 for _ in range(99)])
+
+
+def test_one_name_twice_is_thrown_away_once(capsys):
+    library = Library(library_folder())
+    for name in ("castle", "bridge"):
+        library.add(make(name))
+    assert app.run(["library", "rm", "castle", "bridge", "castle", "castle.safetensors"]) == 0
+    assert capsys.readouterr().out.count("is in the trash") == 2
+    assert sorted(item.name for item in library.trashed()) == ["bridge", "castle"]
+
+
+@pytest.mark.parametrize("target", ["nowhere", "itself.safetensors", "../outside.safetensors"])
+def test_links_in_the_library(library, tmp_path, target):
+    library.add(make("castle"))
+    outside = tmp_path / "outside.safetensors"
+    save(make("outside", 2), outside)
+    before = outside.read_bytes()
+    link = library.folder / "itself.safetensors"
+    link.symlink_to(target)
+    is_whole = target.startswith("..")
+    assert names(library) == ["castle", "outside" if is_whole else "itself"]
+    assert [name for name, _ in library.verify()] == ([] if is_whole else ["itself"])
+    library.trash("itself")
+    assert names(library) == ["castle"]
+    assert library.restore().path == link
+    assert os.readlink(link) == target
+    if is_whole:
+        library.set_tags("itself", ["new"])
+        library.rename("itself", "mine")
+    assert outside.read_bytes() == before
+
+
+def test_a_folder_in_the_library_is_left_alone(library):
+    library.add(make("castle"))
+    folder = library.folder / "folder.safetensors"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="is a folder and is left as it is"):
+        library.trash("folder")
+    assert [name for name, _ in library.verify()] == ["folder"]

@@ -206,3 +206,8 @@ def test_titles_of_any_script(library, tmp_path):
         entry = import_file(library, file)
         assert entry.name == name
         assert library.find(name) == entry.path
+
+
+def test_a_file_is_looked_at_before_its_name(library, tmp_path, capsys):
+    assert app.run(["library", "import", str(tmp_path / "x:2.safetensors")]) == 2
+    assert "is no file; check the path." in capsys.readouterr().err
