@@ -72,6 +72,11 @@ def export(
         file = _target(out, token_name(difference.info.name))
         negative = file.with_stem(f"{file.stem}-negative")
         token = file.stem if format == "comfyui" else file.stem.lower()
+        if format == "comfyui" and len(token.split()) > 1:
+            raise UsageError(
+                f"ComfyUI's prompts cannot name {_shown(file)}, because of the blank; choose "
+                "another --out."
+            )
         done = Exported(file, negative, token=token, keys=tuple(layout))
         contents = {
             file: embedding_bytes(difference.tokens, layout),

@@ -89,7 +89,7 @@ def _doubles(library: Library, found: Sequence[_Found], name: str | None) -> lis
             )
         elif one.hash in first:
             other = text_safe(str(first[one.hash]))
-            problems.append(UsageError(f"{shown} is the same as {other}; name one of them."))
+            problems.append(UsageError(f"{shown} is the same as {other}; name only one of them."))
         first.setdefault(one.hash, one.file)
     return problems
 

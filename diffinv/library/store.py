@@ -66,7 +66,7 @@ class Library:
                 break
         raise UsageError(
             f"The library already has {entry.path.stem!r} ({text_safe(str(entry.path))}); "
-            "choose another name or replace it."
+            "choose another name."
         )
 
     def add_all(self, differences: Sequence[Difference], free_name: bool = True) -> list[Entry]:

@@ -82,7 +82,7 @@ def test_one_difference_twice_in_one_import(library, files, tmp_path):
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(files[0].read_bytes())
     for twice in (files[0], copy):
-        with pytest.raises(DiffinvError, match=f"{twice} is the same as {files[0]}; name one of"):
+        with pytest.raises(DiffinvError, match=f"{twice} is the same as {files[0]}; name only one"):
             import_files(library, [files[0], twice])
     assert not library.folder.exists()
 
@@ -189,6 +189,12 @@ def test_what_is_no_file_to_import(library, tmp_path, kind, capsys):
     assert told.count("\n") == 1
     assert "--debug" not in told
     assert not library.folder.exists()
+
+
+def test_a_difference_that_was_cut_off_is_damaged(library, files):
+    files[0].write_bytes(files[0].read_bytes()[:-1])
+    with pytest.raises(DiffinvError, match="is damaged: it has not the length its header says"):
+        import_file(library, files[0])
 
 
 def test_a_link_is_imported_as_a_file(library, files, tmp_path):

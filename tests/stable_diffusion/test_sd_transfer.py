@@ -329,6 +329,13 @@ def test_the_name_of_a_file_is_as_it_was_given(library, tmp_path, format, token)
     assert names == {p.name for p in (done.file, done.negative, done.preview) if p}
 
 
+def test_comfyui_cannot_name_a_file_with_blanks(library, tmp_path):
+    library.add(make())
+    with pytest.raises(UsageError, match="cannot name .*My Style"):
+        export(library, "To Winter!", "comfyui", tmp_path / "My Style.safetensors")
+    assert export(library, "To Winter!", "a1111", tmp_path / "My Style.safetensors").file.exists()
+
+
 @pytest.mark.parametrize("out", ["new/deep", "new/v1.0/"])
 def test_an_export_that_fails_makes_no_folder(library, tmp_path, monkeypatch, out):
     monkeypatch.chdir(tmp_path)
