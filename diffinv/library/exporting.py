@@ -21,7 +21,7 @@ import safetensors.numpy
 
 from ..difference import SUFFIX, DifferenceInfo, load
 from ..errors import UsageError
-from ..files import atomic_create, atomic_write
+from ..files import atomic_create, atomic_write, take_back
 from ..images import from_webp, to_png
 from ..plugins import registry
 from ..text import text_safe
@@ -154,18 +154,15 @@ def _write_all(contents: Mapping[Path, bytes], replace: bool) -> None:
     if taken and not replace:
         raise _exists(taken[0])
     folders = {folder for file in contents for folder in _missing_folders(file)}
-    written: list[Path] = []
     try:
         for file, data in contents.items():
             if file in taken:
                 atomic_write(file, data)
-            elif atomic_create(file, data):
-                written.append(file)
-            else:
+            elif not atomic_create(file, data):
                 raise _exists(file)
     except BaseException:
-        for file in written:
-            file.unlink(missing_ok=True)
+        for file in contents.keys() - taken:
+            take_back(file, contents[file])
         for folder in sorted(folders, reverse=True):
             with contextlib.suppress(OSError):  # it is not there, or somebody uses it
                 folder.rmdir()

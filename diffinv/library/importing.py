@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from .store import Entry, Library
 
 
+_NAMED = 5
+"""Files that an error names, of many that cannot be imported."""
+
+
 @dataclass(frozen=True)
 class _Found:
     """A file that has been checked. ``hash`` is that of its tensors as the library keeps them."""
@@ -99,7 +103,9 @@ def _refuse(problems: Sequence[DiffinvError], count: int) -> None:
         return
     if count == 1:
         raise problems[0]
-    reasons = " ".join(map(str, problems))
+    reasons = " ".join(map(str, problems[:_NAMED]))
+    if len(problems) > _NAMED:
+        reasons += f" {len(problems) - _NAMED} more cannot be either."
     raise DiffinvError(
         f"Nothing was imported, because {len(problems)} of {count} files cannot be: {reasons}"
     )

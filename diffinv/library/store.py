@@ -15,7 +15,7 @@ from typing import Literal, TypeVar
 from ..database import UnusableError
 from ..difference import SUFFIX, Difference, load, to_bytes
 from ..errors import DiffinvError, UsageError
-from ..files import atomic_create, atomic_write
+from ..files import atomic_create, atomic_write, take_back
 from ..text import text_safe
 from .index import Entry, Index, read_entry
 from .names import MAX_NAME, checked_name
@@ -48,38 +48,39 @@ class Library:
         one name at once both keep theirs. A name that is too long is cut. Raises
         DiffinvError where the folder cannot be written.
         """
-        name = text_safe(difference.info.name)[:MAX_NAME]
-        if not name:
-            raise UsageError("A difference needs a name that can be read; give it one.")
-        stem = _slug(name)
         if replace:
-            entry, data = self._entry(difference, name, stem)
+            name = _title(difference)
+            entry, data = self._entry(difference, name, _slug(name))
             atomic_write(entry.path, data)
             return entry
-        for number in itertools.count(1):
+        return self.add_all([difference], free_name)[0]
+
+    def add_all(self, differences: Sequence[Difference], free_name: bool = True) -> list[Entry]:
+        """:meth:`add` each of several or, on an error or an interruption, none."""
+        tried: dict[Path, bytes] = {}
+        try:
+            return [self._create(difference, free_name, tried) for difference in differences]
+        except BaseException:
+            for path, data in tried.items():
+                take_back(path, data)
+            raise
+
+    def _create(self, difference: Difference, free_name: bool, tried: dict[Path, bytes]) -> Entry:
+        """Keep a difference in a new file; ``tried`` gets it before it is there."""
+        name = _title(difference)
+        for number in itertools.count(1) if free_name else (1,):
             suffix = f"-{number}" if number > 1 else ""
             title = name[: MAX_NAME - len(suffix)] + suffix
-            entry, data = self._entry(difference, title, stem + suffix)
-            if not entry.path.exists() and atomic_create(entry.path, data):
-                return entry
-            if not free_name:
-                break
+            entry, data = self._entry(difference, title, _slug(name) + suffix)
+            if not entry.path.exists():
+                tried[entry.path] = data
+                if atomic_create(entry.path, data):
+                    return entry
+                del tried[entry.path]
         raise UsageError(
             f"The library already has {entry.path.stem!r} ({text_safe(str(entry.path))}); "
             "choose another name."
         )
-
-    def add_all(self, differences: Sequence[Difference], free_name: bool = True) -> list[Entry]:
-        """:meth:`add` each; where one cannot be, those before it are taken away again."""
-        added: list[Entry] = []
-        try:
-            for difference in differences:
-                added.append(self.add(difference, free_name=free_name))
-        except BaseException:
-            for entry in added:
-                entry.path.unlink(missing_ok=True)
-            raise
-        return added
 
     def _entry(self, difference: Difference, name: str, stem: str) -> tuple[Entry, bytes]:
         info = dataclasses.replace(difference.info, name=name)
@@ -303,6 +304,13 @@ def _answer(index: Index, question: Callable[[Index], Answer]) -> Answer:
                 raise
         except DiffinvError:
             return question(index)
+
+
+def _title(difference: Difference) -> str:
+    name = text_safe(difference.info.name)[:MAX_NAME]
+    if not name:
+        raise UsageError("A difference needs a name that can be read; give it one.")
+    return name
 
 
 def _checked_tag(tag: str) -> str:

@@ -78,6 +78,13 @@ def test_every_file_that_cannot_be_is_named(library, files, tmp_path):
     assert names(library) == ["two"]
 
 
+def test_many_files_that_cannot_be_are_not_all_named(library, tmp_path):
+    with pytest.raises(DiffinvError) as error:
+        import_files(library, [tmp_path / str(number) for number in range(100)])
+    assert str(error.value).count("is no file") == 5
+    assert str(error.value).endswith(" 95 more cannot be either.")
+
+
 def test_one_difference_twice_in_one_import(library, files, tmp_path):
     copy = tmp_path / "copy.safetensors"
     copy.write_bytes(files[0].read_bytes())
@@ -118,17 +125,33 @@ def test_a_numbered_name_is_not_too_long(library, tmp_path):
     assert import_file(Library(tmp_path / "other"), entry.path).name == entry.name
 
 
-def test_an_import_that_stops_in_between_leaves_nothing(library, files, monkeypatch):
+@pytest.mark.parametrize("is_written", [False, True])
+def test_an_import_that_stops_in_between_leaves_nothing(library, files, monkeypatch, is_written):
     real = store.atomic_create
 
     def stop(path, data):
         if path.stem == "three":
+            if is_written:
+                real(path, data)
             raise KeyboardInterrupt
         return real(path, data)
 
+    kept = library.add(make("old", 9))
     monkeypatch.setattr(store, "atomic_create", stop)
     assert app.run(["library", "import", *map(str, files[:3])]) == 130
-    assert names(library) == []
+    assert library.entries() == [kept]
+
+
+def test_what_another_process_wrote_meanwhile_is_not_taken_back(library, files, monkeypatch):
+    def stop(path, _data):
+        path.write_bytes(files[1].read_bytes())
+        raise KeyboardInterrupt
+
+    library.folder.mkdir()
+    monkeypatch.setattr(store, "atomic_create", stop)
+    with pytest.raises(KeyboardInterrupt):
+        import_file(library, files[0])
+    assert (library.folder / "one.safetensors").read_bytes() == files[1].read_bytes()
 
 
 def test_a_file_that_another_process_imports_meanwhile(library, files, monkeypatch):
