@@ -36,8 +36,8 @@ def name_problem(shown: str) -> str | None:
         return "cannot be read"
     if len(shown) > MAX_NAME:
         return f"has {len(shown)} characters, more than {MAX_NAME}"
-    before, _, number = shown.rpartition(":")
-    if before and _is_number(number):
+    _, colon, number = shown.rpartition(":")
+    if colon and _is_number(number):
         return "reads like NAME:STRENGTH"
     return None
 

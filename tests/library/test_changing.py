@@ -41,7 +41,7 @@ def test_rename_moves_the_file_and_keeps_everything_else(library):
     assert names(library) == ["OLD fort"]
 
 
-@pytest.mark.parametrize("new", ["", "\n", "x:2", "y:nan", "bridge", "x" * 201])
+@pytest.mark.parametrize("new", ["", "\n", "x:2", ":2", "y:nan", "bridge", "x" * 201])
 def test_names_that_cannot_be(library, new):
     library.add(make("castle"))
     library.add(make("bridge"))

@@ -105,7 +105,7 @@ def test_a_name_is_for_one_file_and_must_be_free(library, files):
     assert names(library) == ["Taken"]
 
 
-@pytest.mark.parametrize("name", ["y:3", "y:nan", "", "\x1b[31m", "x" * (MAX_NAME + 1)])
+@pytest.mark.parametrize("name", ["y:3", ":3", "y:nan", "", "\x1b[31m", "x" * (MAX_NAME + 1)])
 def test_names_follow_the_rule_for_rename(library, files, tmp_path, name):
     with pytest.raises(UsageError) as told:
         import_file(library, files[0], name)
