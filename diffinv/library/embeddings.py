@@ -137,8 +137,8 @@ def _choose_backbone(file: Path, matrices: Matrices, wanted: str | None) -> tupl
         )
     if len(fitting) > 1:
         raise UsageError(
-            f"{_shown(file)} fits several backbones; choose one with --backbone: "
-            f"{', '.join(fitting)}."
+            f"{_shown(file)} fits several backbones; import it with 'diffinv library import "
+            f"--backbone' and one of {', '.join(fitting)}."
         )
     return fitting[0], layouts[fitting[0]]
 

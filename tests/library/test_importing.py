@@ -9,6 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_library import make
 
@@ -123,6 +124,20 @@ def test_a_numbered_name_is_not_too_long(library, tmp_path):
     assert len(entry.name) == MAX_NAME
     assert entry.name.endswith("x-2")
     assert import_file(Library(tmp_path / "other"), entry.path).name == entry.name
+
+
+def test_a_disk_that_becomes_full_takes_none(full_disk, tmp_path):
+    folder, _ = full_disk
+    large = []
+    for number in range(3):
+        one = replace(make(f"n{number}"), tokens=np.full((20, 1024), number, np.float32))
+        large.append(tmp_path / f"{number}.safetensors")
+        save(one, large[-1])
+    library = Library(folder / "library")
+    with pytest.raises(DiffinvError, match="No space left"):
+        import_files(library, large)
+    assert names(library) == []
+    assert len(import_files(library, large[:2])) == 2
 
 
 @pytest.mark.parametrize("is_written", [False, True])
