@@ -9,6 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ _UNUSABLE = {
 _NO_SPACE = 64 * 1024
 """Bytes free on a disk below which it counts as full: SQLite says "disk I/O error" then, too."""
 _SIDECARS = ("-wal", "-shm")
+_NO_FILE = -1
+"""In place of an inode."""
 
 
 class UnusableError(DiffinvError):
@@ -40,10 +43,11 @@ class UnusableError(DiffinvError):
 class Database:
     """Reads, and writes in transactions, from any thread; WAL, so that neither waits for the other.
 
-    ``migrations`` are scripts, each run once in a file's life. A damaged file is set aside under a
-    dated name and a fresh one made; ``notice`` says so in one sentence. Other troubles raise
-    DiffinvError. ``what`` is what messages call the file. A ``disposable`` file can be made again
-    from something else: it is not checked as a whole, and deleted where it is of no use.
+    ``migrations`` are scripts, each run once in a file's life. The first write makes the file. A
+    damaged file is set aside under a dated name and a fresh one made; ``notice`` says so in one
+    sentence. Other troubles raise DiffinvError. ``what`` is what messages call the file. A
+    ``disposable`` file can be made again from something else: it is not checked as a whole, and
+    deleted where it is of no use.
     """
 
     def __init__(
@@ -64,7 +68,7 @@ class Database:
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """The rows of one SELECT."""
         with self._named():
-            rows: list[Row] = self._connection().execute(sql, values).fetchall()
+            rows: list[Row] = self._for_reading().execute(sql, values).fetchall()
             return rows
 
     @contextlib.contextmanager
@@ -85,6 +89,8 @@ class Database:
         """A value that differs after any thread or process has written."""
         with self._watching, self._named():
             inode = _inode(self.path)
+            if inode == _NO_FILE:
+                return inode, 0
             if self._watcher is None or self._watcher[1] != inode:
                 self._watcher = self._open()
             connection, inode = self._watcher
@@ -95,6 +101,19 @@ class Database:
         if known := getattr(self._own, "connection", None):
             known[0].close()
             self._own.connection = None
+
+    def _for_reading(self) -> sqlite3.Connection:
+        """A connection to the file, or where there is none to nothing, in memory."""
+        if _inode(self.path) == _NO_FILE:
+            return self._nothing
+        return self._connection()
+
+    @cached_property
+    def _nothing(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        connection.row_factory = sqlite3.Row
+        self._migrate(connection)
+        return connection
 
     def _connection(self) -> sqlite3.Connection:
         """This thread's connection to the file that is there now."""
@@ -271,6 +290,9 @@ class MemoryDatabase(Database):
     def close(self) -> None:
         """Nothing: without its connection it would be gone."""
 
+    def _for_reading(self) -> sqlite3.Connection:
+        return self._only
+
     def _connection(self) -> sqlite3.Connection:
         return self._only
 
@@ -294,4 +316,4 @@ def _inode(path: Path) -> int:
     try:
         return path.stat().st_ino
     except FileNotFoundError:
-        return -1
+        return _NO_FILE

@@ -232,10 +232,10 @@ def is_difference(path: Path) -> bool:
     try:
         size = _checked_size(path, "")
         with path.open("rb") as file:
-            header = _read_header(file, size, "")
+            metadata = _read_table(file, size, "").get("__metadata__")
     except (OSError, DiffinvError):
         return False
-    return "diffinv.format_version" in header
+    return isinstance(metadata, dict) and "diffinv.format_version" in metadata
 
 
 def _checked_size(path: Path, shown: str) -> int:
@@ -266,6 +266,19 @@ def _damaged(shown: str, problem: str) -> DiffinvError:
 
 def _read_header(file: BinaryIO, size: int, shown: str) -> dict[str, str]:
     """The header's texts."""
+    table = _read_table(file, size, shown)
+    metadata = table.pop("__metadata__", {})
+    if _data_end(table, shown) != size - file.tell():
+        raise _damaged(shown, "it has not the length its header says")
+    if not isinstance(metadata, dict) or not all(
+        isinstance(v, str) and _is_unicode(k + v) for k, v in metadata.items()
+    ):
+        raise _damaged(shown, "its header is not made of text")
+    return metadata
+
+
+def _read_table(file: BinaryIO, size: int, shown: str) -> dict[str, Any]:
+    """The header, a JSON object; what stands behind it is not looked at."""
     length = int.from_bytes(file.read(8), "little")
     start = file.read(1)
     if start != b"{":
@@ -279,15 +292,7 @@ def _read_header(file: BinaryIO, size: int, shown: str) -> dict[str, str]:
         )
     if length > size - 8:
         raise _damaged(shown, "it ends too early")
-    table = _parse_table(start + file.read(length - 1), shown)
-    metadata = table.pop("__metadata__", {})
-    if _data_end(table, shown) != size - 8 - length:
-        raise _damaged(shown, "it has not the length its header says")
-    if not isinstance(metadata, dict) or not all(
-        isinstance(v, str) and _is_unicode(k + v) for k, v in metadata.items()
-    ):
-        raise _damaged(shown, "its header is not made of text")
-    return metadata
+    return _parse_table(start + file.read(length - 1), shown)
 
 
 def _parse_table(header: bytes, shown: str) -> dict[str, Any]:

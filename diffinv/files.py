@@ -36,6 +36,13 @@ def atomic_create(path: Path, data: bytes) -> bool:
         return True
 
 
+def take_back(path: Path, data: bytes) -> None:
+    """Remove a file that was just written, if this is what is in it and not somebody else's."""
+    with contextlib.suppress(OSError):
+        if path.read_bytes() == data:
+            path.unlink()
+
+
 def numbered(path: Path) -> Iterator[Path]:
     """``x.png``, ``x-2.png``, ``x-3.png`` and so on."""
     yield path

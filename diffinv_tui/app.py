@@ -130,7 +130,8 @@ class DiffinvApp(App[None]):
 
     @on(Call)
     def _call(self, message: Call) -> None:
-        message.action()
+        if self.screen_stack:  # else the app is about to end
+            message.action()
 
     @work(thread=True, group="actions")
     def do(self, action: Callable[[], Any], then: Callable[[Any], Any] | None = None) -> None:

@@ -277,12 +277,19 @@ def test_the_same_seed_gives_the_same_tokens(diffinv, pictures):
 
 def test_names_are_not_taken_twice(learned, diffinv, pictures):
     pair = (pictures / "a.png", pictures / "a2.png", "--backbone", "toy", "--steps", 2)
-    for name in ("blue", "x:2", "\x1b[0m"):
+    for name in ("blue", "x:2", ":2", "\x1b[0m", "x" * 201):
         done = diffinv("invert", *pair, "--name", name)
         assert done.code == 2
         assert is_one_sentence(done.err)
     assert diffinv("invert", *pair, "--json").json["name"] == "a-to-a2"
     assert diffinv("invert", *pair, "--json").json["name"] == "a-to-a2-2"
+
+
+def test_a_name_made_of_file_names_is_no_strength(diffinv, pictures):
+    other = pictures / "a:0.5.png"
+    (pictures / "a2.png").rename(other)
+    done = diffinv("invert", pictures / "a.png", other, "--backbone", "toy", "--steps", 2, "--json")
+    assert done.json["name"] == "a-to-a 0.5"
 
 
 def test_several_pairs_and_captions_by_hand(diffinv, pictures):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections import Counter
 from pathlib import Path
@@ -10,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..errors import UsageError
 from .options import PATH, json_option
 from .output import complain, print_fields, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..difference import DifferenceInfo
+    from ..library.exporting import Exported, Format
     from ..library.store import Entry, Library, Sort
-    from ..library.transfer import Exported, Format
 
 _SORTS = ("newest", "oldest", "name", "backbone")
 
@@ -118,7 +116,8 @@ def tag(name: str, tags: tuple[str, ...], remove: tuple[str, ...], as_json: bool
 def remove(names: tuple[str, ...], as_json: bool) -> None:
     """Move differences to the library's trash."""
     store = _library()
-    removed = [(path.stem, store.trash(path)) for path in [store.find(name) for name in names]]
+    paths = dict.fromkeys(store.find(name) for name in names)
+    removed = [(path.stem, store.trash(path)) for path in paths]
     if as_json:
         print_json([{"name": name, "trash_id": id} for name, id in removed])
         return
@@ -218,11 +217,9 @@ def export_difference(
     name: str, format: Format, out: str | None, replace: bool, as_json: bool
 ) -> None:
     """Write a difference as a file for others, with a preview picture beside it."""
-    from ..library.transfer import export
+    from ..library.exporting import export
 
-    store = _library()
-    source = store.find(name)
-    done = export(store, str(source), format, _target(out) if out else None, replace)
+    done = export(_library(), name, format, out, replace)
     if as_json:
         print_json(vars(done))
         return
@@ -233,35 +230,18 @@ def export_difference(
         complain(_how_to_use(format, done))
 
 
-def _target(out: str) -> Path:
-    """Where to export to; a folder, which a path with a slash behind it or no suffix is, is made.
-
-    Raises UsageError where it cannot be.
-    """
-    path = Path(out)
-    if out.endswith(("/", os.sep)) or not path.suffix:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise UsageError(
-                f"The folder {out!r} cannot be made ({reason}); choose another --out."
-            ) from error
-    return path
-
-
 @library.command("import")
 @click.argument("files", type=PATH, nargs=-1, required=True, metavar="FILE...")
-@click.option("--name", metavar="N", help="What to call it; default: its own name.")
+@click.option("--name", metavar="N", help="What to call a single file; default: its own name.")
 @click.option("--backbone", metavar="ID", help="For a textual inversion that fits several.")
 @json_option
 def import_files(
     files: tuple[Path, ...], name: str | None, backbone: str | None, as_json: bool
 ) -> None:
-    """Check the files of differences, or textual inversions, and copy them into the library."""
-    from ..library.transfer import import_file
+    """Copy differences, or textual inversions, into the library once all have been checked."""
+    from ..library import importing
 
-    entries = [import_file(_library(), file, name, backbone) for file in files]
+    entries = importing.import_files(_library(), files, name, backbone)
     if as_json:
         print_json([_entry_dict(entry) for entry in entries])
     else:

@@ -15,15 +15,15 @@ from ..difference import Difference
 from ..errors import DiffinvError, UsageError
 from ..files import numbered
 from ..images import framing_warning, list_images, open_image, pixel_hash, unlike_warning
-from ..library.store import MAX_NAME, Library
+from ..library.names import checked_name
+from ..library.store import Library
 from ..method.settings import InversionSettings
 from ..paths import library_folder
 from ..plugins import Kind, Registry, option, parse_part, registry
-from ..text import text_safe
 from .checkpoints import find_checkpoint
 from .devices import device_key
 from .manifest import Manifest, application_key
-from .requests import AppliedImage, ApplyRequest, InvertRequest, parse_strength
+from .requests import AppliedImage, ApplyRequest, InvertRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -309,18 +309,8 @@ def _name(request: InvertRequest, library: Library) -> str:
     """The name asked for, unless it is taken, or one made of the files' names."""
     a, a_prime = request.pairs[0]
     if request.name is None:
-        return f"{a.stem}-to-{a_prime.stem}"
-    if not text_safe(request.name):
-        raise UsageError("The name of a difference (--name) needs characters that can be read.")
-    if parse_strength(request.name)[0] != request.name:
-        raise UsageError(
-            f"The name {request.name!r} ends like a strength (NAME:STRENGTH); choose another."
-        )
-    if len(text_safe(request.name)) > MAX_NAME:
-        raise UsageError(
-            f"The name {request.name[:20] + '…'!r} is too long; "
-            f"choose a --name of at most {MAX_NAME} characters."
-        )
+        return f"{a.stem}-to-{a_prime.stem}".replace(":", " ")  # which would begin a strength
+    checked_name(request.name)
     if not request.free_name and _is_taken(library, request.name):
         raise UsageError(
             f"The library already has a difference {request.name!r}; choose another --name."

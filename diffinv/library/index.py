@@ -13,7 +13,7 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -148,13 +148,15 @@ class Index:
             groups.setdefault(hash, []).append(self._entry(*values))
         return list(groups.values())
 
-    def with_hash(self, hash: str) -> Entry | None:
-        """An entry with these tensors."""
+    def with_hashes(self, hashes: Iterable[str]) -> dict[str, Entry]:
+        """An entry for each of these checksums of tensors that is here."""
         self.refresh()
         rows = self._data.read(
-            "SELECT file, name, info, error FROM files WHERE hash = ? LIMIT 1", (hash,)
+            "SELECT hash, file, name, info, error FROM files "
+            "WHERE hash IN (SELECT value FROM json_each(?))",
+            (json.dumps(list(hashes)),),
         )
-        return self._entry(*rows[0]) if rows else None
+        return {hash: self._entry(*values) for hash, *values in rows}
 
     def refresh(self) -> None:
         """Take in what has appeared, vanished or changed in the folder."""
@@ -222,10 +224,18 @@ def _scan(folder: Path) -> Iterator[tuple[str, str]]:
             if not name.endswith(SUFFIX) or name.startswith("."):
                 continue
             with contextlib.suppress(FileNotFoundError):
-                status = entry.stat()
+                status = _status(entry)
                 mode = stat.S_IFMT(status.st_mode)
                 stamp = (_VERSION, status.st_ino, status.st_mtime_ns, status.st_size, mode)
                 yield name, " ".join(map(str, stamp))
+
+
+def _status(entry: os.DirEntry[str]) -> os.stat_result:
+    """A file's status; of a link that leads nowhere the link's own."""
+    try:
+        return entry.stat()
+    except OSError:
+        return entry.stat(follow_symlinks=False)
 
 
 def _where(conditions: list[Condition]) -> tuple[str, tuple[str, ...]]:

@@ -8,24 +8,23 @@ import itertools
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from ..database import UnusableError
 from ..difference import SUFFIX, Difference, load, to_bytes
 from ..errors import DiffinvError, UsageError
-from ..files import atomic_create, atomic_write
+from ..files import atomic_create, atomic_write, take_back
 from ..text import text_safe
 from .index import Entry, Index, read_entry
+from .names import MAX_NAME, checked_name
 from .trash import Locked, Trash, Trashed, TrashId, locked
 
 __all__ = ["Entry", "Library", "Sort", "TrashId", "Trashed"]
 
 Answer = TypeVar("Answer")
 
-MAX_NAME = 200
-"""Characters of a difference's name."""
 _MAX_TAG = 64
 _MAX_STEM = 48
 """Characters of a file name: four bytes each at most, and no file system has less than 255."""
@@ -49,24 +48,38 @@ class Library:
         one name at once both keep theirs. A name that is too long is cut. Raises
         DiffinvError where the folder cannot be written.
         """
-        name = text_safe(difference.info.name)[:MAX_NAME]
-        if not name:
-            raise UsageError("A difference needs a name that can be read; give it one.")
-        stem = _slug(name)
         if replace:
-            entry, data = self._entry(difference, name, stem)
+            name = _title(difference)
+            entry, data = self._entry(difference, name, _slug(name))
             atomic_write(entry.path, data)
             return entry
-        for number in itertools.count(1):
+        return self.add_all([difference], free_name)[0]
+
+    def add_all(self, differences: Sequence[Difference], free_name: bool = True) -> list[Entry]:
+        """:meth:`add` each of several or, on an error or an interruption, none."""
+        tried: dict[Path, bytes] = {}
+        try:
+            return [self._create(difference, free_name, tried) for difference in differences]
+        except BaseException:
+            for path, data in tried.items():
+                take_back(path, data)
+            raise
+
+    def _create(self, difference: Difference, free_name: bool, tried: dict[Path, bytes]) -> Entry:
+        """Keep a difference in a new file; ``tried`` gets it before it is there."""
+        name = _title(difference)
+        for number in itertools.count(1) if free_name else (1,):
             suffix = f"-{number}" if number > 1 else ""
-            entry, data = self._entry(difference, name + suffix, stem + suffix)
-            if not entry.path.exists() and atomic_create(entry.path, data):
-                return entry
-            if not free_name:
-                break
+            title = name[: MAX_NAME - len(suffix)] + suffix
+            entry, data = self._entry(difference, title, _slug(name) + suffix)
+            if not entry.path.exists():
+                tried[entry.path] = data
+                if atomic_create(entry.path, data):
+                    return entry
+                del tried[entry.path]
         raise UsageError(
             f"The library already has {entry.path.stem!r} ({text_safe(str(entry.path))}); "
-            "choose another name or replace it."
+            "choose another name."
         )
 
     def _entry(self, difference: Difference, name: str, stem: str) -> tuple[Entry, bytes]:
@@ -125,6 +138,10 @@ class Library:
                 "choose another folder with DIFFINV_HOME."
             ) from error
 
+    def with_hashes(self, hashes: Iterable[str]) -> dict[str, Entry]:
+        """An entry for each of these checksums of tensors that the library has."""
+        return self._ask(lambda index: index.with_hashes(hashes), {})
+
     def find(self, name_or_path: str | Path) -> Path:
         """The file of a difference: by its name, by its file's name, or by any path to a
         ``.safetensors`` file. Raises UsageError, with the nearest name, where there is none."""
@@ -149,17 +166,26 @@ class Library:
         """The difference that :meth:`find` finds, checked. Raises DiffinvError as it does."""
         return load(self.find(name_or_path))
 
+    def refuse_taken(self, name: str, but: Path | None = None) -> None:
+        """Raise UsageError where an entry, ``but`` one, has this name."""
+        if any(e.name == name and e.path != but for e in self.entries()):
+            raise UsageError(f"The library already has {name!r}; choose another name.")
+
+    def changing(self) -> Locked:
+        """Keep other processes from changing what is there meanwhile. Not to be nested."""
+        return locked(self.folder)
+
     def rename(self, name: str | Path, new: str) -> Entry:
         """Give a difference another name, and its file too. Raises UsageError where it is taken."""
-        with self._locked():
+        with self.changing():
             old = self._own(self.find(name))
             difference = load(old)
-            title = _checked_name(new)
+            title = checked_name(new)
             info = dataclasses.replace(difference.info, name=title)
             renamed = dataclasses.replace(difference, info=info)
             if old.parent == self.folder and old.stem == _slug(title):
                 return self._write(renamed, old)
-            self._refuse_taken(title, old)
+            self.refuse_taken(title, old)
             entry = self.add(renamed, free_name=False)
             old.unlink()
             return entry
@@ -170,7 +196,7 @@ class Library:
         """Add tags to a difference and remove others, in whatever case they are written."""
         gone = {text_safe(tag).casefold() for tag in remove}
         new = [_checked_tag(tag) for tag in add]
-        with self._locked():
+        with self.changing():
             path = self._own(self.find(name))
             difference = load(path)
             tags: dict[str, str] = {}
@@ -182,15 +208,20 @@ class Library:
 
     def trash(self, name: str | Path) -> TrashId:
         """Move a file to the library's trash; :meth:`restore` brings it back."""
-        with self._locked():
-            return self._trash.put(self._own(self.find(name)))
+        with self.changing():
+            path = self._own(self.find(name))
+            if path.is_dir():
+                raise UsageError(
+                    f"{text_safe(str(path))} is a folder and is left as it is; move it elsewhere."
+                )
+            return self._trash.put(path)
 
     def restore(self, trash_id: TrashId | None = None) -> Entry:
         """Bring a file back from the trash, by default the one that went there last.
 
         Where its name is taken by now, it gets a number, as in :meth:`add`.
         """
-        with self._locked():
+        with self.changing():
             item = self._trash.get(trash_id)
             target = self.folder / item.path.name
             if target.exists() and item.error is None:
@@ -213,25 +244,6 @@ class Library:
             except DiffinvError as error:
                 problems.append((entry.name, str(error)))
         return problems
-
-    def import_file(self, path: Path, name: str | None = None) -> Entry:
-        """Check a difference's file and copy it into the library.
-
-        Raises UsageError where its tensors are in the library already, unless it is to have
-        another ``name``.
-        """
-        difference = load(path)
-        if name is not None:
-            info = dataclasses.replace(difference.info, name=_checked_name(name))
-            difference = dataclasses.replace(difference, info=info)
-        hash = difference.info.hash_sha256
-        same = self._ask(lambda index: index.with_hash(hash), None)
-        if same and name is None:
-            raise UsageError(
-                f"{text_safe(str(path))} is in the library already, as {same.name!r}; "
-                "give it another name to keep both."
-            )
-        return self.add(difference)
 
     def export(self, name: str | Path, path: Path, replace: bool = False) -> Path:
         """Copy a difference's file to a path, or into a folder; where it is now."""
@@ -262,14 +274,6 @@ class Library:
                 "'diffinv library import' makes a copy there."
             )
         return path
-
-    def _refuse_taken(self, name: str, old: Path) -> None:
-        taken = [e for e in self.entries() if e.name == name and e.path != old]
-        if taken:
-            raise UsageError(f"The library already has {name!r}; choose another name.")
-
-    def _locked(self) -> Locked:
-        return locked(self.folder)
 
     @property
     def _trash(self) -> Trash:
@@ -302,28 +306,11 @@ def _answer(index: Index, question: Callable[[Index], Answer]) -> Answer:
             return question(index)
 
 
-def _checked_name(name: str) -> str:
-    """A name as it will be shown. Refuses one that cannot be read, or is read as a strength."""
-    shown = text_safe(name)
-    if not shown:
+def _title(difference: Difference) -> str:
+    name = text_safe(difference.info.name)[:MAX_NAME]
+    if not name:
         raise UsageError("A difference needs a name that can be read; give it one.")
-    if len(shown) > MAX_NAME:
-        raise UsageError(
-            f"The name {shown[:20] + '…'!r} has {len(shown)} characters; "
-            f"choose one of at most {MAX_NAME}."
-        )
-    before, _, number = shown.rpartition(":")
-    if before and _is_number(number):
-        raise UsageError(f"The name {shown!r} reads like NAME:STRENGTH; choose another.")
-    return shown
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+    return name
 
 
 def _checked_tag(tag: str) -> str:

@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import ContentSwitcher, Input, Static
 
 from diffinv.errors import DiffinvError
+from diffinv.library.importing import import_file
 from diffinv.text import plural
 
 from ..bindings import LIBRARY
@@ -372,7 +373,7 @@ class LibraryScreen(Place):
 
         def take(path: Path | None) -> None:
             if path is not None:
-                self._change(lambda: self.diffinv.library.import_file(path))
+                self._change(lambda: import_file(self.diffinv.library, path))
 
         self.app.push_screen(PickDifference(Path.cwd()), take)
 

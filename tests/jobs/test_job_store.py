@@ -405,8 +405,20 @@ def test_titles_are_safe_to_print(store, learn):
     assert job.title == "[bold]x"
 
 
-def test_a_full_disk_is_said_to_be_full(full_disk):
+def test_reading_makes_no_list(tmp_path, learn):
+    store = JobStore(tmp_path / "new")
+    before = store.changes()
+    assert (store.jobs(), store.paused, store.waiting_devices()) == ([], False, [])
+    assert not store.folder.exists()
+    store.submit(learn())
+    assert store.changes() != before
+    assert ids(store) == [1]
+
+
+def test_a_full_disk_is_said_to_be_full(full_disk, learn):
     folder, fill = full_disk
     fill()
+    store = JobStore(folder)
+    assert store.jobs() == []
     with pytest.raises(DiffinvError, match="The job list .* the disk is full; free some space"):
-        JobStore(folder).jobs()
+        store.submit(learn())

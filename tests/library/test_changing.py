@@ -11,10 +11,13 @@ import numpy as np
 import pytest
 from test_library import make
 
+from diffinv.cli import app
 from diffinv.difference import load, save
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.library import trash as trashes
+from diffinv.library.importing import import_file
 from diffinv.library.store import Library
+from diffinv.paths import library_folder
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def test_rename_moves_the_file_and_keeps_everything_else(library):
     assert names(library) == ["OLD fort"]
 
 
-@pytest.mark.parametrize("new", ["", "\n", "x:2", "y:nan", "bridge", "x" * 201])
+@pytest.mark.parametrize("new", ["", "\n", "x:2", ":2", "y:nan", "bridge", "x" * 201])
 def test_names_that_cannot_be(library, new):
     library.add(make("castle"))
     library.add(make("bridge"))
@@ -162,14 +165,14 @@ def test_import_checks_first(library, tmp_path):
     save(make("castle", 4), good)
     bad.write_bytes(good.read_bytes()[:-1] + b"\xff")
     with pytest.raises(DiffinvError, match="checksum"):
-        library.import_file(bad)
+        import_file(library, bad)
     assert not library.folder.exists()
-    assert library.import_file(good).name == "castle"
+    assert import_file(library, good).name == "castle"
     with pytest.raises(UsageError, match="already, as 'castle'"):
-        library.import_file(good)
-    assert library.import_file(good, "second").name == "second"
-    with pytest.raises(DiffinvError, match="does not exist"):
-        library.import_file(tmp_path / "none.safetensors")
+        import_file(library, good)
+    assert import_file(library, good, "second").name == "second"
+    with pytest.raises(DiffinvError, match="is no file; check the path"):
+        import_file(library, tmp_path / "none.safetensors")
 
 
 def test_export_overwrites_only_when_told(library, tmp_path):
@@ -262,3 +265,42 @@ def test_on_a_full_disk_the_library_is_read_and_thrown_away(full_disk, monkeypat
     assert "castle" in names(library)
     with pytest.raises(DiffinvError, match="No space"):
         library.set_tags("castle", ["x" * 64 for _ in range(99)])
+
+
+def test_one_name_twice_is_thrown_away_once(capsys):
+    library = Library(library_folder())
+    for name in ("castle", "bridge"):
+        library.add(make(name))
+    assert app.run(["library", "rm", "castle", "bridge", "castle", "castle.safetensors"]) == 0
+    assert capsys.readouterr().out.count("is in the trash") == 2
+    assert sorted(item.name for item in library.trashed()) == ["bridge", "castle"]
+
+
+@pytest.mark.parametrize("target", ["nowhere", "itself.safetensors", "../outside.safetensors"])
+def test_links_in_the_library(library, tmp_path, target):
+    library.add(make("castle"))
+    outside = tmp_path / "outside.safetensors"
+    save(make("outside", 2), outside)
+    before = outside.read_bytes()
+    link = library.folder / "itself.safetensors"
+    link.symlink_to(target)
+    is_whole = target.startswith("..")
+    assert names(library) == ["castle", "outside" if is_whole else "itself"]
+    assert [name for name, _ in library.verify()] == ([] if is_whole else ["itself"])
+    library.trash("itself")
+    assert names(library) == ["castle"]
+    assert library.restore().path == link
+    assert os.readlink(link) == target
+    if is_whole:
+        library.set_tags("itself", ["new"])
+        library.rename("itself", "mine")
+    assert outside.read_bytes() == before
+
+
+def test_a_folder_in_the_library_is_left_alone(library):
+    library.add(make("castle"))
+    folder = library.folder / "folder.safetensors"
+    folder.mkdir()
+    with pytest.raises(UsageError, match="is a folder and is left as it is"):
+        library.trash("folder")
+    assert [name for name, _ in library.verify()] == ["folder"]

@@ -222,9 +222,11 @@ def test_an_unchanged_folder_is_not_read_again(castles, monkeypatch):
     assert castles.count() == Library(castles.folder).count() == 4
 
 
-def test_links_that_lead_nowhere_are_damaged_files_or_none(castles):
-    (castles.folder / "broken.safetensors").symlink_to("nowhere")
-    assert castles.count() == 4
+@pytest.mark.parametrize("target", ["nowhere", "broken.safetensors"])
+def test_links_that_lead_nowhere_are_damaged_files(castles, target):
+    (castles.folder / "broken.safetensors").symlink_to(target)
+    assert castles.count() == 5
+    assert found(castles, "is:damaged") == ["broken"]
 
 
 def test_hostile_texts_are_kept_as_they_are_and_shown_safely(library):

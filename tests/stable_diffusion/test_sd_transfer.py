@@ -13,8 +13,10 @@ from diffinv.cli import app
 from diffinv.difference import Difference, DifferenceInfo
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.images import to_webp
+from diffinv.library import exporting
+from diffinv.library.exporting import export, token_name
+from diffinv.library.importing import import_file
 from diffinv.library.store import Library
-from diffinv.library.transfer import export, import_file, token_name
 from diffinv.paths import library_folder
 
 WIDTHS = {"sd15": 768, "sd21-base": 1024, "sd21": 1024, "sdxl": 2048}
@@ -60,7 +62,7 @@ def test_keys_of_two_encoders(library, tmp_path):
     difference = make("sdxl")
     library.add(difference)
     done = export(library, "To Winter!", "comfyui", tmp_path / "Snow.safetensors")
-    assert (done.file.name, done.token) == ("snow.safetensors", "snow")
+    assert (done.file.name, done.token) == ("Snow.safetensors", "Snow")
     tensors = safetensors.numpy.load_file(done.file)
     assert {k: v.shape for k, v in tensors.items()} == {"clip_l": (3, 768), "clip_g": (3, 1280)}
     joined = np.concatenate([tensors["clip_l"], tensors["clip_g"]], axis=1)
@@ -221,8 +223,7 @@ def test_what_cannot_be_imported(library, tmp_path):
     assert "is no file; check the path." in refusal("nothing.safetensors")
     assert "is a pickle, which could run any code" in refusal("old.pt", b"\x80\x02")
     assert "neither a difference nor" in refusal("a.safetensors", b"not at all")
-    assert "neither a difference nor" in refusal("i.safetensors", {"x": np.ones((1, 768), int)})
-    assert "fits several backbones; choose one with --backbone: sd21-base, sd21." in refusal(
+    assert "import --backbone' and one of sd21-base, sd21." in refusal(
         "b.safetensors", {"emb_params": ones(2, 1024)}
     )
     assert "(emb_params 7 wide) that do not fit any backbone" in refusal(
@@ -234,11 +235,152 @@ def test_what_cannot_be_imported(library, tmp_path):
     assert "not the same number of tokens" in refusal(
         "e.safetensors", {"clip_l": ones(2, 768), "clip_g": ones(3, 1280)}
     )
-    assert "which no textual inversion has" in refusal("f.safetensors", {"x": ones(1, 2, 768)})
     assert "not finite" in refusal("g.safetensors", {"x": ones(1, 768) * np.inf})
     damaged = library.add(make()).path.read_bytes()
     assert "is damaged" in refusal("h.safetensors", damaged[:-3] + b"abc")
     assert [entry.name for entry in library.entries()] == ["To Winter!"]
+
+
+@pytest.mark.parametrize(
+    ("tensors", "looks"),
+    [
+        ({"lora": (768, 768)}, "'lora' [768, 768] F32"),
+        ({"emb_params": (76, 768)}, "'emb_params' [76, 768] F32"),
+        ({"emb_params": (0, 768)}, "'emb_params' [0, 768] F32"),
+        ({"x": (4, 0)}, "'x' [4, 0] F32"),
+        ({"x": (1, 2, 768)}, "'x' [1, 2, 768] F32"),
+        ({"x": ()}, "'x' [] F32"),
+        ({"a.lora_down.weight": (4, 768)}, "'a.lora_down.weight' [4, 768] F32"),
+        ({"x": ((4, 768), "int64")}, "'x' [4, 768] I64"),
+        ({"x": ((4, 768), "bool")}, "'x' [4, 768] BOOL"),
+        ({"x": ((4, 768), "float8_e4m3fn")}, "'x' [4, 768] F8_E4M3"),
+        ({"clip_l": (76, 768), "clip_g": (76, 1280)}, "[76, 1280] F32, 'clip_l' [76, 768] F32"),
+        ({f"unet.{i}.weight": (4, 4) for i in range(9)}, "'unet.2.weight' [4, 4] F32, 6 more"),
+        ({}, "no tensors"),
+    ],
+)
+def test_other_tensors_are_no_textual_inversion(library, tmp_path, tensors, looks):
+    import torch
+    from safetensors.torch import save_file
+
+    file = tmp_path / "other.safetensors"
+    shapes = {k: v if v and isinstance(v[0], tuple) else (v, "float32") for k, v in tensors.items()}
+    save_file({k: torch.ones(s).to(getattr(torch, d)) for k, (s, d) in shapes.items()}, file)
+    with pytest.raises(DiffinvError) as error:
+        import_file(library, file)
+    assert looks in str(error.value)
+    assert str(error.value).endswith(
+        "which no textual inversion has: that is 1 to 75 rows of floating-point numbers, one "
+        "tensor 768 or 1024 wide, or 'clip_l' 768 wide with 'clip_g' 1280 wide; choose another "
+        "file."
+    )
+    assert not library.folder.exists()
+
+
+@pytest.mark.parametrize("rows", [1, 75])
+@pytest.mark.parametrize("keys", [{"emb_params": 768}, {"<x>": 768}, {"clip_l": 768}])
+def test_the_forms_of_a_textual_inversion(library, tmp_path, keys, rows):
+    generator = np.random.default_rng(0)
+    made = {k: generator.normal(size=(rows, w)).astype(np.float32) for k, w in keys.items()}
+    safetensors.numpy.save_file(made, tmp_path / "x.safetensors")
+    loaded = library.load(import_file(library, tmp_path / "x.safetensors").path)
+    assert (loaded.tokens == np.concatenate(list(made.values()), axis=1)).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_numbers_too_large_for_float32_are_not_finite(library, tmp_path):
+    safetensors.numpy.save_file({"x": np.full((1, 768), 1e300)}, tmp_path / "x.safetensors")
+    with pytest.raises(DiffinvError, match="not finite"):
+        import_file(library, tmp_path / "x.safetensors")
+
+
+def test_a_textual_inversion_is_imported_once(library, tmp_path):
+    file = tmp_path / "style.safetensors"
+    safetensors.numpy.save_file({"x": np.ones((1, 768), np.float32)}, file)
+    import_file(library, file)
+    with pytest.raises(UsageError, match="already, as 'style'"):
+        import_file(library, file)
+    assert import_file(library, file, "second").name == "second"
+
+
+@pytest.mark.parametrize(("stem", "told"), [("Winter:0.5", "reads like NAME:STRENGTH")])
+def test_a_textual_inversion_with_a_name_that_cannot_be(library, tmp_path, stem, told):
+    file = tmp_path / f"{stem}.safetensors"
+    safetensors.numpy.save_file({"x": np.ones((1, 768), np.float32)}, file)
+    with pytest.raises(UsageError) as error:
+        import_file(library, file)
+    assert str(error.value) == (
+        f"{file} calls itself {stem!r}, which {told}; import it by itself with "
+        "'diffinv library import --name'."
+    )
+    assert import_file(library, file, "Winter").name == "Winter"
+
+
+@pytest.mark.parametrize(
+    ("format", "token"),
+    [("safetensors", None), ("textual-inversion", "foo"), ("a1111", "foo"), ("comfyui", "Foo")],
+)
+def test_the_name_of_a_file_is_as_it_was_given(library, tmp_path, format, token):
+    library.add(make())
+    done = export(library, "To Winter!", format, str(tmp_path / "New" / "Foo.safetensors"))
+    assert done.file == tmp_path / "New" / "Foo.safetensors"
+    assert done.token == token
+    names = {path.name for path in done.file.parent.iterdir()}
+    assert names == {p.name for p in (done.file, done.negative, done.preview) if p}
+
+
+def test_comfyui_cannot_name_a_file_with_blanks(library, tmp_path):
+    library.add(make())
+    with pytest.raises(UsageError, match="cannot name .*My Style"):
+        export(library, "To Winter!", "comfyui", tmp_path / "My Style.safetensors")
+    assert export(library, "To Winter!", "a1111", tmp_path / "My Style.safetensors").file.exists()
+
+
+@pytest.mark.parametrize("out", ["new/deep", "new/v1.0/"])
+def test_an_export_that_fails_makes_no_folder(library, tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    library.add(make(space="additive", name="one"))
+    assert app.run(["library", "export", "one", "--format", "a1111", "--out", out]) == 2
+    assert app.run(["library", "export", "none", "--out", out]) == 2
+    assert not list(tmp_path.iterdir())
+    assert app.run(["library", "export", "one", "--out", out]) == 0
+    assert {p.name for p in (tmp_path / out).iterdir()} == {"one.safetensors", "one.png"}
+
+
+def test_an_export_that_stops_in_between_leaves_nothing(library, tmp_path, monkeypatch):
+    library.add(make())
+    real = exporting.atomic_create
+
+    def stop_at_the_preview(path, data):
+        if path.suffix == ".png":
+            raise KeyboardInterrupt
+        return real(path, data)
+
+    monkeypatch.setattr(exporting, "atomic_create", stop_at_the_preview)
+    (tmp_path / "old").mkdir()
+    for out in ("new/deep/", "old/"):
+        with pytest.raises(KeyboardInterrupt):
+            export(library, "To Winter!", "a1111", f"{tmp_path}/{out}")
+    assert [p.name for p in tmp_path.rglob("*")] == ["old"]
+
+
+def test_an_export_on_a_full_disk_leaves_no_folder(library, full_disk):
+    folder, fill = full_disk
+    library.add(make())
+    fill()
+    with pytest.raises(DiffinvError, match="No space left"):
+        export(library, "To Winter!", "a1111", folder / "new")
+    assert [path.name for path in folder.iterdir()] == ["filling"]
+
+
+@pytest.mark.parametrize("format", ["safetensors", "a1111"])
+def test_nothing_is_exported_into_the_library(library, format):
+    path = library.add(make(name="to-winter")).path
+    before = path.read_bytes()
+    with pytest.raises(UsageError, match="in the library itself; choose another --out"):
+        export(library, "to-winter", format, library.folder, replace=True)
+    assert path.read_bytes() == before
+    assert [entry.error for entry in library.entries()] == [None]
 
 
 def test_the_command_line(library, tmp_path, capsys, monkeypatch):

@@ -1,0 +1,181 @@
+"""Differences out of the library: as their own files, and as textual-inversion files.
+
+A textual-inversion file holds word embeddings, which is what input-space tokens are. Its tensor
+names and widths are those of the backbone's ``embedding_layout``. Nothing here imports torch.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import itertools
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import safetensors.numpy
+
+from ..difference import SUFFIX, DifferenceInfo, load
+from ..errors import UsageError
+from ..files import atomic_create, atomic_write, take_back
+from ..images import from_webp, to_png
+from ..plugins import registry
+from ..text import text_safe
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from .store import Library
+
+Format = Literal["safetensors", "textual-inversion", "a1111", "comfyui"]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The files of an export.
+
+    ``token`` is what a prompt calls the difference elsewhere, ``keys`` are the file's tensors.
+    """
+
+    file: Path
+    negative: Path | None = None
+    preview: Path | None = None
+    token: str | None = None
+    keys: tuple[str, ...] = ()
+
+
+def export(
+    library: Library,
+    name: str,
+    format: Format,
+    out: str | Path | None = None,
+    replace: bool = False,
+) -> Exported:
+    """Write a difference as a file of its own, beside it its preview.
+
+    ``out`` is a file, or a folder, which is made if need be: a path with a slash behind it, or
+    without a suffix; by default it is the working directory. Files that exist are kept, and
+    UsageError raised, unless ``replace``; on an error nothing new stays behind. Raises UsageError
+    where the tokens' space or the backbone has no such format.
+    """
+    path = library.find(name)
+    difference = load(path)
+    if format == "safetensors":
+        file = _target(out, path.stem)
+        done, contents = Exported(file), {file: path.read_bytes()}
+    else:
+        layout = export_layout(difference.info)
+        file = _target(out, token_name(difference.info.name))
+        negative = file.with_stem(f"{file.stem}-negative")
+        token = file.stem if format == "comfyui" else file.stem.lower()
+        if format == "comfyui" and len(token.split()) > 1:
+            raise UsageError(
+                f"ComfyUI's prompts cannot name {_shown(file)}, because of the blank; choose "
+                "another --out."
+            )
+        done = Exported(file, negative, token=token, keys=tuple(layout))
+        contents = {
+            file: embedding_bytes(difference.tokens, layout),
+            negative: embedding_bytes(-difference.tokens, layout),
+        }
+    if shown := difference.thumbnails.get("preview"):
+        suffix = ".preview.png" if format == "a1111" else ".png"
+        done = dataclasses.replace(done, preview=file.with_suffix(suffix))
+        contents[file.with_suffix(suffix)] = to_png(from_webp(shown))
+    if file.parent.resolve() == library.folder.resolve():
+        raise UsageError(f"{_shown(file)} would be in the library itself; choose another --out.")
+    _write_all(contents, replace)
+    return done
+
+
+def token_name(name: str) -> str:
+    """A difference's name as a word for prompts: lower case, which tokenizers need."""
+    word = re.sub(r"[^a-z0-9]+", "-", text_safe(name).lower()).strip("-")
+    return word or "difference"
+
+
+def export_layout(info: DifferenceInfo) -> Mapping[str, int]:
+    """The tensors of the textual-inversion file of a difference, with their widths.
+
+    Raises UsageError, with the way out, where its tokens cannot be in such a file.
+    """
+    shown = text_safe(info.name)
+    if info.token_space != "input":
+        raise UsageError(
+            f"The difference {shown!r} has tokens in the {info.token_space} space, which only "
+            "diffinv applies; learn it again with 'diffinv invert --token-space input' to export "
+            "it for other programs."
+        )
+    layout = registry().get("backbone", info.backbone).embedding_layout
+    if not layout:
+        raise UsageError(
+            f"No other program has the backbone {text_safe(info.backbone)!r}; export "
+            f"{shown!r} with --format safetensors."
+        )
+    if sum(layout.values()) != info.token_width:
+        raise UsageError(
+            f"The tokens of {shown!r} are {info.token_width} wide and other programs expect "
+            f"{sum(layout.values())} for {info.backbone!r}; export it with --format safetensors."
+        )
+    return layout
+
+
+def embedding_bytes(tokens: NDArray[np.float32], layout: Mapping[str, int]) -> bytes:
+    """A textual-inversion file: the tokens [k, width] split by the layout, float32."""
+    tensors, start = {}, 0
+    for key, width in layout.items():
+        part = tokens[:, start : start + width]
+        tensors[key] = np.ascontiguousarray(part, dtype=np.float32)
+        start += width
+    return safetensors.numpy.save(tensors)
+
+
+def _target(out: str | Path | None, stem: str) -> Path:
+    """The file to write: ``out`` as it is, or ``stem`` in the folder ``out``."""
+    path = Path(out or "")
+    if os.path.isdir(path):
+        return path / f"{stem}{SUFFIX}"
+    if str(out).endswith(("/", os.sep)) or not path.suffix:
+        if os.path.lexists(path):
+            raise UsageError(f"--out {_shown(path)} is a file and no folder; choose another.")
+        return path / f"{stem}{SUFFIX}"
+    if path.suffix != SUFFIX:
+        raise UsageError(f"--out {_shown(path)} is no folder; a file ends in {SUFFIX}.")
+    return path
+
+
+def _write_all(contents: Mapping[Path, bytes], replace: bool) -> None:
+    """All the files or, on an error, none that is new, nor a folder that was made for them."""
+    taken = [file for file in contents if os.path.lexists(file)]
+    if taken and not replace:
+        raise _exists(taken[0])
+    folders = {folder for file in contents for folder in _missing_folders(file)}
+    try:
+        for file, data in contents.items():
+            if file in taken:
+                atomic_write(file, data)
+            elif not atomic_create(file, data):
+                raise _exists(file)
+    except BaseException:
+        for file in contents.keys() - taken:
+            take_back(file, contents[file])
+        for folder in sorted(folders, reverse=True):
+            with contextlib.suppress(OSError):  # it is not there, or somebody uses it
+                folder.rmdir()
+        raise
+
+
+def _missing_folders(file: Path) -> Iterable[Path]:
+    return itertools.takewhile(lambda folder: not os.path.lexists(folder), file.parents)
+
+
+def _exists(file: Path) -> UsageError:
+    return UsageError(f"{_shown(file)} exists already; choose another --out, or --replace.")
+
+
+def _shown(path: Path) -> str:
+    return text_safe(str(path))
