@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +12,7 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.message import Message
 from textual.timer import Timer
-from textual.widgets import Button, Checkbox, Collapsible, Input, Select, Static
+from textual.widgets import Button, Checkbox, Input, Select, Static
 from textual.worker import get_current_worker
 
 from diffinv.errors import DiffinvError
@@ -26,12 +26,14 @@ from ..messages import tell
 from ..widgets.form import (
     Checks,
     Field,
+    More,
     choice,
     chosen,
     fill,
     number_typed,
     part_options,
     text_line,
+    ticked,
     typed,
 )
 from ..widgets.picture_field import pasted_path
@@ -136,23 +138,23 @@ class ApplyScreen(Place):
             yield Button("+ Picture", id="add-file", compact=True)
         yield Static("Save to", classes="heading")
         yield Field("Folder", text_line("out", "beside the pictures"))
-        with Collapsible(title="More settings", id="more"):
-            yield Field("Prompt of B", text_line("prompt_b", "by the captioner"))
-            yield Field("Editor", choice("editor", [("…", "")]))
-            yield Field("Captioner", choice("captioner", [("…", "")]))
-            for id, label in (("steps", "Steps"), ("guidance", "Guidance"), ("seed", "Seed")):
-                yield Field(label, text_line(id))
-            yield Field("Mask", Checkbox("keeps the rest", True, id="mask", compact=True))
-            yield Field("Replace", Checkbox("results that exist", id="replace", compact=True))
-            yield Field("Device", text_line("device", "the best there is"))
+        yield More(self._further)
+
+    def _further(self) -> Iterator[Field]:
+        defaults = ApplicationSettings()
+        yield Field("Prompt of B", text_line("prompt_b", "by the captioner"))
+        yield Field("Editor", choice("editor", *self._editors()))
+        yield Field("Captioner", choice("captioner", self._captioners()))
+        yield Field("Steps", text_line("steps", number(defaults.steps)))
+        yield Field("Guidance", text_line("guidance", number(defaults.guidance_scale)))
+        yield Field("Seed", text_line("seed", number(defaults.seed)))
+        yield Field("Mask", Checkbox("keeps the rest", defaults.mask, id="mask", compact=True))
+        yield Field("Replace", Checkbox("results that exist", id="replace", compact=True))
+        device = self.diffinv.preferences.device
+        yield Field("Device", text_line("device", "the best there is", device))
 
     def on_mount(self) -> None:
-        """Fill in what plugins bring, and the defaults."""
-        defaults = ApplicationSettings()
-        shown = {"steps": defaults.steps, "guidance": defaults.guidance_scale, "seed": 0}
-        for id, value in shown.items():
-            self.query_one(f"#{id}", Input).placeholder = number(value)
-        self.query_one("#device", Input).value = self.diffinv.preferences.device
+        """Begin with the differences."""
         self._show_images()
         self._wait()
         self._show_results([])
@@ -160,11 +162,23 @@ class ApplyScreen(Place):
 
     def plugins_changed(self, registry: Registry) -> None:
         """Other editors and captioners to choose from."""
-        editors = [(spec.title, id) for id, spec in registry.editors.items()]
-        default = chosen(self, "editor") or ApplicationSettings().editor
-        fill(self.query_one("#editor", Select), editors or [("None is installed", "")], default)
-        parts = part_options(registry.captioners, "Of the backbone")
-        fill(self.query_one("#captioner", Select), parts, chosen(self, "captioner"))
+        for select in self.query("#editor").results(Select):
+            fill(select, *self._editors())
+        for select in self.query("#captioner").results(Select):
+            fill(select, self._captioners(), chosen(self, "captioner"))
+
+    def _editors(self) -> tuple[list[tuple[str, str]], str]:
+        """The editors there are, and the one that is chosen."""
+        registry = self.diffinv.registry
+        found = [(spec.title, id) for id, spec in registry.editors.items()] if registry else []
+        wanted = chosen(self, "editor") or ApplicationSettings().editor
+        ids = [id for _, id in found]
+        listed = found or [("None is installed", "")]
+        return listed, wanted if wanted in ids else listed[0][1]
+
+    def _captioners(self) -> list[tuple[str, str]]:
+        registry = self.diffinv.registry
+        return part_options(registry.captioners if registry else {}, "Of the backbone")
 
     # What is to be applied
 
@@ -262,7 +276,7 @@ class ApplyScreen(Place):
             guidance_scale=_or(
                 number_typed(self, "guidance", "Guidance", float), defaults.guidance_scale
             ),
-            mask=self.query_one("#mask", Checkbox).value,
+            mask=ticked(self, "mask", defaults.mask),
             seed=_or(number_typed(self, "seed", "Seed", int), defaults.seed),
         )
         return ApplyRequest(
@@ -272,9 +286,9 @@ class ApplyScreen(Place):
             captioner=chosen(self, "captioner") or None,
             prompt_b=typed(self, "prompt_b") or None,
             settings=settings,
-            device=typed(self, "device") or None,
+            device=typed(self, "device", self.diffinv.preferences.device) or None,
             library=self.diffinv.library.folder,
-            replace=self.query_one("#replace", Checkbox).value,
+            replace=ticked(self, "replace", False),
         )
 
     def _out(self, rows: Sequence[Chosen]) -> Path:

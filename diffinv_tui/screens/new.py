@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -12,7 +12,7 @@ from textual import on, work
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.timer import Timer
-from textual.widgets import Button, Collapsible, Input, Select, Static
+from textual.widgets import Button, Input, Select, Static
 from textual.worker import get_current_worker
 
 from diffinv.contracts import Spec
@@ -28,6 +28,7 @@ from ..messages import tell
 from ..widgets.form import (
     Checks,
     Field,
+    More,
     choice,
     chosen,
     fill,
@@ -48,7 +49,8 @@ if TYPE_CHECKING:
     from diffinv.plugins import Registry
 
 _DEBOUNCE = 0.3
-_PRESETS = [("Best measured", "default"), ("The paper's", "paper")]
+_PRESET = "default"
+_PRESETS = [("Best measured", _PRESET), ("The paper's", "paper")]
 _SPACES = [
     ("Of the preset", ""),
     ("additive", "additive"),
@@ -113,20 +115,21 @@ class NewScreen(Place):
         yield Field("Backbone", choice("backbone", [("…", "")]))
         yield Field("Captioner", choice("captioner", [("…", "")]))
         yield Field("Delta encoder", choice("delta_encoder", [("…", "")]))
-        with Collapsible(title="More settings", id="more"):
-            yield Field("Preset", choice("preset", _PRESETS, "default"))
-            for id, (label, _) in _NUMBERS.items():
-                yield Field(label, text_line(id))
-            yield Field("Token space", choice("token_space", _SPACES))
-            yield Field("Prompts", choice("prompter", _PROMPTERS))
-            yield Field("Caption of A", text_line("caption_a", "by the captioner"))
-            yield Field("Caption of A′", text_line("caption_a_prime", "by the captioner"))
-            yield Field("Device", text_line("device", "the best there is"))
+        yield More(self._further)
+
+    def _further(self) -> Iterator[Field]:
+        yield Field("Preset", choice("preset", _PRESETS, _PRESET))
+        for id, (label, _) in _NUMBERS.items():
+            yield Field(label, text_line(id, _preset_number(_PRESET, id)))
+        yield Field("Token space", choice("token_space", _SPACES))
+        yield Field("Prompts", choice("prompter", _PROMPTERS))
+        yield Field("Caption of A", text_line("caption_a", "by the captioner"))
+        yield Field("Caption of A′", text_line("caption_a_prime", "by the captioner"))
+        device = self.diffinv.preferences.device
+        yield Field("Device", text_line("device", "the best there is", device))
 
     def on_mount(self) -> None:
-        """Fill in what plugins bring and what presets say."""
-        self._show_preset("default")
-        self.query_one("#device", Input).value = self.diffinv.preferences.device
+        """Begin with A."""
         self.query_one(PictureField).focus()
         self._wait()
 
@@ -153,10 +156,6 @@ class NewScreen(Place):
             title = f"Suited: {parts[own].title}" if own and own in parts else "Of the backbone"
             fill(self.query_one(f"#{id}", Select), part_options(parts, title), chosen(self, id))
 
-    def _show_preset(self, preset: str) -> None:
-        for id in _NUMBERS:
-            self.query_one(f"#{id}", Input).placeholder = number(getattr(PRESETS[preset], id))
-
     # The request
 
     def _pairs(self) -> tuple[tuple[Path, Path], ...]:
@@ -182,8 +181,8 @@ class NewScreen(Place):
             captioner=chosen(self, "captioner") or None,
             delta_encoder=chosen(self, "delta_encoder") or None,
             captions=((a, a_prime),) * len(pairs) if a else (),
-            settings=inversion_settings(chosen(self, "preset"), **values),
-            device=typed(self, "device") or None,
+            settings=inversion_settings(chosen(self, "preset", _PRESET), **values),
+            device=typed(self, "device", self.diffinv.preferences.device) or None,
             library=self.diffinv.library.folder,
         )
 
@@ -203,7 +202,9 @@ class NewScreen(Place):
 
     @on(Select.Changed, "#preset")
     def _other_preset(self) -> None:
-        self._show_preset(chosen(self, "preset"))
+        for id in _NUMBERS:
+            line = self.query_one(f"#{id}", Input)
+            line.placeholder = _preset_number(chosen(self, "preset"), id)
 
     def _wait(self) -> None:
         self.query_one(Checks).wait("Choose A and A′: the same scene before and after.")
@@ -286,8 +287,9 @@ class NewScreen(Place):
             row.remove()
         for field in self.query(PictureField):
             field.choose(None)
-        for line in ("name", "tags", *_NUMBERS, "caption_a", "caption_a_prime"):
-            self.query_one(f"#{line}", Input).value = ""
+        for id in ("name", "tags", *_NUMBERS, "caption_a", "caption_a_prime"):
+            for line in self.query(f"#{id}").results(Input):
+                line.value = ""
         self.query_one(PictureField).focus()
 
     def action_start(self) -> None:
@@ -306,6 +308,10 @@ class NewScreen(Place):
     def _started(self, job: Job) -> None:
         self.action_clear()
         self.diffinv.show_job(job.id)
+
+
+def _preset_number(preset: str, id: str) -> str:
+    return number(getattr(PRESETS[preset], id))
 
 
 def expected_seconds(library: Library, request: InvertRequest, backbone: str) -> float | None:

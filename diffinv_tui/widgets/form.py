@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
-from textual.widgets import Input, Select, Static
+from textual.widgets import Checkbox, Collapsible, Input, Select, Static
 
 from diffinv.contracts import Spec
 from diffinv.errors import UsageError
@@ -63,15 +63,25 @@ def fill(select: Select[str], options: Iterable[tuple[str, str]], value: str) ->
     select.value = value if value in {key for _, key in listed} else listed[0][1]
 
 
-def chosen(screen: Widget, id: str) -> str:
-    """What a Select says."""
-    value = screen.query_one(f"#{id}", Select).value
-    return value if isinstance(value, str) else AUTOMATIC
+def chosen(screen: Widget, id: str, default: str = AUTOMATIC) -> str:
+    """What a Select says; ``default`` as long as it has not been made."""
+    for select in screen.query(f"#{id}").results(Select):
+        return select.value if isinstance(select.value, str) else AUTOMATIC
+    return default
 
 
-def typed(screen: Widget, id: str) -> str:
-    """What a line says."""
-    return screen.query_one(f"#{id}", Input).value.strip()
+def typed(screen: Widget, id: str, default: str = "") -> str:
+    """What a line says; ``default`` as long as it has not been made."""
+    for line in screen.query(f"#{id}").results(Input):
+        return line.value.strip()
+    return default
+
+
+def ticked(screen: Widget, id: str, default: bool) -> bool:
+    """Whether a box is ticked; ``default`` as long as it has not been made."""
+    for box in screen.query(f"#{id}").results(Checkbox):
+        return box.value
+    return default
 
 
 def number_typed(screen: Widget, id: str, label: str, kind: type[Any]) -> Any:
@@ -84,6 +94,20 @@ def number_typed(screen: Widget, id: str, label: str, kind: type[Any]) -> Any:
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
         raise UsageError(f"{label}: {text_safe(text)!r} is not {wanted}.") from None
+
+
+class More(Collapsible):
+    """Further settings, made when they are first looked at: a form opens sooner without them."""
+
+    def __init__(self, fields: Callable[[], Iterable[Widget]]) -> None:
+        super().__init__(title="More settings", id="more")
+        self._fields = fields
+
+    def watch_collapsed(self, collapsed: bool) -> None:
+        """Make the settings, once."""
+        contents = self.query_one(Collapsible.Contents)
+        if not collapsed and not contents.children:
+            contents.mount_all(self._fields())
 
 
 class Checks(Static):

@@ -10,6 +10,7 @@ from typing import Any
 from textual.pilot import Pilot
 
 from diffinv_tui.app import DiffinvApp
+from diffinv_tui.widgets.form import More
 
 
 async def until(
@@ -46,3 +47,10 @@ async def go(pilot: Pilot[Any], mode: str) -> Any:
     await until(pilot, lambda: app.current_mode == mode and app.screen.is_mounted)
     await pilot.pause()
     return app.screen
+
+
+async def unfold(pilot: Pilot[Any]) -> None:
+    """Show the settings that are folded away."""
+    place = pilot.app.screen
+    place.query_one(More).collapsed = False
+    await until(pilot, lambda: place.query("#device"), what="further settings")

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from driving import go, shows, until
+from driving import go, shows, unfold, until
 from textual.pilot import Pilot
-from textual.widgets import Button, Collapsible
+from textual.widgets import Button
 
 from diffinv_tui.screens.jobs import JobsScreen
 from diffinv_tui.widgets.difference_view import Figure
@@ -95,7 +95,7 @@ async def new(pilot: Pilot[Any], home: Path) -> None:
 
 async def new_settings(pilot: Pilot[Any], home: Path) -> None:
     await new(pilot, home)
-    pilot.app.screen.query_one(Collapsible).collapsed = False
+    await unfold(pilot)
     pilot.app.screen.query_one("#steps").focus()
 
 

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from driving import go, screen, shows, until
-from textual.widgets import Checkbox, Collapsible, HelpPanel, Input, Select
+from driving import go, screen, shows, unfold, until
+from textual.widgets import Checkbox, HelpPanel, Input, Select
 
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.help_texts import help_text
@@ -21,6 +21,8 @@ async def test_every_field_has_help(mode: str, home: Path, make_app: MakeApp) ->
     app = make_app(home)
     async with app.run_test(size=(120, 40)) as pilot:
         place = await go(pilot, mode)
+        if mode != "settings":
+            await unfold(pilot)
         fields = [*place.query(Input), *place.query(Select), *place.query(Checkbox)]
         assert len(fields) > 4
         for field in fields:
@@ -33,7 +35,7 @@ async def test_help_follows_the_focus(size: tuple[int, int], home: Path, make_ap
     app = make_app(home)
     async with app.run_test(size=size) as pilot:
         new = await go(pilot, "new")
-        new.query_one(Collapsible).collapsed = False
+        await unfold(pilot)
         before = new.query_one(".side").region
         new.query_one("#name").focus()
         await pilot.press("f1")

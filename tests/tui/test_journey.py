@@ -106,6 +106,7 @@ async def open_more(pilot: Pilot[Any]) -> None:
         await pilot.press("tab")
         if isinstance(pilot.app.focused, CollapsibleTitle):
             await pilot.press("enter")
+            await until(pilot, lambda: pilot.app.screen.query("#device"), what="the settings")
             return
     raise AssertionError("Tab leads to no further settings")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import sample_home
-from driving import go, screen, shows, until
-from textual.widgets import Button, Collapsible, Input, OptionList, Select
+from driving import go, screen, shows, unfold, until
+from textual.widgets import Button, Input, OptionList, Select
 from textual_fspicker.parts import DirectoryNavigation
 
 from diffinv.difference import save
@@ -151,7 +151,7 @@ async def test_the_form_checks_before_it_starts(full_home: Path, make_app: MakeA
         await choose_pair(new, full_home / "pictures")
         await shows(pilot, "to be named before-to-after")
         assert "about 48 s" in screen(app)
-        new.query_one(Collapsible).collapsed = False
+        await unfold(pilot)
         new.query_one("#steps", Input).value = "many"
         await shows(pilot, "'many' is not a whole number")
         assert new.query_one("#start", Button).disabled
