@@ -296,6 +296,14 @@ def make_home(home: Path, count: int) -> None:
         Image.merge("RGB", [shade] * 3).save(home / "pictures" / f"{number:03}.png")
 
 
+def yardstick() -> None:
+    """How fast this machine runs plain Python, to compare figures of different machines by."""
+    start, total = time.perf_counter(), 0
+    for number in range(10_000_000):
+        total += number
+    print(f"ten million additions in Python: {time.perf_counter() - start:.2f} s")
+
+
 def first_frames(home: Path, rounds: int) -> None:
     """From the start of the process to what is on the screen."""
     command = [sys.executable, "-P", "-m", "diffinv_tui", "--pictures", "blocks"]
@@ -340,6 +348,7 @@ def main() -> None:
     else:
         home = Path(tempfile.mkdtemp())
         try:
+            yardstick()
             make_home(home, given.count)
             first_frames(home, given.rounds)
             stalls(home, given.rounds)
