@@ -204,7 +204,7 @@ def test_too_little_memory_is_said_before_loading(checkpoints, monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda _device: 10_000_000)
     monkeypatch.setattr("diffinv_stable_diffusion.backbone.load_parts", None)
     assert str(error_of("sd15", folder)) == (
-        f"The model {folder!r} needs about 0.0 GB on cpu and 0.0 GB are free; close other "
+        f"The model {folder!r} needs about 0.7 GB on cpu and 0.0 GB are free; close other "
         "programs or choose a smaller backbone."
     )
     monkeypatch.setenv("DIFFINV_MEMORY", "high")

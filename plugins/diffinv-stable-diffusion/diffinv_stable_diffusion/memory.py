@@ -33,6 +33,9 @@ _CHECKPOINTED = 0.18
 _PIXEL = 6_000
 """Bytes that the autoencoder takes for each pixel that it decodes at once, in float32."""
 
+_LIBRARIES = 700_000_000
+"""Bytes of a process on the CPU that has loaded torch, diffusers and transformers and no model."""
+
 
 @dataclass(frozen=True)
 class MemoryPlan:
@@ -107,6 +110,7 @@ def expected_peak(
     texts = sum(count for part, count in counts.items() if part.startswith("text_encoder"))
     weights = counts["unet"] * item + counts["vae"] * 4
     weights += 0 if low and kind != "cpu" else texts * item
+    weights += _LIBRARIES if kind == "cpu" else 0
     pixels = resolution(source) ** 2
     factor = vae_factor(source) ** 2
     # Two rows a pair or picture: before and after, or with the prompt and without.
