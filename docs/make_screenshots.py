@@ -30,6 +30,7 @@ PICTURES = {
     "table": (gallery.table, WIDE),
     "detail": (gallery.detail, WIDE),
     "new": (gallery.new, WIDE),
+    "picker": (gallery.picker, WIDE),
     "jobs": (gallery.jobs, WIDE),
     "results": (gallery.job_results, WIDE),
     "large": (gallery.large, WIDE),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rich import filesize
 from rich.table import Table
+from rich.text import Text
 from textual import on, work
 from textual.strip import Strip
 from textual.visual import Visual, visualize
@@ -18,7 +19,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 from textual.worker import get_current_worker
 from textual_fspicker import FileOpen, Filters, SelectDirectory
-from textual_fspicker.parts import DirectoryNavigation
+from textual_fspicker.parts import CurrentDirectory, DirectoryNavigation
 from textual_fspicker.parts.directory_navigation import DirectoryEntry
 
 from diffinv.difference import SUFFIX
@@ -28,7 +29,7 @@ from diffinv.images import SUFFIXES
 from ..messages import tell
 from ..pictures import open_thumbnail
 from ..widgets.picture import Picture
-from ..words import day, plain
+from ..words import day, plain, short_path
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -116,11 +117,22 @@ class Listing(DirectoryNavigation):
         self._settle_highlight()
 
 
+class Where(CurrentDirectory):
+    """The folder that is listed; of a long path the end."""
+
+    def _watch_current_directory(self) -> None:
+        path = plain(short_path(self.current_directory)) if self.current_directory else Text()
+        cut = len(path) - self.size.width + 1
+        self.update(Text("…") + path[cut:] if cut > 1 else path)
+
+
 def _parts(widgets: Iterable[Widget], keys: str) -> ComposeResult:
-    """A dialog's own parts, but with a list that does not hold the app up, and with its keys."""
+    """A dialog's own parts, with a list that does not hold the app up, plain text, and its keys."""
     for widget in widgets:
         if isinstance(widget, DirectoryNavigation):
             yield Listing(widget._initial_location)
+        elif isinstance(widget, CurrentDirectory):
+            yield Where()
         else:
             yield widget
     yield Static(keys, id="picker-keys")

@@ -93,6 +93,17 @@ async def new(pilot: Pilot[Any], home: Path) -> None:
     screen.query_one("#name").focus()
 
 
+async def picker(pilot: Pilot[Any], home: Path) -> None:
+    """A picture is being chosen."""
+    place = await go(pilot, "new")
+    place._folder = home / "pictures" / "trip"
+    await pilot.press("enter")
+    await shows(pilot, "06.png")
+    await pilot.press("down", "down")
+    picked = pilot.app.screen.query_one("#picked", Picture)
+    await until(pilot, lambda: picked.image is not None)
+
+
 async def new_settings(pilot: Pilot[Any], home: Path) -> None:
     await new(pilot, home)
     await unfold(pilot)

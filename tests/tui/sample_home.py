@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from dataclasses import asdict, replace
 from importlib import metadata
 from pathlib import Path
@@ -21,6 +22,9 @@ from diffinv.method.settings import InversionSettings
 from diffinv.plugins import PluginRow, Registry, load_plugins
 from diffinv_diorama.render import render
 from diffinv_diorama.world import Scene
+
+MOMENT = 1_795_000_000
+"""When every picture was taken, in seconds since 1970."""
 
 BASE = Scene("cabin", "red", "day", "grass", "mountains", "none", "none")
 
@@ -52,6 +56,7 @@ def picture(path: Path, scene: Scene, seed: int) -> Path:
     """A picture file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     render(scene, seed).save(path)
+    os.utime(path, (MOMENT, MOMENT))
     return path
 
 
@@ -109,6 +114,8 @@ def fill_pictures(folder: Path) -> None:
         scene = replace(BASE, building=building, colour=("blue", "yellow", "red")[number % 3])
         picture(folder / "trip" / f"{number:02}.png", scene, number)
         picture(folder / "winter" / f"{number:02}.png", scene.with_value("ground", "snow"), number)
+    for place in (folder, folder / "trip", folder / "winter"):
+        os.utime(place, (MOMENT, MOMENT))
 
 
 class SampleJobs:

@@ -17,6 +17,7 @@ from diffinv.difference import save
 from diffinv.plugins import PluginRow, Registry
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.screens.dialogs import Ask, Choose
+from diffinv_tui.screens.pickers import PickFolder, PickPicture
 
 pytestmark = pytest.mark.asyncio
 
@@ -134,3 +135,22 @@ async def test_the_other_screens(app: DiffinvApp, kind: str, size: tuple[int, in
         check(app, "apply")
         await go(pilot, "settings")
         check(app, "settings")
+
+
+async def test_a_folder_and_its_files(kind: str, size: tuple[int, int], home: Path) -> None:
+    text, readable = KINDS[kind]
+    folder = home / text.replace("/", "-")[:60]
+    folder.mkdir()
+    (folder / f"{folder.name}.txt").write_text("")
+    app = DiffinvApp(launcher=lambda _store: None)
+    async with app.run_test(size=size) as pilot:
+        await shows(pilot, "Show a change once")
+        app.push_screen(PickFolder(folder, "Folder"))
+        await shows(pilot, "Take this folder")
+        await shows(pilot, readable)
+        check(app, "a folder")
+        await pilot.press("escape")
+        app.push_screen(PickPicture(home, "Picture"))
+        await shows(pilot, "Cancel")
+        await shows(pilot, readable)
+        check(app, "files")

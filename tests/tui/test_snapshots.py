@@ -24,6 +24,7 @@ PICTURES = [
     (gallery.damaged, WIDE),
     (gallery.new, WIDE),
     (gallery.new_settings, SMALL),
+    (gallery.picker, SMALL),
     (gallery.jobs, WIDE),
     (gallery.jobs, SMALL),
     (gallery.job_failed, SMALL),
