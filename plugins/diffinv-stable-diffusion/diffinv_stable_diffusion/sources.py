@@ -17,6 +17,7 @@ from typing import Any
 
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.local_models import find_snapshot
+from diffinv.paths import given_path
 from diffinv.text import text_safe
 
 from .component_settings import wrong_settings
@@ -107,7 +108,7 @@ def find_source(family: Family, weights: str | None) -> Source:
     Raises UsageError where it is not there, DiffinvError where it is damaged or does not fit.
     """
     name = weights or family.model
-    path = Path(name).expanduser()
+    path = given_path(name)
     if path.is_dir():
         return _from_folder(family, text_safe(name), path)
     if path.is_file():
