@@ -11,6 +11,7 @@ import re
 from pathlib import Path
 
 from .errors import DiffinvError, UsageError
+from .paths import given_path
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -21,7 +22,7 @@ def find_model(weights: str) -> Path:
 
     Raises DiffinvError where there is neither, with the way to get it.
     """
-    path = Path(weights).expanduser()
+    path = given_path(weights)
     if path.exists():
         return path
     if not _HUB_ID.fullmatch(weights):
@@ -51,8 +52,9 @@ def cached_snapshot(hub_id: str) -> Path | None:
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
 
-    cached = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=hub_id, repo_type="model")
     try:
+        name = repo_folder_name(repo_id=hub_id, repo_type="model")
+        cached = Path(constants.HF_HUB_CACHE) / name
         commit = (cached / "refs" / "main").read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
         return None

@@ -7,6 +7,11 @@ from pathlib import Path
 
 import platformdirs
 
+from .errors import UsageError
+from .text import text_safe
+
+_LONGEST_SHOWN = 80
+
 
 def data_folder() -> Path:
     """Where everything lasting is kept: ``DIFFINV_HOME``, else the user's data folder."""
@@ -26,4 +31,21 @@ def cache_folder() -> Path:
 
 def _home() -> Path | None:
     value = os.environ.get("DIFFINV_HOME", "").strip()
-    return Path(value).expanduser().absolute() if value else None
+    return given_path(value).absolute() if value else None
+
+
+def given_path(text: str) -> Path:
+    """A path as a person writes it, with ``~`` for a home folder; there may be nothing there.
+
+    Raises UsageError for what can be no path on this machine.
+    """
+    shown = text_safe(text[:_LONGEST_SHOWN]) + "…" * (len(text) > _LONGEST_SHOWN)
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except RuntimeError as error:
+        raise UsageError(f"The path {shown!r} names a user who is not there; check it.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"The path {shown!r} cannot be looked at ({reason}); check it.") from error
+    return path

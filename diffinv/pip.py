@@ -16,6 +16,7 @@ from pathlib import Path
 
 from .errors import DiffinvError, UsageError
 from .hookspecs import GROUP
+from .paths import given_path
 from .text import text_safe
 
 GUARDED = ("torch", "torchvision", "textual", "diffinv")
@@ -55,7 +56,7 @@ def parse_target(text: str) -> str:
 
 
 def _path(text: str) -> str:
-    path = Path(text).expanduser().absolute()
+    path = given_path(text).absolute()
     if not path.exists():
         raise UsageError(f"There is no folder or wheel {text!r} to install.")
     if path.is_dir() and not (path / "pyproject.toml").is_file():

@@ -36,6 +36,7 @@ from .errors import DiffinvError, UsageError
 from .interrupts import interruptible
 from .streams import swallowed
 from .switches import plain_name, switched_off
+from .text import text_safe
 
 if TYPE_CHECKING:
     import click
@@ -70,6 +71,11 @@ OWN_DISTRIBUTIONS = (
 """The distributions that belong to the project; a plugin of any other is a third party's."""
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_LONGEST = 300
+"""Characters of what a plugin says."""
+
+_MOST_NOTES = 10
+
 _FACTORY = re.compile(r"[\w.]+:[\w.]+")
 
 
@@ -176,7 +182,7 @@ class Registry:
             return ()
         with interruptible(f"the backbone {spec.id!r} was at its preflight"):
             try:
-                return tuple(str(note) for note in pkgutil.resolve_name(spec.preflight)(use))
+                return _notes(pkgutil.resolve_name(spec.preflight)(use))
             except DiffinvError:
                 raise
             except BaseException as error:
@@ -318,6 +324,17 @@ def kind_of(spec: Spec) -> Kind:
     raise TypeError(f"{type(spec).__name__} describes no part")
 
 
+def _notes(answer: object) -> tuple[str, ...]:
+    """What a preflight says, each note in a line that is not endless."""
+    if not isinstance(answer, list | tuple):
+        raise BrokenPluginError(f"it gave a {type(answer).__name__}, not a list of notes")
+    return tuple(_shortened(text_safe(str(note))) for note in answer[:_MOST_NOTES])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
 def describe(error: BaseException) -> str:
     """An exception in one line, without a closing full stop."""
     try:
@@ -331,7 +348,7 @@ def describe(error: BaseException) -> str:
         return f"it called sys.exit({code})"
     if isinstance(error, DiffinvError):
         return text.rstrip(".")
-    text = text if len(text) <= 300 else text[:300] + "…"
+    text = _shortened(text)
     return f"{type(error).__name__}: {text}".rstrip(".") if text else type(error).__name__
 
 

@@ -266,3 +266,20 @@ def test_an_exit_code_without_words_is_no_trouble():
 def test_a_plugin_that_closes_stdout_closes_nothing(load):
     row = row_of(load("closes", "good"), "closes")
     assert (row.status, row.printed) == ("ok", "last words\n")
+
+
+def _much(_use: Use) -> list[str]:
+    return ["\x1b[31mred\nline", "x" * 5000, *["more"] * 100]
+
+
+def _one_text(_use: Use) -> str:
+    return "hello"
+
+
+def test_what_a_preflight_says_is_notes_of_a_line_each():
+    spec = BackboneSpec(id="one", title="One", factory="a:b", preflight=f"{__name__}:_much")
+    notes = Registry().preflight(spec, Use(None, "cpu"))
+    assert notes[:3] == ("red line", "x" * 300 + "…", "more")
+    assert len(notes) == 10
+    with pytest.raises(DiffinvError, match="own preflight: it gave a str, not a list of notes"):
+        Registry().preflight(replace(spec, preflight=f"{__name__}:_one_text"), Use(None, "cpu"))

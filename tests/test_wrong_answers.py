@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -93,3 +94,26 @@ def test_a_backbone(invert, diffinv, pictures, tmp_path, fault):
         tmp_path / "out",
     )  # fmt: skip
     refused(done, "backbone", BACKBONE[fault])
+
+
+@pytest.mark.parametrize(
+    ("fault", "wrong"),
+    [
+        ("predict-none", "gave a NoneType, not a tensor, as prediction"),
+        ("predict-rows", r"gave a prediction of float32 \[\d+, 3, \d+, \d+\] for latents of \["),
+        ("decode-none", "gave a NoneType, not a tensor, for 1 picture"),
+        ("decode-narrow", r"gave a tensor of the shape \[1, 2, \d+, \d+\], not \[1, 3, any, any\]"),
+        ("decode-nan", "gave numbers that are not finite for 1 picture"),
+    ],
+)
+def test_a_backbone_at_work(invert, diffinv, pictures, tmp_path, fault, wrong):
+    assert invert("--backbone", "odd=right", "--name", "blue").code == 0
+    done = diffinv(
+        "apply", "blue", pictures / "b" / "one.png", "--backbone", f"odd={fault}", "--out",
+        tmp_path / "out",
+    )  # fmt: skip
+    assert (done.code, done.out) == (1, "")
+    assert not list((tmp_path / "out").glob("*.png"))
+    error = done.err.strip().splitlines()[-1]
+    assert is_one_sentence(error)
+    assert re.search(f"The backbone 'odd' {wrong}", error), error

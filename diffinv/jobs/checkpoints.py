@@ -13,7 +13,7 @@ from pathlib import Path
 from ..difference import DifferenceInfo
 from ..errors import UsageError
 from ..files import atomic_write
-from ..paths import data_folder
+from ..paths import data_folder, given_path
 from ..text import text_safe
 
 
@@ -54,7 +54,7 @@ def find_encoder(info: DifferenceInfo) -> str | None:
 
 
 def _remember(note: Path, weights: str) -> None:
-    path = Path(weights).expanduser()
+    path = given_path(weights)
     known = str(path.absolute()) if path.exists() else weights
     atomic_write(note, known.encode("utf-8"))
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
 from ..errors import UsageError
+from ..paths import given_path
 from ..plugins import registry
 from .checks import Part
 
@@ -54,7 +54,7 @@ def _key(part: Part, device: str) -> _Key:
 
 def _files(weights: str | None) -> _Files:
     """The files that a path stands for, with their sizes and times; none where it is no path."""
-    path = Path(weights).expanduser() if weights else None
+    path = given_path(weights) if weights else None
     if path is None or not path.exists():
         return ()
     found = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]

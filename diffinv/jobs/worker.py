@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DiffinvError
-from ..plugins import reload_if_changed
+from ..plugins import describe, reload_if_changed
 from ..streams import pointed
 from .job import Job
 from .process import this_process
@@ -167,9 +167,10 @@ def _redirected(log: int) -> Iterator[None]:
 
 
 def _sentence(error: BaseException, job: Job) -> str:
-    text = " ".join(str(error).split())
-    what = f"{type(error).__name__}: {text}" if text else type(error).__name__
-    return f"{what.rstrip('.')} (details: {job.log})."
+    what = describe(error)
+    if isinstance(error, SystemExit):
+        what = f"A part of a plugin ended the job: {what}"
+    return f"{what} (details: {job.log})."
 
 
 def main(args: list[str] | None = None) -> None:

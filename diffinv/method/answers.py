@@ -16,7 +16,7 @@ from ..contracts import Backbone, Captioner, DeltaEncoder
 from ..errors import DiffinvError
 from ..plugins import Kind
 from ..text import plural, text_safe
-from .pictures import to_tensor
+from .pictures import to_images, to_tensor
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,6 +87,28 @@ def conditioning(backbone: Backbone, prompts: Sequence[str]) -> Conditioning:
     if wrong := _wrong(states, (len(prompts), None, backbone.token_width)):
         _refuse("backbone", backbone, f"gave {wrong} for {plural(len(prompts), 'prompt')}")
     return found
+
+
+def prediction(
+    backbone: Backbone, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning
+) -> Tensor:
+    """Noise or velocity of noisy latents, of their shape; its numbers are not looked at."""
+    found: object = backbone.predict(noisy, timesteps, conditioning)
+    if not isinstance(found, Tensor):
+        _refuse("backbone", backbone, f"gave a {type(found).__name__}, not a tensor, as prediction")
+    if found.shape != noisy.shape or not found.is_floating_point():
+        kind = f"{str(found.dtype).removeprefix('torch.')} {list(found.shape)}"
+        wrong = f"gave a prediction of {kind} for latents of {list(noisy.shape)}"
+        _refuse("backbone", backbone, wrong)
+    return found
+
+
+def pictures(backbone: Backbone, latents: Tensor) -> list[Image]:
+    """Latents [n, c, h, w] as RGB pictures."""
+    found = backbone.decode(latents)
+    if wrong := _wrong(found, (len(latents), 3, None, None)):
+        _refuse("backbone", backbone, f"gave {wrong} for {plural(len(latents), 'picture')}")
+    return to_images(found)
 
 
 def _vectors(encoder: DeltaEncoder, found: Tensor, count: int, of: str) -> Tensor:

@@ -14,7 +14,6 @@ from . import answers
 from .conditioning import Conditioning, DiffTokens, concatenate
 from .editors import Trajectory, ddpm_mean, seeded_noise
 from .objective import blur
-from .pictures import to_images
 from .sampling import add_noise, alpha_bar, predicted_noise, timestep_pairs
 from .settings import ApplicationSettings
 
@@ -49,7 +48,7 @@ def apply_differences(
     source = answers.conditioning(backbone, prompts)
     target = extend_all(source, differences)
     edited = edit_latents(backbone, latents, source, target, editor, settings, on_step)
-    return to_images(backbone.decode(edited))
+    return answers.pictures(backbone, edited)
 
 
 def extend_all(
@@ -167,6 +166,8 @@ def _two_predictions(
 ) -> tuple[Tensor, Tensor]:
     if source.prompt_embeds.shape == target.prompt_embeds.shape:
         both = concatenate(source, target)
-        plain, changed = backbone.predict(noisy.repeat(2, 1, 1, 1), rows.repeat(2), both).chunk(2)
+        twice = noisy.repeat(2, 1, 1, 1)
+        plain, changed = answers.prediction(backbone, twice, rows.repeat(2), both).chunk(2)
         return plain, changed
-    return backbone.predict(noisy, rows, source), backbone.predict(noisy, rows, target)
+    plain = answers.prediction(backbone, noisy, rows, source)
+    return plain, answers.prediction(backbone, noisy, rows, target)

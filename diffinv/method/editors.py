@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Backbone, PredictionType
+from . import answers
 from .conditioning import Conditioning
 from .sampling import (
     add_noise,
@@ -90,7 +91,7 @@ class Ddim:
         a, b = ddim_coefficients(a_bar, a_bar_prev, backbone.prediction_type)
         x = x_prev
         for _ in range(self.iterations[backbone.prediction_type]):
-            x = (x_prev - b * backbone.predict(x, rows, source)) / a
+            x = (x_prev - b * answers.prediction(backbone, x, rows, source)) / a
         return x
 
 

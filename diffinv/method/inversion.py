@@ -326,7 +326,7 @@ def _losses(
     latents = torch.cat([problem.z_a, problem.z_a_prime])
     a_bar = alpha_bar(backbone.alphas_cumprod, draw.timesteps)
     noisy = add_noise(latents, draw.noise, a_bar)
-    prediction = backbone.predict(noisy, draw.timesteps, concatenate(before, after))
+    prediction = answers.prediction(backbone, noisy, draw.timesteps, concatenate(before, after))
     target = training_target(latents, draw.noise, a_bar, backbone.prediction_type)
     per_pair = token_consistency(target, prediction, problem.weight, settings.tc_norm)
     tc = problem.per_difference(per_pair)

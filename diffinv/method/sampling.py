@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Backbone, PredictionType
+from . import answers
 from .conditioning import Conditioning, concatenate
 
 CLEAN = -1
@@ -100,14 +101,14 @@ def guided(
     prompts have the same length.
     """
     if guidance_scale == 1:
-        return backbone.predict(sample, timesteps, conditioning)
+        return answers.prediction(backbone, sample, timesteps, conditioning)
     if conditioning.prompt_embeds.shape == empty.prompt_embeds.shape:
         both = concatenate(empty, conditioning)
-        output = backbone.predict(sample.repeat(2, 1, 1, 1), timesteps.repeat(2), both)
+        output = answers.prediction(backbone, sample.repeat(2, 1, 1, 1), timesteps.repeat(2), both)
         without, with_prompt = output.chunk(2)
     else:
-        without = backbone.predict(sample, timesteps, empty)
-        with_prompt = backbone.predict(sample, timesteps, conditioning)
+        without = answers.prediction(backbone, sample, timesteps, empty)
+        with_prompt = answers.prediction(backbone, sample, timesteps, conditioning)
     return without + guidance_scale * (with_prompt - without)
 
 

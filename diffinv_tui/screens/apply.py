@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -294,7 +295,7 @@ class ApplyScreen(Place):
     def _out(self, rows: Sequence[Chosen]) -> Path:
         """The folder that was typed, or one beside the pictures."""
         if text := typed(self, "out"):
-            return Path(text).expanduser()
+            return Path(os.path.expanduser(text))
         first = self._images[0] if self._images else Path.cwd()
         names = "+".join(row.path.stem for row in rows) or "difference"
         return first.parent / f"{first.stem}-{names}"[:120]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit
@@ -108,4 +109,4 @@ def pasted_path(text: str) -> Path | None:
     if line.startswith("file://"):
         line = unquote(urlsplit(line).path)
     line = line.strip("'\"").replace("\\ ", " ")
-    return Path(line).expanduser() if line else None
+    return Path(os.path.expanduser(line)) if line else None

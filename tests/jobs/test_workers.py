@@ -177,7 +177,7 @@ def test_one_job_that_fails_does_not_stop_the_next(toy, store, learn, monkeypatc
     Worker(store, "cpu", idle=0).run()
     job = store.get(crashed.id)
     assert job.state == "failed"
-    assert job.error.startswith("SystemExit: enough (details: ")
+    assert job.error.startswith("A part of a plugin ended the job: it called sys.exit('enough')")
 
 
 def test_what_a_plugin_prints_is_in_the_job_s_log(toy, store, learn, tmp_path):

@@ -67,3 +67,11 @@ class OddBackbone(Toy):
         if self.side != "prompts":
             return right
         return Conditioning(self.fault(right.prompt_embeds))
+
+    def predict(self, noisy, timesteps, conditioning):
+        right = super().predict(noisy, timesteps, conditioning)
+        return self.fault(right) if self.side == "predict" else right
+
+    def decode(self, latents):
+        right = super().decode(latents)
+        return self.fault(right) if self.side == "decode" else right

@@ -269,3 +269,46 @@ def test_settings_without_their_numbers(own_copy, file, key, value):
 def test_a_fetched_model_of_another_kind(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "find_snapshot", lambda _model: tmp_path)
     assert "'some/clip' is no Stable Diffusion model" in str(error_of("sd15", "some/clip"))
+
+
+@pytest.mark.parametrize(
+    ("file", "key", "value"),
+    [
+        ("vae/config.json", "scaling_factor", None),
+        ("vae/config.json", "scaling_factor", float("nan")),
+        ("text_encoder/config.json", "architectures", 5),
+        ("scheduler/scheduler_config.json", "timestep_spacing", "wide"),
+        ("scheduler/scheduler_config.json", "steps_offset", 500),
+        ("scheduler/scheduler_config.json", "trained_betas", [0.1, 0.2]),
+    ],
+)
+def test_settings_that_would_fail_at_work(own_copy, file, key, value):
+    folder = own_copy("sd15")
+    change(folder, file, **{key: value})
+    assert f"({file}: {key} is missing or wrong)" in str(error_of("sd15", folder))
+
+
+@pytest.mark.parametrize("length", [1, "long"])
+def test_a_tokenizer_of_no_length(own_copy, length):
+    folder = own_copy("sd15")
+    change(folder, "tokenizer/tokenizer_config.json", model_max_length=length)
+    assert f"(model_max_length of a tokenizer is {length!r})" in str(error_of("sd15", folder))
+
+
+def test_settings_that_the_libraries_refuse_in_their_own_way(own_copy):
+    folder = own_copy("sd15")
+    change(folder, "text_encoder/config.json", num_attention_heads=5)
+    assert "do not fit the settings of" in str(error_of("sd15", folder))
+
+
+def test_settings_nested_without_end(own_copy):
+    folder = own_copy("sd15")
+    (folder / "unet/config.json").write_text('{"a":' * 100_000 + "1" + "}" * 100_000)
+    assert "unet/config.json of the model" in str(error_of("sd15", folder))
+
+
+def test_more_steps_than_the_model_was_trained_on(checkpoints):
+    backbone = load("sd15", str(checkpoints("sd15")), "cpu")
+    assert backbone.timesteps(999)[0] == 999
+    with pytest.raises(UsageError, match=r"'sd15' takes at most 999 --steps, not 1000\.$"):
+        backbone.timesteps(1000)

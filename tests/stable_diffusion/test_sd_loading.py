@@ -341,3 +341,23 @@ def test_strength_blends_the_pooled_embedding_too(checkpoints):
     assert torch.allclose(half.extra["text_embeds"], middle, atol=1e-6)
     assert (whole.extra["text_embeds"] - plain.extra["text_embeds"]).abs().max() > 1e-3
     assert torch.equal(half.extra["time_ids"], plain.extra["time_ids"])
+
+
+def _edit(path, **changes):
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def test_settings_that_older_tokenizers_and_encoders_leave_open(own_copy, checkpoints):
+    """No length, too long a one, no padding, no end token: what the text encoder itself says."""
+    whole = load("sd15", str(checkpoints("sd15")), "cpu")
+    expected = whole.encode_prompts(["a cat", ""]).prompt_embeds
+    folder = own_copy("sd15")
+    _edit(folder / "text_encoder/config.json", eos_token_id=None)
+    settings = folder / "tokenizer/tokenizer_config.json"
+    for changes in ({"model_max_length": 10**30}, {"model_max_length": 248, "pad_token": None}):
+        _edit(settings, **changes)
+        backbone = load("sd15", str(folder), "cpu")
+        assert backbone.token_budget == 75
+        assert torch.equal(backbone.encode_prompts(["a cat", ""]).prompt_embeds, expected)
+    settings.unlink()
+    assert load("sd15", str(folder), "cpu").token_budget == 75

@@ -14,6 +14,7 @@ from typing import Any
 
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.local_models import cached_snapshot, check_weights, find_model, refuse_pickled
+from diffinv.paths import given_path
 
 QUICK = "-quickgelu"
 """The ending of the architectures that use OpenAI's own approximation of GELU."""
@@ -69,8 +70,8 @@ def find_source(weights: str | None, architecture: str | None = None) -> Source:
         return _named(architecture or DEFAULT.builtin)
     head, colon, tail = weights.partition(":")
     if colon and _is_architecture(head):
-        return _from_file(Path(tail).expanduser(), head)
-    if not Path(weights).expanduser().exists() and _is_architecture(weights):
+        return _from_file(given_path(tail), head)
+    if not given_path(weights).exists() and _is_architecture(weights):
         return _named(weights)
     found = find_model(weights)
     return _from_file(found, architecture) if found.is_file() else _from_folder(found)

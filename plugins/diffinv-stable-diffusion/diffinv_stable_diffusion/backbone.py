@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from diffinv.contracts import PredictionType
+from diffinv.errors import UsageError
 from diffinv.method.conditioning import Conditioning
 
 from .encoding import Tower
@@ -60,12 +61,18 @@ class StableDiffusion:
         self.alphas_cumprod = self.scheduler.alphas_cumprod.float().to(device)
         self.prediction_type: PredictionType = self.scheduler.config.prediction_type
         self.resolution = resolution(source)
-        self.token_budget = min(t.tokenizer.model_max_length for t in self.towers) - 2
+        self.token_budget = min(tower.length for tower in self.towers) - 2
         self.token_width = sum(tower.width for tower in self.towers)
         self._force_zeros = source.force_zeros
 
     def timesteps(self, steps: int) -> list[int]:
-        """Descending timesteps, as the checkpoint's own scheduler spaces them."""
+        """Descending timesteps, as the checkpoint's own scheduler spaces them.
+
+        Raises UsageError for more steps than the model was trained on.
+        """
+        most = len(self.alphas_cumprod) - self.scheduler.config.steps_offset
+        if steps > most:
+            raise UsageError(f"The backbone {self.id!r} takes at most {most} --steps, not {steps}.")
         self.scheduler.set_timesteps(steps)
         return [int(t) for t in self.scheduler.timesteps]
 

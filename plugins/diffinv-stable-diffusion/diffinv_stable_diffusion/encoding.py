@@ -35,6 +35,12 @@ class Tower:
         """The width of its vectors."""
         return int(self.model.config.hidden_size)
 
+    @property
+    def length(self) -> int:
+        """How many tokens it reads, start and end too; some tokenizers do not say."""
+        places = int(self.model.config.max_position_embeddings)
+        return min(self.tokenizer.model_max_length, places)
+
     def words(self, prompt: str) -> list[int]:
         """The ids of a prompt, start and end apart; too many are no matter for a warning here."""
         ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False, verbose=False)
@@ -66,8 +72,9 @@ class Tower:
 
     def _ids(self, prompts: Sequence[str], count: int) -> tuple[Tensor, Tensor]:
         """Padded ids [n, length] with ``count`` placeholders, and the places [n, count]."""
-        tokenizer, length = self.tokenizer, self.tokenizer.model_max_length
+        tokenizer, length = self.tokenizer, self.length
         start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
+        pad = end if pad is None else pad
         rows, places = [], []
         for prompt in prompts:
             words = self.words(prompt)[: length - 2 - count]

@@ -59,12 +59,23 @@ def resolve_id(name: str) -> str:
     """The hub id that a backbone's id or a hub id stands for."""
     if name in FAMILIES:
         return FAMILIES[name].model
-    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name):
+    if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) and _may_be_at_the_hub(name):
         return name
     raise UsageError(
         f"{text_safe(name)!r} is neither a backbone ({', '.join(FAMILIES)}) nor the id of a model "
         "as in OWNER/NAME."
     )
+
+
+def _may_be_at_the_hub(name: str) -> bool:
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        return False
+    return True
 
 
 def cached_models() -> list[CachedModel]:

@@ -51,6 +51,7 @@ def load_parts(source: Source, plan: MemoryPlan) -> Parts:
         parts.vae.tile_sample_min_size = TILE
         parts.vae.tile_latent_min_size = TILE // vae_factor(source)
     for model, tokenizer in zip(parts.text_models, parts.tokenizers, strict=True):
+        _check_length(source, tokenizer)
         _mend_end_token(model, tokenizer)
     return parts
 
@@ -123,10 +124,19 @@ def _text_class(source: Source, part: str) -> type[TextModel]:
     return CLIPTextModel
 
 
+def _check_length(source: Source, tokenizer: CLIPTokenizer) -> None:
+    length: object = tokenizer.model_max_length
+    if not isinstance(length, int) or length < 3:
+        raise DiffinvError(
+            f"The settings of the model {source.name!r} are damaged (model_max_length of a "
+            f"tokenizer is {length!r}); get another copy of it."
+        )
+
+
 def _mend_end_token(model: TextModel, tokenizer: CLIPTokenizer) -> None:
-    """Old settings name 2 as the end token; the pooled output is then read off the highest id."""
+    """Old settings name 2 as the end token, some none; pooled is what the tokenizer ends with."""
     inner: Any = getattr(model, "text_model", model)
-    if inner.eos_token_id == 2:
+    if inner.eos_token_id in (2, None):
         inner.eos_token_id = tokenizer.eos_token_id
 
 
@@ -152,7 +162,9 @@ def _quiet() -> Iterator[None]:
 def _errors_named(source: Source) -> Iterator[None]:
     try:
         yield
-    except (OSError, ValueError, TypeError, RuntimeError, KeyError) as error:
+    except DiffinvError:
+        raise
+    except Exception as error:
         raise DiffinvError(
             f"The weights of the model {source.name!r} do not fit the settings of a "
             f"{source.family.title} checkpoint ({type(error).__name__}); get another copy of it, "

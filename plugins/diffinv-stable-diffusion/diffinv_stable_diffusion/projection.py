@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from safetensors import safe_open
 
 from diffinv.errors import DiffinvError, UsageError
+from diffinv.paths import given_path
 from diffinv.text import text_safe
 
 from .families import Family
@@ -57,7 +58,7 @@ def _file(family: Family) -> Path:
 
     named = os.environ.get(VARIABLE, "").strip()
     if named:
-        path = Path(named).expanduser()
+        path = given_path(named)
         if path.is_file():
             return path
         raise UsageError(f"{VARIABLE} names {text_safe(named)!r}, which is no file.")

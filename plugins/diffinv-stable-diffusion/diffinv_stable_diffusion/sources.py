@@ -17,8 +17,10 @@ from typing import Any
 
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.local_models import find_snapshot
+from diffinv.paths import given_path
 from diffinv.text import text_safe
 
+from .component_settings import wrong_settings
 from .families import FAMILIES, Family
 
 CONFIGS = Path(__file__).parent / "configs"
@@ -106,7 +108,7 @@ def find_source(family: Family, weights: str | None) -> Source:
     Raises UsageError where it is not there, DiffinvError where it is damaged or does not fit.
     """
     name = weights or family.model
-    path = Path(name).expanduser()
+    path = given_path(name)
     if path.is_dir():
         return _from_folder(family, text_safe(name), path)
     if path.is_file():
@@ -226,26 +228,10 @@ def _readable(path: Path, name: str) -> Path:
 
 
 def _check_settings(source: Source) -> None:
-    """Refuse settings without the numbers that are read before the models are built."""
-
-    def is_number(value: object) -> bool:
-        return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-    widths = source.config("vae").get("block_out_channels")
-    found = {
-        "unet/config.json: sample_size": is_number(source.config("unet").get("sample_size")),
-        "vae/config.json: block_out_channels": isinstance(widths, list)
-        and bool(widths)
-        and all(map(is_number, widths)),
-        "scheduler/scheduler_config.json: num_train_timesteps": is_number(
-            source.scheduler.get("num_train_timesteps", 1000)
-        ),
-        **{
-            f"{part}/config.json: hidden_size": is_number(source.config(part).get("hidden_size"))
-            for part in towers(source.family)
-        },
-    }
-    if wrong := [what for what, right in found.items() if not right]:
+    """Refuse settings that would be used as they are and make no sense."""
+    encoders = {part: source.config(part) for part in towers(source.family)}
+    wrong = wrong_settings(source.config("unet"), source.config("vae"), source.scheduler, encoders)
+    if wrong:
         raise DiffinvError(
             f"The settings of the model {source.name!r} are damaged ({wrong[0]} is missing or "
             "wrong); get another copy of it."
@@ -376,7 +362,7 @@ def read_shapes(path: Path, name: str) -> Shapes:
                 if end == size - 8 - length:
                     return {key: tuple(entry["shape"]) for key, entry in table.items()}
                 problem = "is cut short or damaged"
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise _damaged(path, name, "cannot be read") from error
     raise _damaged(path, name, problem)
 
@@ -397,7 +383,7 @@ def _read_json(path: Path, name: str) -> dict[str, Any]:
         value = json.loads(path.read_text(encoding="utf-8"))
         if isinstance(value, dict):
             return value
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DiffinvError(
             f"The file {path.parent.name}/{path.name} of the model {name!r} cannot be read as "
             "JSON; get another copy of it."
