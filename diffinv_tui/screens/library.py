@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -56,6 +57,7 @@ class LibraryScreen(Place):
         self._seen: object = None
         self._done: set[int] = set()
         self._following: Timer | None = None
+        self._shown: Entry | None = None
 
     def body(self) -> ComposeResult:
         """Search, shelf, detail."""
@@ -227,11 +229,26 @@ class LibraryScreen(Place):
     @on(Tiles.Opened, "#shelf")
     def _opened(self) -> None:
         if entry := self.shelf.current:
-            self.app.push_screen(Detail(entry), self._after_detail)
+            self.app.push_screen(Detail(entry), partial(self._after_detail, entry))
 
-    def _after_detail(self, wish: str | None) -> None:
+    def _after_detail(self, entry: Entry, wish: str | None) -> None:
+        """Do what was wished of the difference that was shown, whatever is marked."""
         if wish:
+            self._shown = entry
             getattr(self, f"action_{wish}")()
+            self._shown = None
+
+    @property
+    def _several(self) -> bool:
+        return bool(self.shelf.marked) and self._shown is None
+
+    @property
+    def _current(self) -> Entry | None:
+        return self._shown or self.shelf.current
+
+    @property
+    def _chosen(self) -> list[tuple[str, Path]]:
+        return [(self._shown.name, self._shown.path)] if self._shown else self.shelf.chosen
 
     @on(Shelf.Marked)
     def _marked(self) -> None:
@@ -298,12 +315,12 @@ class LibraryScreen(Place):
 
     def action_apply(self) -> None:
         """Take what is chosen to the Apply screen."""
-        if self.shelf.chosen:
-            self.diffinv.apply_these(self.shelf.chosen)
+        if chosen := self._chosen:
+            self.diffinv.apply_these(chosen)
 
     def action_rename(self) -> None:
         """Another name."""
-        if not (entry := self.shelf.current):
+        if not (entry := self._current):
             return
 
         def rename(name: str | None) -> None:
@@ -314,11 +331,9 @@ class LibraryScreen(Place):
 
     def action_tag(self) -> None:
         """Other tags: those of one difference, or tags added to all that are marked."""
-        chosen = self.shelf.chosen
-        entry = self.shelf.current
+        chosen, entry, several = self._chosen, self._current, self._several
         if not chosen or entry is None:
             return
-        several = bool(self.shelf.marked)
         before = () if several or entry.info is None else entry.info.tags
 
         def tag(text: str | None) -> None:
@@ -352,7 +367,7 @@ class LibraryScreen(Place):
 
     def action_trash(self) -> None:
         """To the trash, from where it can come back."""
-        chosen = self.shelf.chosen
+        chosen = self._chosen
         if not chosen:
             return
 
@@ -360,7 +375,8 @@ class LibraryScreen(Place):
             for _, path in chosen:
                 self.diffinv.library.trash(path)
 
-        self.shelf.clear_marks()
+        if self._several:
+            self.shelf.clear_marks()
         what = chosen[0][0] if len(chosen) == 1 else plural(len(chosen), "difference")
         self._change(trash, f"{plain(what, limit=60)} is in the trash; u brings it back.")
 
@@ -379,7 +395,7 @@ class LibraryScreen(Place):
 
     def action_export(self) -> None:
         """Copy files out of the library."""
-        chosen = self.shelf.chosen
+        chosen = self._chosen
         if not chosen:
             return
 

@@ -18,6 +18,7 @@ from diffinv.plugins import PluginRow, Registry
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.config import load_preferences, preferences_file
 from diffinv_tui.screens.apply import SWEEP, Chosen
+from diffinv_tui.screens.dialogs import Detail
 from diffinv_tui.widgets.form import Checks
 from diffinv_tui.widgets.navbar import Place
 from diffinv_tui.widgets.picture_field import PictureField
@@ -92,6 +93,35 @@ async def test_a_file_from_outside_is_noticed(full_home: Path, make_app: MakeApp
         new = sample_home.difference("dropped in", sample_home.BASE, "sky", "moon", (), 15)
         save(new, full_home / "diffinv" / "library" / "dropped.safetensors")
         await shows(pilot, "12 differences")
+
+
+async def test_the_cursor_stays_with_its_difference(full_home: Path, make_app: MakeApp) -> None:
+    """What comes from outside must not put another one under the key for the trash."""
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        await pilot.press("right")
+        shelf = pilot.app.screen.query_one(Shelf)
+        before = shelf.current.path
+        new = sample_home.difference("newest", sample_home.BASE, "sky", "moon", (), -5)
+        save(new, full_home / "diffinv" / "library" / "newest.safetensors")
+        await shows(pilot, "12 differences")
+        assert (shelf.current.path, shelf.cursor) == (before, 2)
+
+
+async def test_keys_in_a_detail_act_on_what_it_shows(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        shelf = app.screen.query_one(Shelf)
+        await pilot.press("space", "space")
+        await shows(pilot, "2 marked of 11")
+        shown, marked = shelf.current.path, list(shelf.marked)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Detail))
+        await pilot.press("d")
+        await until(pilot, lambda: not shown.exists())
+        await shows(pilot, "2 marked of 10")
+        assert all(path.exists() for path in marked)
 
 
 async def test_only_a_page_of_many_differences_is_read(home: Path, make_app: MakeApp) -> None:
@@ -270,6 +300,9 @@ async def test_results_of_a_job_can_be_looked_at(full_home: Path, make_app: Make
         jobs.query_one(OptionList).focus()
         await pilot.press("enter")
         await shows(pilot, "building castle")
+        await pilot.press("d")
+        assert "Trash" not in screen(app)
+        assert isinstance(app.screen, Detail)
 
 
 async def test_no_jobs_say_what_to_press(home: Path, make_app: MakeApp) -> None:
