@@ -100,6 +100,7 @@ class ApplyScreen(Place):
     def __init__(self) -> None:
         super().__init__()
         self._timer: Timer | None = None
+        self._asked: ApplyRequest | None = None
         self._ready: ApplyRequest | None = None
         self._planned: list[Path] = []
         self._images: list[Path] = []
@@ -304,7 +305,7 @@ class ApplyScreen(Place):
     @on(Checkbox.Changed)
     @on(Slider.Changed)
     def _changed(self) -> None:
-        self._ready = None
+        self._asked = self._ready = None
         self._enable(False)
         if self._timer:
             self._timer.stop()
@@ -325,6 +326,7 @@ class ApplyScreen(Place):
             self.query_one(Checks).say(bad=str(error))
             return
         if request.differences and request.images:
+            self._asked = request
             self._plan(request)
         else:
             self._wait()
@@ -336,17 +338,17 @@ class ApplyScreen(Place):
             plan = plan_application(request)
         except DiffinvError as error:
             if not worker.is_cancelled:
-                tell(self.app, self._say_bad, str(error))
+                tell(self.app, self._say_bad, request, str(error))
             return
         if not worker.is_cancelled:
             tell(self.app, self._say_good, request, plan)
 
-    def _say_bad(self, problem: str) -> None:
-        if self.is_attached:
+    def _say_bad(self, request: ApplyRequest, problem: str) -> None:
+        if self.is_attached and request is self._asked:
             self.query_one(Checks).say(bad=problem)
 
     def _say_good(self, request: ApplyRequest, plan: ApplicationPlan) -> None:
-        if not self.is_attached:
+        if not self.is_attached or request is not self._asked:  # it was changed meanwhile
             return
         self._ready = request
         self._planned = [source for source, _ in plan.targets]

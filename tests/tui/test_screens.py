@@ -13,6 +13,7 @@ from textual.widgets import Button, Input, OptionList, Select
 from textual_fspicker.parts import DirectoryNavigation
 
 from diffinv.difference import save
+from diffinv.jobs.checks import plan_inversion
 from diffinv.library.store import Library
 from diffinv.plugins import PluginRow, Registry
 from diffinv_tui.app import DiffinvApp
@@ -197,6 +198,23 @@ async def test_the_form_checks_before_it_starts(full_home: Path, make_app: MakeA
         await until(pilot, lambda: app.current_mode == "jobs")
 
 
+async def test_a_check_that_comes_late_says_nothing(full_home: Path, make_app: MakeApp) -> None:
+    """What was changed meanwhile must not start as it was before."""
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        await choose_pair(new, full_home / "pictures")
+        await until(pilot, lambda: not new.query_one("#start", Button).disabled)
+        late = new._ready
+        new.query_one("#name", Input).value = "other"
+        await until(pilot, lambda: new._ready is None)
+        new._say_good(late, plan_inversion(late), None)
+        assert new.query_one("#start", Button).disabled
+        await pilot.press("ctrl+s")
+        assert not app.jobs
+        await shows(pilot, "to be named other")
+
+
 async def test_wrong_pictures_are_named(full_home: Path, make_app: MakeApp) -> None:
     app = make_app(full_home, jobs=False)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -303,6 +321,22 @@ async def test_results_of_a_job_can_be_looked_at(full_home: Path, make_app: Make
         await pilot.press("d")
         assert "Trash" not in screen(app)
         assert isinstance(app.screen, Detail)
+
+
+async def test_a_long_log_goes_on(full_home: Path, make_app: MakeApp) -> None:
+    """Only its end is shown, which stays as long as it is."""
+    app = make_app(full_home)
+    job = app.store.list[0]
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    job.log.write_text("a line of the log\n" * 2_000)
+    async with app.run_test(size=(120, 40)) as pilot:
+        jobs = await go(pilot, "jobs")
+        jobs.select(job.id)
+        await shows(pilot, "a line of the log")
+        with job.log.open("a") as log:
+            log.write("the last line\n")
+        app.poll_soon()
+        await shows(pilot, "the last line")
 
 
 async def test_no_jobs_say_what_to_press(home: Path, make_app: MakeApp) -> None:
