@@ -103,6 +103,7 @@ class ApplyScreen(Place):
         self._asked: ApplyRequest | None = None
         self._ready: ApplyRequest | None = None
         self._planned: list[Path] = []
+        self._applied: list[Path] = []
         self._images: list[Path] = []
         self._own_out = False
         self._started_jobs: dict[int, str] = {}
@@ -385,9 +386,11 @@ class ApplyScreen(Place):
             self._started_jobs = {
                 job.id: about for job, (_, about) in zip(jobs, requests, strict=True)
             }
+            self._applied = inputs
             self.query_one(Wall).focus()
             self.jobs_changed(jobs)
 
+        inputs = list(self._planned) if len(requests) == 1 else self._planned[:1]
         self.diffinv.submit([request for request, _ in requests], started)
 
     def jobs_changed(self, jobs: list[Job]) -> None:
@@ -399,10 +402,10 @@ class ApplyScreen(Place):
         for job in own:
             about = self._started_jobs[job.id]
             done = {o.input: o for o in job.outputs}
-            inputs = self._planned if len(own) == 1 else self._planned[:1]
-            for path in dict.fromkeys([*done, *inputs]):
+            missing = "failed" if job.state == "done" else job.state
+            for path in dict.fromkeys([*done, *self._applied]):
                 output = done.get(path)
-                time = duration(output.seconds) if output else job.state
+                time = duration(output.seconds) if output else missing
                 after = output.output if output else None
                 results.append(Result(path, after, about or time))
         self._show_results(results, own)

@@ -29,6 +29,7 @@ from .pickers import PickDifference, PickFolder
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.events import ScreenResume
     from textual.timer import Timer
 
     from diffinv.jobs.store import Job
@@ -81,6 +82,12 @@ class LibraryScreen(Place):
         self._show_head()
         self.search()
         self.set_interval(_LOOK_EVERY, self._look_outside)
+
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        """Cards or a table, as the settings say by now."""
+        super().on_screen_resume(event)
+        if self.is_mounted and self.shelf.view != self.diffinv.preferences.view:
+            self._use_view(self.diffinv.preferences.view)
 
     @property
     def shelf(self) -> Shelf:
@@ -287,8 +294,11 @@ class LibraryScreen(Place):
 
     def action_view(self) -> None:
         """Cards become a table, or the reverse."""
-        self.shelf.view = "table" if self.shelf.view == "cards" else "cards"
-        self.diffinv.prefer(view=self.shelf.view)
+        self.diffinv.prefer(view="table" if self.shelf.view == "cards" else "cards")
+        self._use_view(self.diffinv.preferences.view)
+
+    def _use_view(self, view: str) -> None:
+        self.shelf.view = cast("View", view)
         self._show_head()
         self.call_after_refresh(self._show_head)
 

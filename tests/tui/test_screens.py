@@ -304,6 +304,16 @@ async def test_a_failed_job_says_why(full_home: Path, make_app: MakeApp) -> None
         await shows(pilot, "the machine was restarted")
 
 
+async def test_a_job_that_is_interrupted_is_told_anywhere(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: app.jobs)
+        app.store._change(7, state="interrupted", error="Its worker stopped.")
+        await shows(pilot, "Its worker stopped.")
+
+
 async def test_results_of_a_job_can_be_looked_at(full_home: Path, make_app: MakeApp) -> None:
     app = make_app(full_home)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -370,6 +380,40 @@ async def test_differences_strengths_and_a_sweep(full_home: Path, make_app: Make
         await shows(pilot, "strength +0.5")
 
 
+async def test_results_are_of_what_was_started(full_home: Path, make_app: MakeApp) -> None:
+    """Pictures that are added afterwards are not to come; those without a result have failed."""
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        apply = await go(pilot, "apply")
+        apply.choose([("desert", full_home / "diffinv" / "library" / "desert.safetensors")])
+        apply.add_image(full_home / "pictures" / "trip")
+        await shows(pilot, "6 pictures, with Diorama")
+        await until(pilot, lambda: apply._ready)
+        await pilot.press("ctrl+s")
+        await shows(pilot, "0 of 6")
+        apply.add_image(full_home / "pictures" / "winter")
+        await shows(pilot, "12 pictures, with Diorama")
+        app.store._change(1, state="done")
+        await shows(pilot, "failed")
+        assert "0 of 6" in screen(app)
+
+
+async def test_the_number_of_a_screen_leads_there_from_a_slider(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        apply = await go(pilot, "apply")
+        apply.choose([("desert", full_home / "diffinv" / "library" / "desert.safetensors")])
+        await until(pilot, lambda: isinstance(app.focused, Slider))
+        await pilot.press("0")
+        assert apply.query_one(Slider).value == 0
+        await pilot.press("home")
+        assert apply.query_one(Slider).value == 1
+        await pilot.press("1")
+        await until(pilot, lambda: app.current_mode == "library")
+
+
 async def test_apply_names_what_is_wrong(full_home: Path, make_app: MakeApp) -> None:
     app = make_app(full_home, jobs=False)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -411,6 +455,22 @@ async def test_settings_are_kept(home: Path, make_app: MakeApp) -> None:
         await until(pilot, lambda: load_preferences(preferences_file())[0].device == "cuda:1")
         assert app.theme == "diffinv-light"
     assert make_app(home).theme == "diffinv-light"
+
+
+async def test_settings_and_library_agree(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        settings = await go(pilot, "settings")
+        settings.query_one("#view", Select).value = "table"
+        await until(pilot, lambda: app.preferences.view == "table")
+        await go(pilot, "library")
+        await shows(pilot, "FROM → TO")
+        await pilot.press("v")
+        app.theme = "diffinv-light"
+        await go(pilot, "settings")
+        assert settings.query_one("#view", Select).value == "cards"
+        assert settings.query_one("#theme", Select).value == "diffinv-light"
 
 
 async def test_keys_can_be_remapped(full_home: Path, make_app: MakeApp) -> None:
