@@ -59,6 +59,7 @@ class LibraryScreen(Place):
         self._done: set[int] = set()
         self._following: Timer | None = None
         self._shown: Entry | None = None
+        self._come: Path | None = None
 
     def body(self) -> ComposeResult:
         """Search, shelf, detail."""
@@ -154,6 +155,9 @@ class LibraryScreen(Place):
         if self._is_overtaken():
             return
         self.shelf.fill(count, 0, entries, fresh=True)
+        if self._come is not None:
+            self.shelf.go_to(self._come)
+            self._come = None
         self._show_count()
         if empty:
             self._switch("welcome")
@@ -392,14 +396,14 @@ class LibraryScreen(Place):
 
     def action_restore(self) -> None:
         """Undo the last removal."""
-        self._change(self.diffinv.library.restore)
+        self._change(self.diffinv.library.restore, then=self._go_to)
 
     def action_import(self) -> None:
         """Copy a file into the library."""
 
         def take(path: Path | None) -> None:
             if path is not None:
-                self._change(lambda: import_file(self.diffinv.library, path))
+                self._change(lambda: import_file(self.diffinv.library, path), then=self._go_to)
 
         self.app.push_screen(PickDifference(Path.cwd()), take)
 
@@ -421,13 +425,23 @@ class LibraryScreen(Place):
 
         self.app.push_screen(PickFolder(Path.cwd(), "Export to"), export)
 
-    def _change(self, action: Callable[[], Any], said: str = "") -> None:
-        def then(_result: object) -> None:
+    def _go_to(self, entry: Entry) -> None:
+        """Put the cursor on what has just come, once it is found."""
+        self._come = entry.path
+
+    def _change(
+        self,
+        action: Callable[[], Any],
+        said: str = "",
+        then: Callable[[Any], None] = lambda _result: None,
+    ) -> None:
+        def after(result: Any) -> None:
             if said:
                 self.app.notify(said, markup=False)
+            then(result)
             self.search()
 
-        self.do(action, then)
+        self.do(action, after)
 
 
 def _stamp(folder: Path) -> object:

@@ -76,8 +76,9 @@ async def test_tags_rename_trash_and_undo(full_home: Path, make_app: MakeApp) ->
         await shows(pilot, "other name")
         await pilot.press("home", "d")
         await shows(pilot, "10 differences")
-        await pilot.press("u")
+        await pilot.press("end", "u")
         await shows(pilot, "11 differences")
+        assert app.screen.query_one(Shelf).current.name == "other name"
 
 
 async def test_marked_differences_go_to_apply(full_home: Path, make_app: MakeApp) -> None:
