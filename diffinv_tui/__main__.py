@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 
@@ -26,8 +27,13 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from diffinv.errors import UsageError
+
     from .config import load_preferences, preferences_file
     from .pictures import probe
+
+    if not _has_terminal():
+        raise UsageError("diffinv-tui needs a terminal; without one, use diffinv.")
 
     preferences, _ = load_preferences(preferences_file())
     picture_widget = probe(options.pictures or preferences.pictures)
@@ -36,6 +42,12 @@ def _run(options: argparse.Namespace) -> int:
     app = DiffinvApp(picture_widget=picture_widget)
     app.run()
     return app.return_code or 0
+
+
+def _has_terminal() -> bool:
+    """Whether there is a terminal to draw on, or a browser in place of it."""
+    streams = (sys.__stdin__, sys.__stderr__)
+    return bool(os.environ.get("TEXTUAL_DRIVER")) or all(s and s.isatty() for s in streams)
 
 
 def _parser() -> argparse.ArgumentParser:

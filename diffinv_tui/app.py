@@ -238,8 +238,8 @@ class DiffinvApp(App[None]):
             failed = f"; {plural(len(job.failures), 'picture')} failed" if job.failures else ""
             severity: SeverityLevel = "warning" if failed else "information"
             self.notify(f"{title} is done{failed}.", severity=severity, markup=False)
-        elif job.state == "failed":
-            self.complain(job.error or f"{title} has failed.")
+        elif job.state in ("failed", "interrupted"):
+            self.complain(job.error or f"{title}: {job.state}.")
 
     def submit(
         self,

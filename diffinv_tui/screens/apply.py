@@ -101,8 +101,10 @@ class ApplyScreen(Place):
     def __init__(self) -> None:
         super().__init__()
         self._timer: Timer | None = None
+        self._asked: ApplyRequest | None = None
         self._ready: ApplyRequest | None = None
         self._planned: list[Path] = []
+        self._applied: list[Path] = []
         self._images: list[Path] = []
         self._own_out = False
         self._started_jobs: dict[int, str] = {}
@@ -305,7 +307,7 @@ class ApplyScreen(Place):
     @on(Checkbox.Changed)
     @on(Slider.Changed)
     def _changed(self) -> None:
-        self._ready = None
+        self._asked = self._ready = None
         self._enable(False)
         if self._timer:
             self._timer.stop()
@@ -326,6 +328,7 @@ class ApplyScreen(Place):
             self.query_one(Checks).say(bad=str(error))
             return
         if request.differences and request.images:
+            self._asked = request
             self._plan(request)
         else:
             self._wait()
@@ -337,17 +340,17 @@ class ApplyScreen(Place):
             plan = plan_application(request)
         except DiffinvError as error:
             if not worker.is_cancelled:
-                tell(self.app, self._say_bad, str(error))
+                tell(self.app, self._say_bad, request, str(error))
             return
         if not worker.is_cancelled:
             tell(self.app, self._say_good, request, plan)
 
-    def _say_bad(self, problem: str) -> None:
-        if self.is_attached:
+    def _say_bad(self, request: ApplyRequest, problem: str) -> None:
+        if self.is_attached and request is self._asked:
             self.query_one(Checks).say(bad=problem)
 
     def _say_good(self, request: ApplyRequest, plan: ApplicationPlan) -> None:
-        if not self.is_attached:
+        if not self.is_attached or request is not self._asked:  # it was changed meanwhile
             return
         self._ready = request
         self._planned = [source for source, _ in plan.targets]
@@ -384,9 +387,11 @@ class ApplyScreen(Place):
             self._started_jobs = {
                 job.id: about for job, (_, about) in zip(jobs, requests, strict=True)
             }
+            self._applied = inputs
             self.query_one(Wall).focus()
             self.jobs_changed(jobs)
 
+        inputs = list(self._planned) if len(requests) == 1 else self._planned[:1]
         self.diffinv.submit([request for request, _ in requests], started)
 
     def jobs_changed(self, jobs: list[Job]) -> None:
@@ -398,10 +403,10 @@ class ApplyScreen(Place):
         for job in own:
             about = self._started_jobs[job.id]
             done = {o.input: o for o in job.outputs}
-            inputs = self._planned if len(own) == 1 else self._planned[:1]
-            for path in dict.fromkeys([*done, *inputs]):
+            missing = "failed" if job.state == "done" else job.state
+            for path in dict.fromkeys([*done, *self._applied]):
                 output = done.get(path)
-                time = duration(output.seconds) if output else job.state
+                time = duration(output.seconds) if output else missing
                 after = output.output if output else None
                 results.append(Result(path, after, about or time))
         self._show_results(results, own)

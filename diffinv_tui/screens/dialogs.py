@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _AT_ONCE = 100
 
+DETAIL_WISHES = ("apply", "rename", "tag", "trash", "export")
+"""What can be wished of a difference that is shown."""
+
 _ESCAPE = Binding("escape", "dismiss(None)", "Close", id="dialog.close")
 
 
@@ -141,9 +144,13 @@ class Detail(Window[str | None]):
         Binding("e", "dismiss('export')", "Export", id="detail.export"),
     ]
 
-    def __init__(self, entry: Entry) -> None:
+    def __init__(self, entry: Entry, wishes: Sequence[str] = DETAIL_WISHES) -> None:
         super().__init__()
-        self._entry = entry
+        self._entry, self._wishes = entry, wishes
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Only what can be done where it was opened."""
+        return action != "dismiss" or parameters[0] in (None, *self._wishes)
 
     def compose(self) -> ComposeResult:
         """The view and the footer."""

@@ -165,7 +165,7 @@ class JobsScreen(Place):
             if wish == "apply":
                 self.diffinv.apply_these([(entry.name, entry.path)])
 
-        self.app.push_screen(Detail(entry), after)
+        self.app.push_screen(Detail(entry, ["apply"]), after)
 
     def _with_job(self, action: Callable[[int], Any], launches: bool = False) -> None:
         job = self.current

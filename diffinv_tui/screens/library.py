@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
@@ -28,6 +29,7 @@ from .pickers import PickDifference, PickFolder
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.events import ScreenResume
     from textual.timer import Timer
 
     from diffinv.jobs.store import Job
@@ -56,6 +58,8 @@ class LibraryScreen(Place):
         self._seen: object = None
         self._done: set[int] = set()
         self._following: Timer | None = None
+        self._shown: Entry | None = None
+        self._come: Path | None = None
 
     def body(self) -> ComposeResult:
         """Search, shelf, detail."""
@@ -79,6 +83,12 @@ class LibraryScreen(Place):
         self._show_head()
         self.search()
         self.set_interval(_LOOK_EVERY, self._look_outside)
+
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        """Cards or a table, as the settings say by now."""
+        super().on_screen_resume(event)
+        if self.is_mounted and self.shelf.view != self.diffinv.preferences.view:
+            self._use_view(self.diffinv.preferences.view)
 
     @property
     def shelf(self) -> Shelf:
@@ -145,6 +155,9 @@ class LibraryScreen(Place):
         if self._is_overtaken():
             return
         self.shelf.fill(count, 0, entries, fresh=True)
+        if self._come is not None:
+            self.shelf.go_to(self._come)
+            self._come = None
         self._show_count()
         if empty:
             self._switch("welcome")
@@ -227,11 +240,26 @@ class LibraryScreen(Place):
     @on(Tiles.Opened, "#shelf")
     def _opened(self) -> None:
         if entry := self.shelf.current:
-            self.app.push_screen(Detail(entry), self._after_detail)
+            self.app.push_screen(Detail(entry), partial(self._after_detail, entry))
 
-    def _after_detail(self, wish: str | None) -> None:
+    def _after_detail(self, entry: Entry, wish: str | None) -> None:
+        """Do what was wished of the difference that was shown, whatever is marked."""
         if wish:
+            self._shown = entry
             getattr(self, f"action_{wish}")()
+            self._shown = None
+
+    @property
+    def _several(self) -> bool:
+        return bool(self.shelf.marked) and self._shown is None
+
+    @property
+    def _current(self) -> Entry | None:
+        return self._shown or self.shelf.current
+
+    @property
+    def _chosen(self) -> list[tuple[str, Path]]:
+        return [(self._shown.name, self._shown.path)] if self._shown else self.shelf.chosen
 
     @on(Shelf.Marked)
     def _marked(self) -> None:
@@ -270,8 +298,11 @@ class LibraryScreen(Place):
 
     def action_view(self) -> None:
         """Cards become a table, or the reverse."""
-        self.shelf.view = "table" if self.shelf.view == "cards" else "cards"
-        self.diffinv.prefer(view=self.shelf.view)
+        self.diffinv.prefer(view="table" if self.shelf.view == "cards" else "cards")
+        self._use_view(self.diffinv.preferences.view)
+
+    def _use_view(self, view: str) -> None:
+        self.shelf.view = cast("View", view)
         self._show_head()
         self.call_after_refresh(self._show_head)
 
@@ -298,12 +329,12 @@ class LibraryScreen(Place):
 
     def action_apply(self) -> None:
         """Take what is chosen to the Apply screen."""
-        if self.shelf.chosen:
-            self.diffinv.apply_these(self.shelf.chosen)
+        if chosen := self._chosen:
+            self.diffinv.apply_these(chosen)
 
     def action_rename(self) -> None:
         """Another name."""
-        if not (entry := self.shelf.current):
+        if not (entry := self._current):
             return
 
         def rename(name: str | None) -> None:
@@ -314,11 +345,9 @@ class LibraryScreen(Place):
 
     def action_tag(self) -> None:
         """Other tags: those of one difference, or tags added to all that are marked."""
-        chosen = self.shelf.chosen
-        entry = self.shelf.current
+        chosen, entry, several = self._chosen, self._current, self._several
         if not chosen or entry is None:
             return
-        several = bool(self.shelf.marked)
         before = () if several or entry.info is None else entry.info.tags
 
         def tag(text: str | None) -> None:
@@ -352,7 +381,7 @@ class LibraryScreen(Place):
 
     def action_trash(self) -> None:
         """To the trash, from where it can come back."""
-        chosen = self.shelf.chosen
+        chosen = self._chosen
         if not chosen:
             return
 
@@ -360,26 +389,27 @@ class LibraryScreen(Place):
             for _, path in chosen:
                 self.diffinv.library.trash(path)
 
-        self.shelf.clear_marks()
+        if self._several:
+            self.shelf.clear_marks()
         what = chosen[0][0] if len(chosen) == 1 else plural(len(chosen), "difference")
         self._change(trash, f"{plain(what, limit=60)} is in the trash; u brings it back.")
 
     def action_restore(self) -> None:
         """Undo the last removal."""
-        self._change(self.diffinv.library.restore)
+        self._change(self.diffinv.library.restore, then=self._go_to)
 
     def action_import(self) -> None:
         """Copy a file into the library."""
 
         def take(path: Path | None) -> None:
             if path is not None:
-                self._change(lambda: import_file(self.diffinv.library, path))
+                self._change(lambda: import_file(self.diffinv.library, path), then=self._go_to)
 
         self.app.push_screen(PickDifference(Path.cwd()), take)
 
     def action_export(self) -> None:
         """Copy files out of the library."""
-        chosen = self.shelf.chosen
+        chosen = self._chosen
         if not chosen:
             return
 
@@ -395,13 +425,23 @@ class LibraryScreen(Place):
 
         self.app.push_screen(PickFolder(Path.cwd(), "Export to"), export)
 
-    def _change(self, action: Callable[[], Any], said: str = "") -> None:
-        def then(_result: object) -> None:
+    def _go_to(self, entry: Entry) -> None:
+        """Put the cursor on what has just come, once it is found."""
+        self._come = entry.path
+
+    def _change(
+        self,
+        action: Callable[[], Any],
+        said: str = "",
+        then: Callable[[Any], None] = lambda _result: None,
+    ) -> None:
+        def after(result: Any) -> None:
             if said:
                 self.app.notify(said, markup=False)
+            then(result)
             self.search()
 
-        self.do(action, then)
+        self.do(action, after)
 
 
 def _stamp(folder: Path) -> object:

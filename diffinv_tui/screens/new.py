@@ -92,6 +92,7 @@ class NewScreen(Place):
     def __init__(self) -> None:
         super().__init__()
         self._timer: Timer | None = None
+        self._asked: InvertRequest | None = None
         self._ready: InvertRequest | None = None
         self._folder = Path.cwd()
 
@@ -190,7 +191,7 @@ class NewScreen(Place):
     @on(Select.Changed)
     @on(PictureField.Changed)
     def _changed(self) -> None:
-        self._ready = None
+        self._asked = self._ready = None
         self.query_one("#start", Button).disabled = True
         if self._timer:
             self._timer.stop()
@@ -213,11 +214,12 @@ class NewScreen(Place):
         try:
             request = self.request()
         except DiffinvError as error:
-            self._say_bad(str(error))
+            self.query_one(Checks).say(bad=str(error))
             return
         if not request.pairs:
             self._wait()
         elif self.diffinv.registry is not None:
+            self._asked = request
             self._plan(request)
 
     @work(thread=True, exclusive=True, group="checks")
@@ -228,17 +230,17 @@ class NewScreen(Place):
             seconds = expected_seconds(plan.library, request, plan.backbone.spec.id)
         except DiffinvError as error:
             if not worker.is_cancelled:
-                tell(self.app, self._say_bad, str(error))
+                tell(self.app, self._say_bad, request, str(error))
             return
         if not worker.is_cancelled:
             tell(self.app, self._say_good, request, plan, seconds)
 
-    def _say_bad(self, problem: str) -> None:
-        if self.is_attached:
+    def _say_bad(self, request: InvertRequest, problem: str) -> None:
+        if self.is_attached and request is self._asked:
             self.query_one(Checks).say(bad=problem)
 
     def _say_good(self, request: InvertRequest, plan: InversionPlan, seconds: float | None) -> None:
-        if not self.is_attached:
+        if not self.is_attached or request is not self._asked:  # it was changed meanwhile
             return
         parts = [plan.backbone, plan.delta_encoder, *([plan.captioner] if plan.captioner else [])]
         megabytes = sum(part.spec.size_mb for part in parts)

@@ -19,6 +19,7 @@ from .base import Place
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.events import ScreenResume
 
     from diffinv.plugins import Registry
 
@@ -64,6 +65,13 @@ class SettingsScreen(Place):
         """Fill in what plugins bring."""
         self.query_one("#theme").focus()
         self.call_after_refresh(self._show_keys)
+
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        """The settings as they are by now: the palette and the library change some, too."""
+        super().on_screen_resume(event)
+        for name, value in (("theme", self.app.theme), ("view", self.diffinv.preferences.view)):
+            for select in self.query(f"#{name}").results(Select):
+                select.value = value
 
     def _show_keys(self) -> None:
         self.query_one("#keys", Static).update(_keys(self.diffinv.preferences.keys))

@@ -42,7 +42,7 @@ class JobView(Vertical):
         super().__init__(id=id)
         self._job: Job | None = None
         self._shown: tuple[object, ...] = ()
-        self._log_size = -1
+        self._log: str | None = None
 
     def compose(self) -> ComposeResult:
         """The parts from top to bottom."""
@@ -70,7 +70,7 @@ class JobView(Vertical):
         if job is None:
             return
         if other:
-            self._shown, self._log_size = (), -1
+            self._shown, self._log = (), None
             self.query_one("#job-log-text", Static).update("")
         learns = isinstance(job.request, InvertRequest)
         self.query_one("#job-figures").display = learns
@@ -130,8 +130,8 @@ class JobView(Vertical):
             list(self.query(Figure))[index].show(image, message)
 
     def _show_log(self, id: int, text: str) -> None:
-        if self.is_attached and self._job and self._job.id == id and len(text) != self._log_size:
-            self._log_size = len(text)
+        if self.is_attached and self._job and self._job.id == id and text != self._log:
+            self._log = text
             self.query_one("#job-log-text", Static).update(log_text(self._job, text))
             self.query_one(JobLog).scroll_end(animate=False)
 

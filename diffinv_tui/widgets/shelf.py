@@ -63,11 +63,14 @@ class Shelf(Tiles):
 
     def fill(self, total: int, offset: int, entries: Sequence[Entry], fresh: bool) -> None:
         """Take a page of entries; ``fresh`` where it is of another search than the last one."""
+        before = self.current
         if fresh:
             self._entries.clear()
             self._asked = {offset // PAGE}
         self._entries.update(enumerate(entries, offset))
         self.renew(total)
+        if fresh and before is not None:
+            self.go_to(before.path)
 
     @property
     def current(self) -> Entry | None:

@@ -22,7 +22,8 @@ class Slider(Widget, can_focus=True):
     - **1** is as learned, **0** leaves the picture alone, **2** is twice as much.
     - **Below zero** the difference is undone.
 
-    Left and right change it by a tenth, Page Up and Page Down by a half; `0` and `1` set it.
+    Left and right change it by a tenth, Page Up and Page Down by a half; `0` and Home set it
+    to 0 and 1.
     """
     DEFAULT_CSS = """
     Slider { height: 1; width: 1fr; min-width: 16; color: $text-muted; }
@@ -34,7 +35,7 @@ class Slider(Widget, can_focus=True):
         Binding("pagedown", "change(-0.5)", "Much less", show=False, id="slider.much-less"),
         Binding("pageup", "change(0.5)", "Much more", show=False, id="slider.much-more"),
         Binding("0", "set(0)", "Zero", show=False, id="slider.zero"),
-        Binding("1", "set(1)", "One", show=False, id="slider.one"),
+        Binding("home", "set(1)", "One", show=False, id="slider.one"),
     ]
 
     value: reactive[float] = reactive(1.0)

@@ -13,11 +13,13 @@ from textual.widgets import Button, Input, OptionList, Select
 from textual_fspicker.parts import DirectoryNavigation
 
 from diffinv.difference import save
+from diffinv.jobs.checks import plan_inversion
 from diffinv.library.store import Library
 from diffinv.plugins import PluginRow, Registry
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.config import load_preferences, preferences_file
 from diffinv_tui.screens.apply import SWEEP, Chosen
+from diffinv_tui.screens.dialogs import Detail
 from diffinv_tui.widgets.form import Checks
 from diffinv_tui.widgets.navbar import Place
 from diffinv_tui.widgets.picture_field import PictureField
@@ -74,8 +76,9 @@ async def test_tags_rename_trash_and_undo(full_home: Path, make_app: MakeApp) ->
         await shows(pilot, "other name")
         await pilot.press("home", "d")
         await shows(pilot, "10 differences")
-        await pilot.press("u")
+        await pilot.press("end", "u")
         await shows(pilot, "11 differences")
+        assert app.screen.query_one(Shelf).current.name == "other name"
 
 
 async def test_marked_differences_go_to_apply(full_home: Path, make_app: MakeApp) -> None:
@@ -92,6 +95,35 @@ async def test_a_file_from_outside_is_noticed(full_home: Path, make_app: MakeApp
         new = sample_home.difference("dropped in", sample_home.BASE, "sky", "moon", (), 15)
         save(new, full_home / "diffinv" / "library" / "dropped.safetensors")
         await shows(pilot, "12 differences")
+
+
+async def test_the_cursor_stays_with_its_difference(full_home: Path, make_app: MakeApp) -> None:
+    """What comes from outside must not put another one under the key for the trash."""
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        await pilot.press("right")
+        shelf = pilot.app.screen.query_one(Shelf)
+        before = shelf.current.path
+        new = sample_home.difference("newest", sample_home.BASE, "sky", "moon", (), -5)
+        save(new, full_home / "diffinv" / "library" / "newest.safetensors")
+        await shows(pilot, "12 differences")
+        assert (shelf.current.path, shelf.cursor) == (before, 2)
+
+
+async def test_keys_in_a_detail_act_on_what_it_shows(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        shelf = app.screen.query_one(Shelf)
+        await pilot.press("space", "space")
+        await shows(pilot, "2 marked of 11")
+        shown, marked = shelf.current.path, list(shelf.marked)
+        await pilot.press("enter")
+        await until(pilot, lambda: isinstance(app.screen, Detail))
+        await pilot.press("d")
+        await until(pilot, lambda: not shown.exists())
+        await shows(pilot, "2 marked of 10")
+        assert all(path.exists() for path in marked)
 
 
 async def test_only_a_page_of_many_differences_is_read(home: Path, make_app: MakeApp) -> None:
@@ -165,6 +197,23 @@ async def test_the_form_checks_before_it_starts(full_home: Path, make_app: MakeA
         assert (job.request.name, job.request.settings.steps) == ("winter", 7)
         assert job.request.settings.preset == "paper"
         await until(pilot, lambda: app.current_mode == "jobs")
+
+
+async def test_a_check_that_comes_late_says_nothing(full_home: Path, make_app: MakeApp) -> None:
+    """What was changed meanwhile must not start as it was before."""
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        await choose_pair(new, full_home / "pictures")
+        await until(pilot, lambda: not new.query_one("#start", Button).disabled)
+        late = new._ready
+        new.query_one("#name", Input).value = "other"
+        await until(pilot, lambda: new._ready is None)
+        new._say_good(late, plan_inversion(late), None)
+        assert new.query_one("#start", Button).disabled
+        await pilot.press("ctrl+s")
+        assert not app.jobs
+        await shows(pilot, "to be named other")
 
 
 async def test_wrong_pictures_are_named(full_home: Path, make_app: MakeApp) -> None:
@@ -256,6 +305,16 @@ async def test_a_failed_job_says_why(full_home: Path, make_app: MakeApp) -> None
         await shows(pilot, "the machine was restarted")
 
 
+async def test_a_job_that_is_interrupted_is_told_anywhere(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        await until(pilot, lambda: app.jobs)
+        app.store._change(7, state="interrupted", error="Its worker stopped.")
+        await shows(pilot, "Its worker stopped.")
+
+
 async def test_results_of_a_job_can_be_looked_at(full_home: Path, make_app: MakeApp) -> None:
     app = make_app(full_home)
     async with app.run_test(size=(120, 40)) as pilot:
@@ -270,6 +329,25 @@ async def test_results_of_a_job_can_be_looked_at(full_home: Path, make_app: Make
         jobs.query_one(OptionList).focus()
         await pilot.press("enter")
         await shows(pilot, "building castle")
+        await pilot.press("d")
+        assert "Trash" not in screen(app)
+        assert isinstance(app.screen, Detail)
+
+
+async def test_a_long_log_goes_on(full_home: Path, make_app: MakeApp) -> None:
+    """Only its end is shown, which stays as long as it is."""
+    app = make_app(full_home)
+    job = app.store.list[0]
+    job.log.parent.mkdir(parents=True, exist_ok=True)
+    job.log.write_text("a line of the log\n" * 2_000)
+    async with app.run_test(size=(120, 40)) as pilot:
+        jobs = await go(pilot, "jobs")
+        jobs.select(job.id)
+        await shows(pilot, "a line of the log")
+        with job.log.open("a") as log:
+            log.write("the last line\n")
+        app.poll_soon()
+        await shows(pilot, "the last line")
 
 
 async def test_no_jobs_say_what_to_press(home: Path, make_app: MakeApp) -> None:
@@ -301,6 +379,40 @@ async def test_differences_strengths_and_a_sweep(full_home: Path, make_app: Make
         strengths = [job.request.differences[0][1] for job in app.jobs]
         assert strengths == [0.6, -0.0, -0.3, -0.6, -0.9, -1.2]
         await shows(pilot, "strength +0.5")
+
+
+async def test_results_are_of_what_was_started(full_home: Path, make_app: MakeApp) -> None:
+    """Pictures that are added afterwards are not to come; those without a result have failed."""
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        apply = await go(pilot, "apply")
+        apply.choose([("desert", full_home / "diffinv" / "library" / "desert.safetensors")])
+        apply.add_image(full_home / "pictures" / "trip")
+        await shows(pilot, "6 pictures, with Diorama")
+        await until(pilot, lambda: apply._ready)
+        await pilot.press("ctrl+s")
+        await shows(pilot, "0 of 6")
+        apply.add_image(full_home / "pictures" / "winter")
+        await shows(pilot, "12 pictures, with Diorama")
+        app.store._change(1, state="done")
+        await shows(pilot, "failed")
+        assert "0 of 6" in screen(app)
+
+
+async def test_the_number_of_a_screen_leads_there_from_a_slider(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        apply = await go(pilot, "apply")
+        apply.choose([("desert", full_home / "diffinv" / "library" / "desert.safetensors")])
+        await until(pilot, lambda: isinstance(app.focused, Slider))
+        await pilot.press("0")
+        assert apply.query_one(Slider).value == 0
+        await pilot.press("home")
+        assert apply.query_one(Slider).value == 1
+        await pilot.press("1")
+        await until(pilot, lambda: app.current_mode == "library")
 
 
 async def test_apply_names_what_is_wrong(full_home: Path, make_app: MakeApp) -> None:
@@ -344,6 +456,22 @@ async def test_settings_are_kept(home: Path, make_app: MakeApp) -> None:
         await until(pilot, lambda: load_preferences(preferences_file())[0].device == "cuda:1")
         assert app.theme == "diffinv-light"
     assert make_app(home).theme == "diffinv-light"
+
+
+async def test_settings_and_library_agree(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        settings = await go(pilot, "settings")
+        settings.query_one("#view", Select).value = "table"
+        await until(pilot, lambda: app.preferences.view == "table")
+        await go(pilot, "library")
+        await shows(pilot, "FROM → TO")
+        await pilot.press("v")
+        app.theme = "diffinv-light"
+        await go(pilot, "settings")
+        assert settings.query_one("#view", Select).value == "cards"
+        assert settings.query_one("#theme", Select).value == "diffinv-light"
 
 
 async def test_keys_can_be_remapped(full_home: Path, make_app: MakeApp) -> None:

@@ -277,3 +277,11 @@ def test_pictures_are_half_blocks_where_nothing_better_is_known() -> None:
     assert probe("blocks", {}) is None
     assert probe("auto", {"TMUX": "x"}) is None
     assert probe("terminal", {"TEXTUAL_DRIVER": "web"}) is None
+
+
+def test_without_a_terminal_it_says_so(home: Path) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "diffinv_tui"], input="", capture_output=True, text=True, timeout=60
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert "needs a terminal" in ran.stderr
