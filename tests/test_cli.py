@@ -12,7 +12,7 @@ from PIL import Image
 
 from diffinv.errors import UsageError
 from diffinv.jobs import manifest
-from diffinv.jobs.requests import parse_strength
+from diffinv.library.names import parse_strength
 
 HEAVY = ("torch", "diffusers", "transformers", "textual")
 

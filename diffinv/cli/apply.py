@@ -115,7 +115,8 @@ def _as_given(path: Path, given: Sequence[Path]) -> Path:
 def _request(
     name: str, others: tuple[str, ...], images: tuple[Path, ...], out: Path, **options: Any
 ) -> ApplyRequest:
-    from ..jobs.requests import ApplyRequest, parse_strength
+    from ..jobs.requests import ApplyRequest
+    from ..library.names import parse_strength
     from ..method.settings import ApplicationSettings
 
     changes = {key: options.pop(key) for key in _SETTINGS}

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from ..errors import UsageError
 from ..method.settings import ApplicationSettings, InversionSettings
 
 
@@ -100,17 +98,3 @@ class ApplicationReport:
     outputs: tuple[AppliedImage, ...] = ()
     failures: tuple[str, ...] = ()
     skipped: int = 0
-
-
-def parse_strength(text: str) -> tuple[str, float]:
-    """``NAME`` or ``NAME:STRENGTH``; a negative strength undoes the difference."""
-    name, colon, number = text.rpartition(":")
-    if not colon:
-        return text, 1.0
-    try:
-        strength = float(number)
-    except ValueError:
-        return text, 1.0
-    if not name or not math.isfinite(strength):
-        raise UsageError(f"{text!r} is neither NAME nor NAME:STRENGTH with a finite number.")
-    return name, strength

@@ -1,12 +1,28 @@
-"""What a difference can be called."""
+"""What a difference can be called, and how a name is written with a strength."""
 
 from __future__ import annotations
+
+import math
 
 from ..errors import UsageError
 from ..text import text_safe
 
 MAX_NAME = 200
 """Characters of a difference's name."""
+
+
+def parse_strength(text: str) -> tuple[str, float]:
+    """``NAME`` or ``NAME:STRENGTH``; a negative strength undoes the difference."""
+    name, colon, number = text.rpartition(":")
+    if not colon:
+        return text, 1.0
+    try:
+        strength = float(number)
+    except ValueError:
+        return text, 1.0
+    if not name or not math.isfinite(strength):
+        raise UsageError(f"{text!r} is neither NAME nor NAME:STRENGTH with a finite number.")
+    return name, strength
 
 
 def checked_name(name: str) -> str:
@@ -36,18 +52,16 @@ def name_problem(shown: str) -> str | None:
         return "cannot be read"
     if len(shown) > MAX_NAME:
         return f"has {len(shown)} characters, more than {MAX_NAME}"
-    _, colon, number = shown.rpartition(":")
-    if colon and _is_number(number):
+    if _reads_like_strength(shown):
         return "reads like NAME:STRENGTH"
     return None
 
 
-def _is_number(text: str) -> bool:
+def _reads_like_strength(shown: str) -> bool:
     try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+        return parse_strength(shown)[0] != shown
+    except UsageError:
+        return True
 
 
 def _short(name: str) -> str:
