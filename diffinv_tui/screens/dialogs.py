@@ -127,9 +127,7 @@ class Choose(Window[int | None]):
 
 
 def _choice(title: str, about: str) -> Text:
-    text = plain(title, limit=80).append("  ").append_text(plain(about, "muted", 120))
-    text.no_wrap, text.overflow = True, "ellipsis"
-    return text
+    return plain(title, limit=80).append("  ").append_text(plain(about, "muted", 120))
 
 
 class Detail(Window[str | None]):
