@@ -36,16 +36,11 @@ KEPT = "\u200c\u200d"
 
 def registry(text: str) -> Registry:
     """Parts and plugins that have this text wherever they have any."""
-    parts = {
-        "backbone": BackboneSpec(id="odd", title=text, factory="odd:load", description=text),
-        "captioner": CaptionerSpec(id="odd", title=text, factory="odd:load", description=text),
-        "delta": DeltaEncoderSpec(id="odd", title=text, factory="odd:load", description=text),
-    }
-    row = PluginRow(text, text, text, status="broken", error=text, printed=text)
-    made = Registry(rows=[row])
-    made.backbones["odd"] = parts["backbone"]  # type: ignore[assignment]
-    made.captioners["odd"] = parts["captioner"]  # type: ignore[assignment]
-    made.delta_encoders["odd"] = parts["delta"]  # type: ignore[assignment]
+    made = Registry(rows=[PluginRow(text, text, text, status="broken", error=text, printed=text)])
+    about = {"id": "odd", "title": text, "factory": "odd:load", "description": text}
+    made.backbones["odd"] = BackboneSpec(**about)
+    made.captioners["odd"] = CaptionerSpec(**about)
+    made.delta_encoders["odd"] = DeltaEncoderSpec(**about)
     return made
 
 
