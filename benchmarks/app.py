@@ -255,6 +255,7 @@ def in_terminal(command: list[str], home: Path, text: bytes = b"") -> float:
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",
     }
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed app is compiled already
     start = time.perf_counter()
     process = subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True

@@ -3,7 +3,7 @@
 The header holds everything there is to know (``modelspec.*`` by ModelSpec 1.0.1, ``diffinv.*``
 ours, values structured where needed as JSON); reading it loads no tensor. The tensors are
 ``tokens``, ``delta``, ``losses`` and ``thumbnail.*`` (WebP bytes). Whatever a file says is checked
-before it is believed.
+before it is believed. Numpy is imported where tensors are: headers are read without it.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, NoReturn, get_args
-
-import numpy as np
-import safetensors.numpy
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, get_args
 
 from .contracts import TokenSpace
 from .errors import DiffinvError
 from .files import atomic_write
 from .text import text_safe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FORMAT_VERSION = 1
 """The file format written here. Files of a later one are refused; unknown keys are kept."""
@@ -38,7 +38,7 @@ _MAX_FILE = 512 * 2**20
 _THUMBNAIL = "thumbnail."
 _AGAIN = "get another copy of it or learn the difference again"
 
-Floats = NDArray[np.float32]
+Floats: TypeAlias = "NDArray[np.float32]"
 Setting = str | int | float | bool | None
 
 
@@ -119,6 +119,8 @@ def to_bytes(difference: Difference) -> tuple[bytes, DifferenceInfo]:
     Token count and width, hash, format version, and a missing date are filled in. Raises
     DiffinvError where the difference is not valid.
     """
+    import safetensors.numpy
+
     tensors = _tensors(difference)
     where = f"The difference {text_safe(difference.info.name)!r}"
     tokens = tensors["tokens"]
@@ -150,6 +152,8 @@ def save(difference: Difference, path: Path) -> DifferenceInfo:
 
 
 def _tensors(difference: Difference) -> dict[str, NDArray[Any]]:
+    import numpy as np
+
     arrays = {name: getattr(difference, name) for name in ("tokens", "delta", "losses")}
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     for name, data in difference.thumbnails.items():
@@ -312,6 +316,8 @@ def _data_end(table: dict[str, Any], shown: str) -> int:
 
 
 def _parse_tensors(data: bytes, info: DifferenceInfo, shown: str) -> Difference:
+    import safetensors.numpy
+
     if _data_hash(data) != info.hash_sha256:
         raise _damaged(shown, "its tensors do not match its checksum")
     try:
@@ -333,6 +339,8 @@ def _parse_tensors(data: bytes, info: DifferenceInfo, shown: str) -> Difference:
 
 
 def _check_tensors(tensors: Mapping[str, NDArray[Any]], where: str) -> None:
+    import numpy as np
+
     for name, shape in (("tokens", "[k, width]"), ("delta", "[d]"), ("losses", "[steps, 3]")):
         if name not in tensors:
             raise DiffinvError(f"{where} has no tensor {name!r}; {_AGAIN}.")

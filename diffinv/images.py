@@ -10,15 +10,17 @@ import unicodedata
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
-import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 
 from .errors import DiffinvError, UsageError
 from .files import atomic_write
 from .text import natural_key, text_safe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 MIN_SIDE = 8
 MAX_SIDE = 20_000
@@ -141,6 +143,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """Grey pictures of 16 or 32 bits or floats as 8 bits, scaled rather than clipped."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
+    import numpy as np
+
     values = np.asarray(image)
     if image.mode.startswith("I;16"):
         return Image.fromarray((values // 257).astype(np.uint8))
@@ -212,6 +216,8 @@ def framing_warning(a: Image.Image, a_prime: Image.Image) -> str | None:
 def unlike_warning(a: Image.Image, a_prime: Image.Image) -> str | None:
     """One sentence where A and A' hardly show the same scene: most pixels differ, and the edges of
     the one are not where those of the other are. Pictures without edges say nothing."""
+    import numpy as np
+
     small = [np.asarray(fit_square(image, 48), dtype=np.float32) / 255 for image in (a, a_prime)]
     changed = float((np.abs(small[0] - small[1]).max(-1) > 0.1).mean())
     edges = [_edges(pixels.mean(-1)) for pixels in small]
@@ -228,6 +234,8 @@ def unlike_warning(a: Image.Image, a_prime: Image.Image) -> str | None:
 
 def _edges(grey: NDArray[np.float32]) -> NDArray[np.float32]:
     """How steep a picture is at each pixel."""
+    import numpy as np
+
     across, down = np.diff(grey, axis=1)[:-1], np.diff(grey, axis=0)[:, :-1]
     steepness: NDArray[np.float32] = np.hypot(across, down)
     return steepness

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    gc.disable()  # while the app is imported, which leaves no garbage; it goes on in memory.py
     from diffinv.errors import UsageError
 
     from .config import load_preferences, preferences_file

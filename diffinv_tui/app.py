@@ -20,7 +20,6 @@ from textual.events import Event, InputEvent
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.theme import Theme
-from textual.widgets import HelpPanel
 
 from diffinv.errors import DiffinvError
 from diffinv.jobs.demo import find_example, submit_demo
@@ -47,7 +46,6 @@ from .screens.new import NewScreen
 from .screens.plugins import PluginsScreen
 from .screens.settings import SettingsScreen
 from .theme import DARK, LIGHT
-from .widgets.help import Help
 from .words import plain, tilde
 
 POLL = 0.25
@@ -301,14 +299,16 @@ class DiffinvApp(App[None]):
 
     def action_help(self) -> None:
         """Show or hide what can be done here."""
-        if self.screen.query(HelpPanel):
+        if self.screen.query("Help"):
             self.action_hide_help_panel()
         else:
             self.action_show_help_panel()
 
     def action_show_help_panel(self) -> None:
         """Show what can be done here, from the palette too."""
-        if not self.screen.query(HelpPanel):
+        from .widgets.help import Help  # with what shows Markdown, which the first frame is spared
+
+        if not self.screen.query(Help):
             self.screen.mount(Help())
 
     # Preferences

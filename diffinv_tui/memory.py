@@ -32,6 +32,7 @@ class Collector:
         """The app is there: leave what it is made of alone from now on."""
         gc.freeze()
         gc.set_threshold(*gc.get_threshold()[:2], _NEVER)
+        gc.enable()
 
     def touch(self) -> None:
         """Somebody does something."""

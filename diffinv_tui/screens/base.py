@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from textual.containers import Container
 from textual.screen import ModalScreen, Screen, ScreenResultType
 
 from ..widgets.footer import KeyLine
@@ -37,8 +36,7 @@ class Place(Screen[None]):
     def compose(self) -> ComposeResult:
         """The frame."""
         yield NavBar(self.MODE)
-        with Container(classes="body"):
-            yield from self.body()
+        yield from self.body()
         yield KeyLine()
 
     def body(self) -> ComposeResult:
@@ -86,8 +84,9 @@ class Place(Screen[None]):
 class Window(ModalScreen[ScreenResultType]):
     """A screen over another one, that is styled once: when it is mounted."""
 
-    def __init__(self) -> None:
-        super().__init__(classes=" ".join(size_classes(self.app)))
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.add_class(*size_classes(self.app), update=False)
 
     def on_screen_resume(self, event: ScreenResume) -> None:
         """It looks as it was left."""

@@ -13,7 +13,6 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import ContentSwitcher, Input, Static
 
 from diffinv.errors import DiffinvError
-from diffinv.library.importing import import_file
 from diffinv.text import plural
 
 from ..bindings import LIBRARY
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from diffinv.jobs.store import Job
-    from diffinv.library.store import Entry, Sort
+    from diffinv.library.store import Entry, Library, Sort
 
 _LOOK_EVERY = 2.0
 _REST = 0.06
@@ -403,7 +402,7 @@ class LibraryScreen(Place):
 
         def take(path: Path | None) -> None:
             if path is not None:
-                self._change(lambda: import_file(self.diffinv.library, path), then=self._go_to)
+                self._change(lambda: _bring(self.diffinv.library, path), then=self._go_to)
 
         self.app.push_screen(PickDifference(Path.cwd()), take)
 
@@ -442,6 +441,12 @@ class LibraryScreen(Place):
             self.search()
 
         self.do(action, after)
+
+
+def _bring(library: Library, file: Path) -> Entry:
+    from diffinv.library.importing import import_file  # with numpy: not before it is needed
+
+    return import_file(library, file)
 
 
 def _stamp(folder: Path) -> object:

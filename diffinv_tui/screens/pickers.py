@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Iterable, Sequence
 from datetime import datetime
@@ -10,7 +11,6 @@ from stat import S_ISDIR
 from typing import TYPE_CHECKING
 
 from rich import filesize
-from rich.table import Table
 from rich.text import Text
 from textual import on, work
 from textual.strip import Strip
@@ -30,6 +30,7 @@ from ..messages import tell
 from ..pictures import open_thumbnail
 from ..widgets.picture import Picture
 from ..words import day, plain, short_path
+from .base import Window
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -47,11 +48,22 @@ _FILE_KEYS = "Enter opens or takes   Backspace goes up   . hidden ones   Esc clo
 _FOLDER_KEYS = "Enter opens   Tab, Enter: this folder   Backspace goes up   Esc closes"
 
 
-class OneLine(Visual):
-    """Something that is one line high, which the list need not find out by drawing it."""
+class FileLine(Visual):
+    """A file or folder of the list: its name, how large it is, and its day.
 
-    def __init__(self, widget: Widget, content: object) -> None:
-        self._visual = visualize(widget, content)
+    The list need not draw it to know that it is one line high, and it is drawn without a table,
+    which would take a millisecond a line.
+    """
+
+    def __init__(self, widget: Widget, location: Path) -> None:
+        self._widget = widget
+        self._name, self._size, self._day = plain(location.name, "muted"), "", ""
+        with contextlib.suppress(OSError):  # gone, or a link to nothing
+            found = location.stat()
+            folder = S_ISDIR(found.st_mode)
+            self._name = plain(f"{location.name}/", "bold") if folder else plain(location.name)
+            self._size = "" if folder else filesize.decimal(found.st_size)
+            self._day = day(datetime.fromtimestamp(found.st_mtime).isoformat())
 
     def get_height(self, rules: RulesMap, width: int) -> int:
         """One line."""
@@ -64,27 +76,12 @@ class OneLine(Visual):
     def render_strips(
         self, width: int, height: int | None, style: Style, options: RenderOptions
     ) -> list[Strip]:
-        """The line."""
-        return self._visual.render_strips(width, height, style, options)
-
-
-def line(location: Path) -> Table:
-    """A file or folder of the list: its name, how large it is, and its day."""
-    grid = Table.grid(expand=True, padding=(0, 1))
-    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis")
-    grid.add_column(justify="right", no_wrap=True, width=9, style="muted")
-    grid.add_column(justify="right", no_wrap=True, width=12, style="muted")
-    try:
-        found = location.stat()
-    except OSError:  # gone, or a link to nothing
-        grid.add_row(plain(location.name, "muted"), "", "")
-        return grid
-    changed = day(datetime.fromtimestamp(found.st_mtime).isoformat())
-    if S_ISDIR(found.st_mode):
-        grid.add_row(plain(f"{location.name}/", "bold"), "", changed)
-    else:
-        grid.add_row(plain(location.name), filesize.decimal(found.st_size), changed)
-    return grid
+        """The line; of a long name the beginning."""
+        about = Text(f"{self._size:>10}{self._day:>13}", "muted")
+        name = self._name.copy()
+        name.truncate(max(1, width - len(about)), overflow="ellipsis", pad=True)
+        line = visualize(self._widget, name.append_text(about))
+        return line.render_strips(width, height, style, options)
 
 
 class Listing(DirectoryNavigation):
@@ -100,20 +97,20 @@ class Listing(DirectoryNavigation):
         if not self.is_root:
             shown.insert(0, DirectoryEntry(self._location / "..", self._styles))
         for start in range(0, len(shown), _AT_ONCE):
-            portion = [(entry, line(entry.location)) for entry in shown[start : start + _AT_ONCE]]
+            portion = shown[start : start + _AT_ONCE]
+            for entry in portion:
+                entry._set_prompt(FileLine(self, entry.location))
             if worker.is_cancelled:
                 return
             tell(self.app, self._list, portion, start == 0)
             time.sleep(_BETWEEN)
 
-    def _list(self, lines: Sequence[tuple[DirectoryEntry, Table]], afresh: bool) -> None:
+    def _list(self, entries: Sequence[DirectoryEntry], afresh: bool) -> None:
         if not self.is_attached:
             return
         if afresh:
             self.clear_options()
-        for entry, drawn in lines:
-            entry._set_prompt(OneLine(self, drawn))
-        self.add_options(entry for entry, _ in lines)
+        self.add_options(entries)
         self._settle_highlight()
 
 
@@ -142,7 +139,7 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-class PickPicture(FileOpen):
+class PickPicture(Window[Path | None], FileOpen):
     """A file dialog that shows the picture under the cursor."""
 
     def __init__(self, location: Path, title: str) -> None:
@@ -186,7 +183,7 @@ class PickPicture(FileOpen):
             self.query_one("#picked", Picture).show(image, message)
 
 
-class PickDifference(FileOpen):
+class PickDifference(Window[Path | None], FileOpen):
     """A file dialog for difference files."""
 
     def __init__(self, location: Path) -> None:
@@ -201,7 +198,7 @@ class PickDifference(FileOpen):
         yield from _parts(super().compose(), _FILE_KEYS)
 
 
-class PickFolder(SelectDirectory):
+class PickFolder(Window[Path | None], SelectDirectory):
     """A dialog for a folder."""
 
     def __init__(self, location: Path, title: str) -> None:
