@@ -139,7 +139,7 @@ def _is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
-class PickPicture(Window[Path | None], FileOpen):
+class PickPicture(FileOpen, Window[Path | None]):
     """A file dialog that shows the picture under the cursor."""
 
     def __init__(self, location: Path, title: str) -> None:
@@ -183,7 +183,7 @@ class PickPicture(Window[Path | None], FileOpen):
             self.query_one("#picked", Picture).show(image, message)
 
 
-class PickDifference(Window[Path | None], FileOpen):
+class PickDifference(FileOpen, Window[Path | None]):
     """A file dialog for difference files."""
 
     def __init__(self, location: Path) -> None:
@@ -198,7 +198,7 @@ class PickDifference(Window[Path | None], FileOpen):
         yield from _parts(super().compose(), _FILE_KEYS)
 
 
-class PickFolder(Window[Path | None], SelectDirectory):
+class PickFolder(SelectDirectory, Window[Path | None]):
     """A dialog for a folder."""
 
     def __init__(self, location: Path, title: str) -> None:

@@ -106,11 +106,11 @@ def _keys(changed: dict[str, str]) -> Text:
     """Key, what it does and its name, a line each. A table of rich's takes 30 ms to draw."""
     text = Text(no_wrap=True)
     for group, keys in _GROUPS.items():
-        text.append(f"\n{group}\n", "bold")
+        text.append("\n" if text else "").append(f"{group}\n", "bold")
         for key in keys:
             if isinstance(key, Binding) and key.id:
                 shown = plain(changed.get(key.id) or key.key_display or key.key, limit=40).plain
-                what = set_cell_size(shown, 20) + set_cell_size(key.description, 24)
+                what = set_cell_size(shown, 15) + set_cell_size(key.description, 24)
                 text.append(what).append(f"{key.id}\n", "muted")
     text.rstrip()
     return text
