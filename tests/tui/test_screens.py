@@ -533,3 +533,18 @@ print([name for name in heavy if name in sys.modules])
         [sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60
     )
     assert done.stdout.strip() == "[]", done.stderr
+
+
+async def test_the_first_frame_waits_for_nothing_that_comes_later() -> None:
+    import subprocess
+
+    script = """
+import sys
+import diffinv_tui.app
+late = ("numpy", "safetensors", "markdown_it", "diffinv_tui.serve")
+print([name for name in late if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout.strip() == "[]", done.stderr
