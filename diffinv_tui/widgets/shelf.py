@@ -60,6 +60,12 @@ class Shelf(Tiles):
         self.marked: dict[Path, str] = {}
         self._entries: dict[int, Entry] = {}
         self._asked: set[int] = set()
+        self._most = 0
+
+    @property
+    def crowd(self) -> int:
+        """The most there were: cards keep their size while a search narrows them down."""
+        return self._most
 
     def fill(self, total: int, offset: int, entries: Sequence[Entry], fresh: bool) -> None:
         """Take a page of entries; ``fresh`` where it is of another search than the last one."""
@@ -68,6 +74,7 @@ class Shelf(Tiles):
             self._entries.clear()
             self._asked = {offset // PAGE}
         self._entries.update(enumerate(entries, offset))
+        self._most = max(self._most, total)
         self.renew(total)
         if fresh and before is not None:
             self.go_to(before.path)

@@ -31,6 +31,8 @@ GAP = 2
 _KEPT = 400
 _KEPT_DRAWN = 80
 _SIDE = 64
+_LARGEST = 40
+"""Cells a picture on a tile is wide at most; larger ones are seen by opening them."""
 
 Pair = tuple["Image | None", "Image | None"]
 Line = list[Segment]
@@ -48,11 +50,22 @@ class Grid:
 
 
 @lru_cache(maxsize=16)
-def grid_of(room: int, tile_width: int) -> Grid:
-    """As many tiles side by side as fit into ``room``, each at least ``tile_width`` wide."""
-    columns = max(1, (room + GAP) // (tile_width + GAP))
+def grid_of(room: Size, tile_width: int, count: int) -> Grid:
+    """As large as ``count`` tiles can be and all be seen; each at least ``tile_width`` wide."""
+    most = max(1, (room.width + GAP) // (tile_width + GAP))
+    highest = max(2, 2 * (room.height - 3))
+    for columns in range(1, most):
+        grid = _grid(room.width, columns, min(_LARGEST, highest))
+        if -(-count // columns) * grid.row_height <= room.height + 1:
+            return grid
+    return _grid(room.width, most, _LARGEST)
+
+
+def _grid(room: int, columns: int, largest: int) -> Grid:
     width = max(8, (room - GAP * (columns - 1)) // columns)
     picture = max(2, (width - 6) // 2)
+    if picture > largest:
+        width, picture = 2 * largest + 6, largest
     rows = (picture + 1) // 2
     return Grid(columns, width, picture, rows, rows + 4)
 
@@ -167,15 +180,21 @@ class Tiles(ScrollView, can_focus=True):
         return self.scrollable_content_region.width
 
     @property
+    def crowd(self) -> int:
+        """The number of tiles that their size is chosen for."""
+        return self.total
+
+    @property
     def grid(self) -> Grid:
-        """How the tiles stand, at the width there is."""
-        return grid_of(self.room, self._tile_width)
+        """How the tiles stand, in the room there is."""
+        return grid_of(self.scrollable_content_region.size, self._tile_width, self.crowd)
 
     def measure(self) -> None:
         """Work out how long the whole is."""
         grid = self.grid
         rows = -(-self.total // grid.columns)
-        self.virtual_size = Size(self.room, rows * grid.row_height)
+        below = 1 if grid.picture_rows and rows else 0  # the gap below the last tiles
+        self.virtual_size = Size(self.room, rows * grid.row_height - below)
 
     def on_resize(self, event: Resize) -> None:
         """Other columns, other tiles."""
