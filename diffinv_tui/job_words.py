@@ -113,6 +113,8 @@ def state_line(job: Job) -> Text:
     said: str = "stopping" if job.cancelling and job.state == "running" else job.state
     if job.held and job.state == "queued":
         said = "queued, held until the queue goes on"
+    elif job.waits_for and job.state == "queued":
+        said = f"queued, after job {job.waits_for}"
     text = Text().append(f"{mark} ", style).append(said, style)
     text.stylize("bold", 2)
     text.append(f"   {'learning' if job.kind == 'invert' else 'applying'} on {job.device}", "muted")

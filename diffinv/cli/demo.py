@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import DiffinvError
 from .options import PATH
 from .output import complain, print_fields, say, stdout_for_data
 
 if TYPE_CHECKING:
     from ..jobs.demo import Example
     from ..jobs.job import Job
-    from ..jobs.store import JobStore
 
 
 @click.command(short_help="The whole method on example pictures, in about a minute.")
@@ -68,16 +66,7 @@ def _run(example: Example, out: Path) -> tuple[Job, Job]:
     except click.Abort:
         complain(f"Job {use.id} comes after it, and puts its pictures into {out / 'results'}.")
         raise
-    except DiffinvError:
-        _cancel(store, use.id)
-        raise
     return learned, follow(store, use.id)
-
-
-def _cancel(store: JobStore, id: int) -> None:
-    """Without a difference there is nothing to apply."""
-    if not store.get(id).is_finished:
-        store.cancel(id)
 
 
 def _contact_sheet(example: Example, job: Job, out: Path) -> Path:

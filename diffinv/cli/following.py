@@ -115,7 +115,8 @@ class _Follower:
 def _check(job: Job) -> None:
     if job.state == "cancelled":
         raise DiffinvError(
-            f"Job {job.id} was cancelled; 'diffinv jobs resume {job.id}' goes on with it."
+            job.error
+            or f"Job {job.id} was cancelled; 'diffinv jobs resume {job.id}' goes on with it."
         )
     if job.state != "done" and not job.failures:
         raise (UsageError if job.exit_code == 2 else DiffinvError)(job.error or "The job failed.")

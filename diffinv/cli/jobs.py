@@ -186,7 +186,8 @@ def _tell(job: Job, as_json: bool, sentence: str) -> None:
 def _where(job: Job) -> str:
     """A job's progress in a few words."""
     if job.state == "queued":
-        return "waits for 'diffinv jobs unpause'" if job.held else ""
+        first = f"comes after job {job.waits_for}" if job.waits_for else ""
+        return "waits for 'diffinv jobs unpause'" if job.held else first
     if job.state == "done":
         made = job.difference[0] if job.difference else plural(len(job.outputs), "picture")
         return made + (f", {len(job.failures)} failed" if job.failures else "")

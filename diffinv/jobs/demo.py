@@ -65,7 +65,8 @@ def submit_demo(
         replace=True,
     )
     dismiss_stale_worker(store, learn.device)
-    return store.submit(learn), store.submit(use)
+    learning = store.submit(learn)
+    return learning, store.submit(use, waits_for=learning.id)
 
 
 def free_name(wanted: str, library: Library, jobs: Sequence[Job]) -> str:

@@ -39,7 +39,8 @@ class Job:
     for each picture of an application that could not be done; ``skipped`` counts those that had
     been done before and are among the ``outputs``. ``difference`` is (name, file) of what an
     inversion learned. ``preview`` is a picture that is replaced as learning goes on. ``held`` jobs
-    wait until the queue is unpaused. ``attempts`` counts how often the job was started.
+    wait until the queue is unpaused; ``waits_for`` is the job that has to be done first.
+    ``attempts`` counts how often the job was started.
     """
 
     id: int
@@ -64,6 +65,7 @@ class Job:
     preview: Path | None = None
     priority: int = 0
     held: bool = False
+    waits_for: int | None = None
     cancelling: bool = False
     attempts: int = 0
 

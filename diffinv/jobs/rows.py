@@ -13,7 +13,7 @@ from .requests import AppliedImage
 COLUMNS = (
     "id, kind, title, state, request, device, folder, created, started, finished, priority, held, "
     "cancelling, progress, losses, error, exit_code, warnings, failures, skipped, difference, "
-    "attempts"
+    "attempts, waits_for"
 )
 
 LOG, PREVIEW, CHECKPOINT = "log.txt", "preview.png", "checkpoint.safetensors"
@@ -48,6 +48,7 @@ def to_job(row: Row, outputs: list[AppliedImage], folders: Path) -> Job:
         log=folder / LOG,
         priority=row["priority"],
         held=bool(row["held"]),
+        waits_for=row["waits_for"],
         cancelling=bool(row["cancelling"]),
         attempts=row["attempts"],
     )

@@ -45,12 +45,18 @@ _MIGRATIONS = (
     CREATE TABLE workers (device TEXT PRIMARY KEY, identity TEXT NOT NULL);
     CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)
     """,
+    "ALTER TABLE jobs ADD COLUMN waits_for INTEGER",
 )
 _QUEUE = "priority DESC, position, id"
 _QUEUE_BACKWARDS = "priority, position DESC, id DESC"
 _SHOWN = f"""CASE state WHEN 'running' THEN 0 WHEN 'queued' THEN 1 ELSE 2 END,
     CASE state WHEN 'queued' THEN -priority END, CASE state WHEN 'queued' THEN position END,
     CASE WHEN state IN {FINISHED!r} THEN -id ELSE id END"""
+_READY = """state = 'queued' AND held = 0 AND NOT EXISTS (SELECT 1 FROM jobs AS first
+    WHERE first.id = jobs.waits_for AND first.state IN ('queued', 'running', 'interrupted'))"""
+"""A job that may start, unless the queue is paused."""
+_CANCELLED_ALONG = "state = 'cancelled' AND error IS NOT NULL"
+"""Jobs that nobody cancelled, but the one that they wait for: their error says so."""
 _FORGOTTEN: tuple[State, ...] = ("done", "failed", "cancelled")
 _LOOK_EVERY = 1.0
 """Seconds between two looks for workers that have died, while nothing else happens."""
@@ -76,8 +82,17 @@ class JobStore:
 
     # What front ends do
 
-    def submit(self, request: InvertRequest | ApplyRequest, priority: int = 0) -> Job:
-        """Put a request into the queue; the paths in it are made absolute."""
+    def submit(
+        self,
+        request: InvertRequest | ApplyRequest,
+        priority: int = 0,
+        waits_for: int | None = None,
+    ) -> Job:
+        """Put a request into the queue; the paths in it are made absolute.
+
+        ``waits_for`` is the job that has to be done first: if it is cancelled or fails, this one
+        is cancelled along with it, and comes back with it.
+        """
         self.notice_deaths()
         request = absolute(request)
         values = {
@@ -89,6 +104,7 @@ class JobStore:
             "folder": secrets.token_hex(8),
             "created": time.time(),
             "priority": priority,
+            "waits_for": waits_for,
         }
         with self._data.write() as db:
             marks = ", ".join("?" * len(values))
@@ -129,22 +145,34 @@ class JobStore:
         """Take a job from the queue, or ask its worker to stop between two steps."""
         job = self._in_state(id, ("queued", "running", "interrupted"), "cancelled")
         with self._data.write() as db:
-            db.execute(
+            done = db.execute(
                 "UPDATE jobs SET state = 'cancelled', finished = ?, error = NULL "
                 "WHERE id = ? AND state IN ('queued', 'interrupted')",
                 (max(job.created, time.time()), id),
             )
+            if done.rowcount:
+                _cancel_along(db, id, "cancelled")
             db.execute("UPDATE jobs SET cancelling = 1 WHERE id = ? AND state = 'running'", (id,))
         return self.get(id)
 
     def retry(self, id: int) -> Job:
-        """A new job with the same request, from the beginning."""
+        """A new job with the same request, from the beginning. Those that wait for the old one
+        wait for the new one."""
         job = self._in_state(id, FINISHED, "retried")
-        return self.submit(job.request, job.priority)
+        self._check_first(job)
+        new = self.submit(job.request, job.priority, job.waits_for)
+        if job.state != "done":
+            with self._data.write() as db:
+                _bring_back(db, id)
+                db.execute(
+                    "UPDATE jobs SET waits_for = ? WHERE waits_for = ? AND state = 'queued'",
+                    (new.id, id),
+                )
+        return new
 
     def resume(self, id: int) -> Job:
         """Put a job that ended before its end back into the queue, to go on where it was."""
-        self._in_state(id, ("interrupted", "cancelled", "failed"), "resumed")
+        self._check_first(self._in_state(id, ("interrupted", "cancelled", "failed"), "resumed"))
         with self._data.write() as db:
             db.execute(
                 "UPDATE jobs SET state = 'queued', held = 0, cancelling = 0, error = NULL, "
@@ -152,6 +180,7 @@ class JobStore:
                 "AND state IN ('interrupted', 'cancelled', 'failed')",
                 (id,),
             )
+            _bring_back(db, id)
         return self.get(id)
 
     def move(self, id: int, up: bool) -> Job:
@@ -322,7 +351,7 @@ class JobStore:
         """Close a running job."""
         result = json.dumps([difference[0], str(difference[1])]) if difference else None
         with self._data.write() as db:
-            db.execute(
+            done = db.execute(
                 "UPDATE jobs SET state = ?, finished = max(started, ?), error = ?, exit_code = ?, "
                 "failures = ?, skipped = ?, difference = ?, cancelling = 0, worker = NULL "
                 "WHERE id = ? AND state = 'running'",
@@ -337,6 +366,8 @@ class JobStore:
                     id,
                 ),
             )
+            if done.rowcount and state in ("failed", "cancelled"):
+                _cancel_along(db, id, state)
 
     def waiting_devices(self) -> list[str]:
         """The devices that jobs wait for and that have no worker alive."""
@@ -344,7 +375,7 @@ class JobStore:
         if self.is_stopped:
             return []
         rows = self._data.read(
-            "SELECT DISTINCT device FROM jobs WHERE state = 'queued' AND held = 0 "
+            f"SELECT DISTINCT device FROM jobs WHERE {_READY} "
             "AND device NOT IN (SELECT device FROM workers)"
         )
         return [row["device"] for row in rows]
@@ -385,6 +416,15 @@ class JobStore:
             )
         return job
 
+    def _check_first(self, job: Job) -> None:
+        """Refuse a job whose first one was given up: it would find nothing to work with."""
+        rows = self._data.read("SELECT state FROM jobs WHERE id = ?", (job.waits_for,))
+        if rows and rows[0]["state"] in ("cancelled", "failed"):
+            raise UsageError(
+                f"Job {job.id} needs what job {job.waits_for} makes; "
+                f"'diffinv jobs resume {job.waits_for}' goes on with both."
+            )
+
     def _to_jobs(self, rows: list[Row], outputs: list[Row]) -> list[Job]:
         found: dict[int, list[AppliedImage]] = {}
         for row in outputs:
@@ -396,7 +436,7 @@ class JobStore:
 def _next(db: sqlite3.Connection, device: str) -> int | None:
     """The job that is next on a device, unless the queue is paused."""
     row = db.execute(
-        "SELECT id FROM jobs WHERE state = 'queued' AND held = 0 AND device = ? "
+        f"SELECT id FROM jobs WHERE {_READY} AND device = ? "
         "AND NOT EXISTS (SELECT 1 FROM notes WHERE key = 'paused') "
         f"ORDER BY {_QUEUE} LIMIT 1",
         (device,),
@@ -420,13 +460,38 @@ def _interrupt(db: sqlite3.Connection, worker: str, cause: str) -> None:
         "SELECT id, cancelling FROM jobs WHERE state = 'running' AND worker = ?", (worker,)
     ).fetchall()
     for row in rows:
-        id, state = row["id"], "cancelled" if row["cancelling"] else "interrupted"
+        id = row["id"]
+        state: State = "cancelled" if row["cancelling"] else "interrupted"
         error = f"Job {id} was interrupted: {cause}; 'diffinv jobs resume {id}' goes on with it."
         db.execute(
             "UPDATE jobs SET state = ?, finished = max(started, ?), error = ?, worker = NULL "
             "WHERE id = ?",
             (state, time.time(), error if state == "interrupted" else None, id),
         )
+        if state == "cancelled":
+            _cancel_along(db, id, state)
+
+
+def _cancel_along(db: sqlite3.Connection, first: int, became: State) -> None:
+    """What waits for a job that was cancelled or has failed."""
+    what = "failed" if became == "failed" else "was cancelled"
+    error = (
+        f"Job {first}, which it waits for, {what}; 'diffinv jobs resume {first}' goes on with both."
+    )
+    db.execute(
+        "UPDATE jobs SET state = 'cancelled', finished = max(created, ?), error = ? "
+        "WHERE waits_for = ? AND state = 'queued'",
+        (time.time(), error, first),
+    )
+
+
+def _bring_back(db: sqlite3.Connection, first: int) -> None:
+    """What was cancelled along with a job that goes on."""
+    db.execute(
+        "UPDATE jobs SET state = 'queued', held = 0, error = NULL, finished = NULL "
+        f"WHERE waits_for = ? AND {_CANCELLED_ALONG}",
+        (first,),
+    )
 
 
 def _swap(db: sqlite3.Connection, one: Row, other: Row) -> None:

@@ -387,11 +387,20 @@ def test_a_full_disk_says_so_and_loses_nothing(store, learn):
 
 def test_a_list_of_a_later_version_is_left_alone(store, learn):
     store.submit(learn())
+    ((own,),) = store._data.read("PRAGMA user_version")
     store._data._connection().execute("PRAGMA user_version = 99")
     with pytest.raises(DiffinvError, match="later diffinv; update"):
         JobStore().jobs()
-    store._data._connection().execute("PRAGMA user_version = 1")
+    store._data._connection().execute(f"PRAGMA user_version = {own}")
     assert ids(JobStore()) == [1]
+
+
+def test_a_list_of_an_earlier_version_is_taken_over(store, learn):
+    job = store.submit(learn())
+    for statement in ("ALTER TABLE jobs DROP COLUMN waits_for", "PRAGMA user_version = 1"):
+        store._data._connection().execute(statement)
+    store.close()
+    assert JobStore().jobs() == [job]
 
 
 def test_a_folder_that_cannot_be(tmp_path):

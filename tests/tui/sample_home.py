@@ -136,7 +136,12 @@ class SampleJobs:
     def jobs(self, states: object = None) -> list[Job]:
         return list(self.list)
 
-    def submit(self, request: InvertRequest | ApplyRequest, priority: int = 0) -> Job:
+    def submit(
+        self,
+        request: InvertRequest | ApplyRequest,
+        priority: int = 0,
+        waits_for: int | None = None,
+    ) -> Job:
         kind = "invert" if isinstance(request, InvertRequest) else "apply"
         id = max((job.id for job in self.list), default=0) + 1
         title = "new job"

@@ -68,3 +68,9 @@ def test_the_log_names_files_from_where_they_are(jobs: dict[int, Job], full_home
     last = job_words.log_text(jobs[6], log).plain.splitlines()[1]
     assert last.startswith("~/other.txt [bold]")
     assert "\x1b" not in last
+
+
+def test_a_job_that_waits_for_another_says_so(jobs: dict[int, Job]) -> None:
+    job = replace(jobs[8], waits_for=7)
+    assert "queued, after job 7" in job_words.state_line(job).plain
+    assert "after job" not in job_words.state_line(replace(job, state="done")).plain
