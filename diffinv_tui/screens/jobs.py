@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from textual import on
@@ -26,6 +27,7 @@ from .dialogs import Detail, Large
 if TYPE_CHECKING:
     from rich.text import Text
     from textual.app import ComposeResult
+    from textual.screen import ActiveBinding
 
     from diffinv.jobs.store import Job
 
@@ -38,7 +40,8 @@ class JobList(OptionList):
     HELP = """The queue. It belongs to no window: jobs go on when the app is closed.
 
     **c** cancels, **u** goes on with a job that was cancelled or interrupted where it was,
-    **r** runs it again from the start, **K** and **J** move a waiting job, **p** pauses the queue.
+    **r** runs it again from the start, **K** and **J** move a waiting job, **p** pauses the queue
+    or lets it go on.
     """
 
 
@@ -119,6 +122,17 @@ class JobsScreen(Place):
         reason = self.diffinv.pause_reason
         notice.display = bool(reason)
         notice.update(plain(f"‖ {reason} Here: p." if reason else ""))
+
+    @property
+    def active_bindings(self) -> dict[str, ActiveBinding]:
+        """The keys, of which one says what it does to the queue as it is."""
+        active = super().active_bindings
+        if self.diffinv.pause_reason:
+            for key, one in active.items():
+                if one.binding.action == "pause":
+                    binding = replace(one.binding, description="Resume queue")
+                    active[key] = one._replace(binding=binding)
+        return active
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The footer offers what can be done with this job."""

@@ -46,6 +46,7 @@ class NavBar(Horizontal):
     def __init__(self, mode: str) -> None:
         super().__init__()
         self._mode = mode
+        self._jobs: list[Job] = []
 
     def compose(self) -> ComposeResult:
         """The line from left to right."""
@@ -56,10 +57,17 @@ class NavBar(Horizontal):
 
     def show_jobs(self, jobs: list[Job]) -> None:
         """Say what is running, or how many wait."""
-        self.query_one("#running", Static).update(_summary(jobs))
+        self._jobs = jobs
+        running = self.query_one("#running", Static)
+        running.update(_summary(jobs, running.content_size.width))
+
+    def on_resize(self) -> None:
+        """The running job's title is cut to what room there is."""
+        self.show_jobs(self._jobs)
 
 
-def _summary(jobs: list[Job]) -> Content | str:
+def _summary(jobs: list[Job], width: int) -> Content | str:
+    """What is running: its title is cut, its figure is not."""
     running = [job for job in jobs if job.state == "running"]
     waiting = sum(job.state == "queued" for job in jobs)
     if not running:
@@ -67,6 +75,6 @@ def _summary(jobs: list[Job]) -> Content | str:
     progress = running[0].progress
     share = f" {100 * progress.step / progress.total:.0f} %" if progress.total else ""
     more = f" +{len(running) - 1 + waiting}" if len(running) - 1 + waiting else ""
-    return Content.assemble(
-        ("● ", "$success"), plain(running[0].title, limit=24).plain, share, more
-    )
+    title = plain(running[0].title, limit=24)
+    title.truncate(max(0, width - len(f"● {share}{more}")), overflow="ellipsis")
+    return Content.assemble(("● ", "$success"), title.plain, share, more)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -287,10 +288,28 @@ async def test_jobs_can_be_steered(full_home: Path, make_app: MakeApp) -> None:
         await until(pilot, lambda: ("move_to_end", 8, True) in app.store.calls)
         await pilot.press("p")
         await shows(pilot, "The queue is paused")
+        await shows(pilot, "p Resume queue")
+        assert "Pause queue" not in screen(app)
         await pilot.press("p", "up", "c")
+        await shows(pilot, "p Pause queue")
         await until(pilot, lambda: ("cancel", 7) in app.store.calls)
         await pilot.press("u")
         await until(pilot, lambda: ("resume", 7) in app.store.calls)
+
+
+@pytest.mark.parametrize("title", ["a winter of many words and yet more", "長い題名がある仕事の題名"])
+async def test_a_long_title_leaves_room_for_the_figure(
+    full_home: Path, make_app: MakeApp, title: str
+) -> None:
+    app = make_app(full_home)
+    app.store.list = [replace(j, title=title) for j in app.store.list]
+    async with app.run_test(size=(80, 24)) as pilot:
+        await go(pilot, "jobs")
+        await until(pilot, lambda: "68 % +2" in screen(app).splitlines()[0])
+        assert f"● {title[:1]}" in screen(app).splitlines()[0]
+        await pilot.resize_terminal(120, 40)
+        await until(pilot, lambda: f"● {title[:11]}" in screen(app).splitlines()[0])
+        assert "68 % +2" in screen(app).splitlines()[0]
 
 
 async def test_a_failed_job_says_why(full_home: Path, make_app: MakeApp) -> None:
