@@ -57,7 +57,8 @@ and keeps less of the picture.""",
     "device": _DEVICE,
     "more": "Opens the settings that most people leave as they are.",
     "start": "Puts it into the queue; the marks above say what is missing.",
-    "sweep": "The first picture at several strengths, to see which one suits.",
+    "sweep": "The first picture at several strengths around those set, from −1 to 2 times them, to "
+    "see which one suits.",
 }
 
 _SETTINGS = {

@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 _DEBOUNCE = 0.3
 _PLANNED = 2_000
 SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
-"""The strengths of a sweep: undone, left alone, weaker, as learned, stronger."""
+"""What a sweep multiplies strengths by: undone, left alone, weaker, as set, stronger."""
 
 
 class Chosen(Horizontal):
@@ -379,8 +379,12 @@ class ApplyScreen(Place):
         if self._ready is None or not self._planned:
             self.app.notify("Not ready yet: see the checks.", severity="warning")
             return
+        if _changes_nothing(self._ready):
+            self.app.notify("A sweep needs a strength other than 0.", severity="warning")
+            return
         first = replace(self._ready, images=(self._planned[0],))
-        self._submit([(at_strength(first, by), f"strength {by:+g}") for by in SWEEP])
+        requests = [at_strength(first, by) for by in SWEEP]
+        self._submit([(request, request.out.name) for request in requests])
 
     def _submit(self, requests: list[tuple[ApplyRequest, str]]) -> None:
         def started(jobs: list[Job]) -> None:
@@ -438,10 +442,12 @@ class ApplyScreen(Place):
 
 
 def at_strength(request: ApplyRequest, by: float) -> ApplyRequest:
-    """The same with every strength multiplied, into a folder of its own."""
-    differences = tuple((name, round(weight * by, 4)) for name, weight in request.differences)
+    """The same with every strength multiplied, into a folder named after them as they are then."""
+    # + 0.0 makes -0.0 a plain zero
+    differences = tuple((name, round(weight * by, 4) + 0.0) for name, weight in request.differences)
+    strengths = ", ".join(f"{weight:+g}" for _, weight in differences)
     return replace(
-        request, differences=differences, out=request.out / f"strength {by:+g}", replace=True
+        request, differences=differences, out=request.out / f"strength {strengths}", replace=True
     )
 
 

@@ -15,11 +15,12 @@ from textual_fspicker.parts import DirectoryNavigation
 
 from diffinv.difference import save
 from diffinv.jobs.checks import plan_inversion
+from diffinv.jobs.requests import ApplyRequest
 from diffinv.library.store import Library
 from diffinv.plugins import PluginRow, Registry
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.config import load_preferences, preferences_file
-from diffinv_tui.screens.apply import SWEEP, Chosen
+from diffinv_tui.screens.apply import SWEEP, Chosen, at_strength
 from diffinv_tui.screens.dialogs import Detail
 from diffinv_tui.widgets.form import Checks
 from diffinv_tui.widgets.navbar import Place
@@ -273,6 +274,21 @@ async def test_several_pairs_and_clearing(full_home: Path, make_app: MakeApp) ->
         await until(pilot, lambda: len(new.query(PictureField)) == 2)
 
 
+async def test_numbers_beyond_all_sense_are_refused(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        for field, name in zip(new.query(PictureField), ("before", "after"), strict=True):
+            field.choose(full_home / "pictures" / f"{name}.png")
+        await unfold(pilot)
+        for id, value in (("seed", 10**30), ("tokens", 10**6), ("steps", 10**9)):
+            line = new.query_one(f"#{id}", Input)
+            line.value = str(value)
+            await shows(pilot, f"(--{id}) is between")
+            line.value = ""
+        await until(pilot, lambda: new._ready)
+
+
 # Jobs
 
 
@@ -297,7 +313,9 @@ async def test_jobs_can_be_steered(full_home: Path, make_app: MakeApp) -> None:
         await until(pilot, lambda: ("resume", 7) in app.store.calls)
 
 
-@pytest.mark.parametrize("title", ["a winter of many words and yet more", "長い題名がある仕事の題名"])
+@pytest.mark.parametrize(
+    "title", ["a winter of many words and yet more", "長い題名がある仕事の題名"]
+)
 async def test_a_long_title_leaves_room_for_the_figure(
     full_home: Path, make_app: MakeApp, title: str
 ) -> None:
@@ -380,7 +398,7 @@ async def test_no_jobs_say_what_to_press(home: Path, make_app: MakeApp) -> None:
 
 async def test_differences_strengths_and_a_sweep(full_home: Path, make_app: MakeApp) -> None:
     app = make_app(full_home, jobs=False)
-    async with app.run_test(size=(120, 40)) as pilot:
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
         apply = await go(pilot, "apply")
         await pilot.press("ctrl+d")
         await shows(pilot, "Apply which difference?")
@@ -396,8 +414,22 @@ async def test_differences_strengths_and_a_sweep(full_home: Path, make_app: Make
         await pilot.press("ctrl+w")
         await until(pilot, lambda: len(app.jobs) == len(SWEEP))
         strengths = [job.request.differences[0][1] for job in app.jobs]
-        assert strengths == [0.6, -0.0, -0.3, -0.6, -0.9, -1.2]
-        await shows(pilot, "strength +0.5")
+        assert strengths == [0.6, 0.0, -0.3, -0.6, -0.9, -1.2]
+        for job, said in zip(app.jobs, ("+0.6", "+0", "-0.3", "-0.6", "-0.9", "-1.2"), strict=True):
+            assert job.request.out == full_home / "pictures/trip-first-snow" / f"strength {said}"
+            await shows(pilot, f"strength {said}")
+        apply.query_one(Slider).value = 0.0
+        await shows(pilot, "At strength 0 nothing changes.")
+        await pilot.press("ctrl+w")
+        await shows(pilot, "A sweep needs a strength other than 0.")
+        assert len(app.jobs) == len(SWEEP)
+
+
+async def test_a_sweep_of_several_differences_names_the_strength_of_each(tmp_path: Path) -> None:
+    request = ApplyRequest((("a", 0.5), ("b", -2.0)), (tmp_path / "b.png",), tmp_path)
+    swept = at_strength(request, 1.5)
+    assert swept.differences == (("a", 0.75), ("b", -3.0))
+    assert swept.out.name == "strength +0.75, -3"
 
 
 async def test_results_are_of_what_was_started(full_home: Path, make_app: MakeApp) -> None:
