@@ -383,6 +383,25 @@ def test_parts_that_do_not_fit(diffinv, pictures, args, code, words):
     assert differences() == []
 
 
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("invert", "a.png", "a2.png", "--seed", 10**30),
+        ("invert", "a.png", "a2.png", "--tokens", 10**6),
+        ("invert", "a.png", "a2.png", "--steps", 10**9),
+        ("apply", "blue", "a.png", "--out", "out", "--seed", 10**30),
+        ("apply", "blue", "a.png", "--out", "out", "--steps", 10**6),
+    ],
+)
+def test_numbers_that_are_too_large(diffinv, pictures, monkeypatch, args):
+    monkeypatch.chdir(pictures)
+    done = diffinv(*args)
+    assert done.code == 2
+    assert args[-2] in done.err
+    assert is_one_sentence(done.err.splitlines()[-1])
+    assert done.out == ""
+
+
 def test_an_unwritable_library(diffinv, pictures, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("DIFFINV_HOME", str(tmp_path / "file"))

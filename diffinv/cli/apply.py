@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..method.settings import MAX_DENOISING_STEPS
 from .options import (
     PATH,
     backbone_option,
@@ -44,7 +45,9 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed")
 @click.option(
     "--guidance-scale", type=click.FloatRange(0), metavar="X", help="Classifier-free guidance."
 )
-@click.option("--steps", type=click.IntRange(1), metavar="N", help="Denoising steps.")
+@click.option(
+    "--steps", type=click.IntRange(1, MAX_DENOISING_STEPS), metavar="N", help="Denoising steps."
+)
 @seed_option
 @device_option
 @memory_option

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from ..method.settings import PRESETS
+from ..method.settings import MAX_LEARNING_STEPS, MAX_TOKENS, PRESETS
 from .options import (
     PATH,
     backbone_option,
@@ -65,11 +65,15 @@ _SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed"
     type=click.Choice(["additive", "input", "output"]),
     help="Where the tokens meet the prompt: added to it, as words, or behind it.",
 )
-@click.option("--tokens", type=click.IntRange(1), metavar="N", help="How many DIFF tokens.")
+@click.option(
+    "--tokens", type=click.IntRange(1, MAX_TOKENS), metavar="N", help="How many DIFF tokens."
+)
 @click.option(
     "--alpha", type=click.FloatRange(0, 1), metavar="X", help="Weight of the captions' delta."
 )
-@click.option("--steps", type=click.IntRange(1), metavar="N", help="How many updates.")
+@click.option(
+    "--steps", type=click.IntRange(1, MAX_LEARNING_STEPS), metavar="N", help="How many updates."
+)
 @click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="X", help="Learning rate.")
 @seed_option
 @device_option

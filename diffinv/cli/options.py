@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from ..method.settings import MAX_SEED
+
 PATH = click.Path(path_type=Path)
 """Whether a path exists is checked where it is opened, which says what is wrong with it."""
 
@@ -30,7 +32,7 @@ detach_option = click.option(
 )
 seed_option = click.option(
     "--seed",
-    type=click.IntRange(0, 2**32 - 1),
+    type=click.IntRange(0, MAX_SEED),
     metavar="S",
     help="Decides every random number; the same seed gives the same result. Default: 0.",
 )

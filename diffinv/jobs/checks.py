@@ -17,7 +17,14 @@ from ..files import numbered
 from ..images import framing_warning, list_images, open_image, pixel_hash, unlike_warning
 from ..library.names import checked_name
 from ..library.store import Library
-from ..method.settings import InversionSettings
+from ..method.settings import (
+    MAX_DENOISING_STEPS,
+    MAX_LEARNING_STEPS,
+    MAX_SEED,
+    MAX_TOKENS,
+    ApplicationSettings,
+    InversionSettings,
+)
 from ..paths import library_folder
 from ..plugins import Kind, Registry, option, parse_part, registry
 from .checkpoints import find_checkpoint
@@ -106,8 +113,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
 
     ``resumed``: a request that replaces results has been at it before, and keeps its own.
     """
-    if not math.isfinite(request.settings.guidance_scale) or request.settings.steps < 1:
-        raise UsageError("The guidance scale has to be finite and the steps at least 1.")
+    check_application_settings(request.settings)
     library = Library(request.library or library_folder())
     differences = tuple((library.load(name), weight) for name, weight in request.differences)
     if not differences:
@@ -145,12 +151,29 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
 
 def check_settings(settings: InversionSettings) -> None:
     """Refuse settings outside their ranges."""
-    if settings.steps < 1 or settings.tokens < 1:
-        raise UsageError("The number of steps (--steps) and of tokens (--tokens) start at 1.")
+    _check_range("number of steps (--steps)", settings.steps, 1, MAX_LEARNING_STEPS)
+    _check_range("number of tokens (--tokens)", settings.tokens, 1, MAX_TOKENS)
+    _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)
     if not 0 <= settings.alpha <= 1:
         raise UsageError(f"Alpha (--alpha) is between 0 and 1, not {settings.alpha}.")
     if not (math.isfinite(settings.lr) and settings.lr > 0):
         raise UsageError(f"The learning rate (--lr) is a number above 0, not {settings.lr}.")
+
+
+def check_application_settings(settings: ApplicationSettings) -> None:
+    """Refuse settings outside their ranges."""
+    _check_range("number of steps (--steps)", settings.steps, 1, MAX_DENOISING_STEPS)
+    _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)
+    scale = settings.guidance_scale
+    if not (math.isfinite(scale) and scale >= 0):
+        raise UsageError(
+            f"The guidance scale (--guidance-scale) is a number from 0 up, not {scale}."
+        )
+
+
+def _check_range(what: str, value: int, first: int, last: int) -> None:
+    if not first <= value <= last:
+        raise UsageError(f"The {what} is between {first} and {last}, not {value}.")
 
 
 def check_writable(folder: Path) -> None:
