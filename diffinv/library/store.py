@@ -112,6 +112,12 @@ class Library:
         nothing: tuple[list[Entry], int] = ([], 0)
         return self._ask(lambda index: index.page(query, sort, limit, offset, look), nothing)
 
+    def notice(self) -> object:
+        """Take in what other programs have changed, and return a value that differs after any
+        change. Quick; files changed in place are noticed after some calls where there are very
+        many. None where there is no folder yet."""
+        return self._ask(lambda index: index.notice(), None)
+
     def count(self, query: str = "") -> int:
         """How many entries a query finds."""
         return self._ask(lambda index: index.count(query), 0)

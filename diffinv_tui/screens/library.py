@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -126,8 +127,8 @@ class LibraryScreen(Place):
     def _find(self, query: str, sort: Sort, look: bool) -> None:
         library = self.diffinv.library
         try:
-            seen = _stamp(library.folder)
-            entries, count = library.page(query, sort, PAGE, look=look)
+            seen = library.notice() if look else self._seen
+            entries, count = library.page(query, sort, PAGE, look=False)
             empty = not count and (not query or not library.count())
         except DiffinvError as error:
             tell(self.app, self._cannot_search, str(error))
@@ -214,8 +215,10 @@ class LibraryScreen(Place):
 
     @work(thread=True, exclusive=True, group="look")
     def _look(self) -> None:
-        if _stamp(self.diffinv.library.folder) != self._seen:
-            tell(self.app, self.search)
+        with contextlib.suppress(DiffinvError):  # which the search that it leads to would tell
+            if self.diffinv.library.notice() == self._seen:
+                return
+        tell(self.app, self.search)
 
     def jobs_changed(self, jobs: list[Job]) -> None:
         """A job that has ended may have brought something."""
@@ -447,10 +450,3 @@ def _bring(library: Library, file: Path) -> Entry:
     from diffinv.library.importing import import_file  # with numpy: not before it is needed
 
     return import_file(library, file)
-
-
-def _stamp(folder: Path) -> object:
-    try:
-        return folder.stat().st_mtime_ns
-    except OSError:
-        return None

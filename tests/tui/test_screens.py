@@ -99,6 +99,17 @@ async def test_a_file_from_outside_is_noticed(full_home: Path, make_app: MakeApp
         await shows(pilot, "12 differences")
 
 
+async def test_a_file_that_is_damaged_in_place_is_noticed(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        path = app.screen.query_one(Shelf).current.path
+        path.write_bytes(b"no difference any more")
+        await shows(pilot, "Press d to move it to the trash.")
+
+
 async def test_the_cursor_stays_with_its_difference(full_home: Path, make_app: MakeApp) -> None:
     """What comes from outside must not put another one under the key for the trash."""
     async with make_app(full_home).run_test(size=(120, 40)) as pilot:
