@@ -44,6 +44,7 @@ from .pickers import PickPicture
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.events import ScreenResume
 
     from diffinv.jobs.store import Job
     from diffinv.plugins import Registry
@@ -94,6 +95,7 @@ class NewScreen(Place):
         self._timer: Timer | None = None
         self._asked: InvertRequest | None = None
         self._ready: InvertRequest | None = None
+        self._preferred = self._filled_in = ""
         self._folder = Path.cwd()
 
     def body(self) -> ComposeResult:
@@ -136,12 +138,22 @@ class NewScreen(Place):
 
     def plugins_changed(self, registry: Registry) -> None:
         """Other parts to choose from."""
-        preferred = chosen(self, "backbone") or self.diffinv.preferences.backbone
-        first = next(iter(registry.backbones.values()), None)
+        self._preferred = self.diffinv.preferences.backbone
+        select = self.query_one("#backbone", Select)
+        by_hand = chosen(self, "backbone")
+        if by_hand == self._filled_in:
+            by_hand = ""
         backbones = [(spec.title, id) for id, spec in registry.backbones.items()]
-        listed = backbones or [("None is installed", "")]
-        fill(self.query_one("#backbone", Select), listed, preferred or (first.id if first else ""))
+        fill(select, backbones or [("None is installed", "")], by_hand or self._preferred)
+        if select.value != by_hand:
+            self._filled_in = chosen(self, "backbone")
         self._fill_parts()
+
+    def on_screen_resume(self, event: ScreenResume) -> None:
+        """The backbone that the settings prefer by now, unless another one was chosen here."""
+        super().on_screen_resume(event)
+        if self._registry and self._preferred != self.diffinv.preferences.backbone:
+            self.plugins_changed(self._registry)
 
     def _fill_parts(self) -> None:
         """What suits the backbone comes first."""

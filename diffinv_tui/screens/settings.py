@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.cells import set_cell_size
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.events import ScreenResume
 
+    from diffinv.contracts import Spec
     from diffinv.plugins import Registry
 
 _PICTURES = [
@@ -55,7 +57,8 @@ class SettingsScreen(Place):
             yield Field("Pictures", choice("pictures", _PICTURES, chosen.pictures))
             yield Static("Pictures change when the app is started again.", classes="hint")
             yield Static("Defaults", classes="heading")
-            yield Field("Backbone", choice("backbone", [("the first there is", "")]))
+            listed = _backbones(chosen.backbone, {})
+            yield Field("Backbone", choice("backbone", listed, chosen.backbone))
             yield Field("Device", text_line("device", "the best there is", chosen.device))
             yield Static("Keys", classes="heading")
             yield Static(_hint(), classes="hint")
@@ -78,8 +81,9 @@ class SettingsScreen(Place):
 
     def plugins_changed(self, registry: Registry) -> None:
         """Other backbones to choose from."""
-        options = part_options(registry.backbones, "the first there is")
-        fill(self.query_one("#backbone", Select), options, self.diffinv.preferences.backbone)
+        select, preferred = self.query_one("#backbone", Select), self.diffinv.preferences.backbone
+        with select.prevent(Select.Changed):
+            fill(select, _backbones(preferred, registry.backbones), preferred)
 
     @on(Select.Changed)
     def _chosen(self, event: Select.Changed) -> None:
@@ -95,6 +99,12 @@ class SettingsScreen(Place):
         if name == "theme":
             self.app.theme = value
         self.diffinv.prefer(**{name: value})
+
+
+def _backbones(preferred: str, found: Mapping[str, Spec]) -> list[tuple[str, str]]:
+    """The choices: one that is preferred is among them while its plugin is not."""
+    missing = [(f"{preferred} (not there now)", preferred)] if preferred not in ("", *found) else []
+    return part_options(found, "the first there is") + missing
 
 
 def _hint() -> Text:
