@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from pathlib import Path
 
 _ESCAPES = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor moves
@@ -22,6 +23,11 @@ def text_safe(text: str) -> str:
     """
     shown = "".join(_shown(c) for c in _ESCAPES.sub("", text))
     return " ".join(shown.split())
+
+
+def path_text(path: Path) -> str:
+    """A path, safe to print."""
+    return text_safe(str(path))
 
 
 def _shown(character: str) -> str:

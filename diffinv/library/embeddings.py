@@ -17,7 +17,7 @@ import safetensors
 from ..difference import Difference, DifferenceInfo
 from ..errors import DiffinvError, UsageError
 from ..plugins import registry
-from ..text import text_safe
+from ..text import path_text, text_safe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,7 +46,7 @@ def read_embedding(file: Path, name: str, backbone: str | None) -> Difference:
     backbone, layout = _choose_backbone(file, matrices, backbone)
     parts = list(matrices.values()) if len(layout) == 1 else [matrices[key] for key in layout]
     if len({len(part) for part in parts}) > 1:
-        raise DiffinvError(f"{_shown(file)} has not the same number of tokens for each encoder.")
+        raise DiffinvError(f"{path_text(file)} has not the same number of tokens for each encoder.")
     info = DifferenceInfo(
         name=name,
         backbone=backbone,
@@ -59,7 +59,7 @@ def read_embedding(file: Path, name: str, backbone: str | None) -> Difference:
 
 
 def _read_matrices(file: Path) -> Matrices:
-    shown = _shown(file)
+    shown = path_text(file)
     tensors = _read_tensors(file)
     if not all(_can_be_embedding(key, tensor) for key, tensor in tensors.items()) or not tensors:
         raise DiffinvError(
@@ -74,7 +74,7 @@ def _read_matrices(file: Path) -> Matrices:
 
 def _read_tensors(file: Path) -> Tensors:
     """The tensors of a small safetensors file by name, unread."""
-    shown = _shown(file)
+    shown = path_text(file)
     if os.path.isdir(file):
         raise UsageError(f"{shown} is a folder; name the files in it.")
     if not os.path.isfile(file):
@@ -132,12 +132,12 @@ def _choose_backbone(file: Path, matrices: Matrices, wanted: str | None) -> tupl
         widths = ", ".join(f"{text_safe(k)} {m.shape[1]}" for k, m in matrices.items())
         whom = f"the backbone {wanted!r}" if wanted else "any backbone here"
         raise UsageError(
-            f"{_shown(file)} has tokens ({widths} wide) that do not fit {whom}; a textual "
+            f"{path_text(file)} has tokens ({widths} wide) that do not fit {whom}; a textual "
             f"inversion is {_accepted()}."
         )
     if len(fitting) > 1:
         raise UsageError(
-            f"{_shown(file)} fits several backbones; import it with 'diffinv library import "
+            f"{path_text(file)} fits several backbones; import it with 'diffinv library import "
             f"--backbone' and one of {', '.join(fitting)}."
         )
     return fitting[0], layouts[fitting[0]]
@@ -172,7 +172,3 @@ def _accepted() -> str:
         if len(layout) > 1 and form not in forms:
             forms.append(form)
     return ", or ".join(forms) or "for a backbone that is not installed"
-
-
-def _shown(path: Path) -> str:
-    return text_safe(str(path))

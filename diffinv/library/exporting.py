@@ -24,7 +24,7 @@ from ..errors import UsageError
 from ..files import atomic_create, atomic_write, take_back
 from ..images import from_webp, to_png
 from ..plugins import registry
-from ..text import text_safe
+from ..text import path_text, text_safe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +74,7 @@ def export(
         token = file.stem if format == "comfyui" else file.stem.lower()
         if format == "comfyui" and len(token.split()) > 1:
             raise UsageError(
-                f"ComfyUI's prompts cannot name {_shown(file)}, because of the blank; choose "
+                f"ComfyUI's prompts cannot name {path_text(file)}, because of the blank; choose "
                 "another --out."
             )
         done = Exported(file, negative, token=token, keys=tuple(layout))
@@ -87,7 +87,7 @@ def export(
         done = dataclasses.replace(done, preview=file.with_suffix(suffix))
         contents[file.with_suffix(suffix)] = to_png(from_webp(shown))
     if file.parent.resolve() == library.folder.resolve():
-        raise UsageError(f"{_shown(file)} would be in the library itself; choose another --out.")
+        raise UsageError(f"{path_text(file)} would be in the library itself; choose another --out.")
     _write_all(contents, replace)
     return done
 
@@ -141,10 +141,10 @@ def _target(out: str | Path | None, stem: str) -> Path:
         return path / f"{stem}{SUFFIX}"
     if str(out).endswith(("/", os.sep)) or not path.suffix:
         if os.path.lexists(path):
-            raise UsageError(f"--out {_shown(path)} is a file and no folder; choose another.")
+            raise UsageError(f"--out {path_text(path)} is a file and no folder; choose another.")
         return path / f"{stem}{SUFFIX}"
     if path.suffix != SUFFIX:
-        raise UsageError(f"--out {_shown(path)} is no folder; a file ends in {SUFFIX}.")
+        raise UsageError(f"--out {path_text(path)} is no folder; a file ends in {SUFFIX}.")
     return path
 
 
@@ -174,8 +174,4 @@ def _missing_folders(file: Path) -> Iterable[Path]:
 
 
 def _exists(file: Path) -> UsageError:
-    return UsageError(f"{_shown(file)} exists already; choose another --out, or --replace.")
-
-
-def _shown(path: Path) -> str:
-    return text_safe(str(path))
+    return UsageError(f"{path_text(file)} exists already; choose another --out, or --replace.")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..difference import Difference, is_difference, load, to_bytes
 from ..errors import DiffinvError, UsageError
-from ..text import text_safe
+from ..text import path_text
 from .embeddings import read_embedding
 from .names import checked_name, own_name
 
@@ -69,7 +69,7 @@ def import_files(
 
 def _read(file: Path, name: str | None, backbone: str | None) -> _Found:
     found = load(file) if is_difference(file) else read_embedding(file, file.stem, backbone)
-    shown = text_safe(str(file))
+    shown = path_text(file)
     title = own_name(found.info.name, shown) if name is None else checked_name(name)
     difference = dataclasses.replace(found, info=dataclasses.replace(found.info, name=title))
     return _Found(file, difference, to_bytes(difference)[1].hash_sha256)
@@ -83,7 +83,7 @@ def _doubles(library: Library, found: Sequence[_Found], name: str | None) -> lis
     known = library.with_hashes([f.hash for f in found])
     first: dict[str, Path] = {}
     for one in found:
-        shown = text_safe(str(one.file))
+        shown = path_text(one.file)
         if same := known.get(one.hash):
             problems.append(
                 UsageError(
@@ -92,7 +92,7 @@ def _doubles(library: Library, found: Sequence[_Found], name: str | None) -> lis
                 )
             )
         elif one.hash in first:
-            other = text_safe(str(first[one.hash]))
+            other = path_text(first[one.hash])
             problems.append(UsageError(f"{shown} is the same as {other}; name only one of them."))
         first.setdefault(one.hash, one.file)
     return problems

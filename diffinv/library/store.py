@@ -16,7 +16,7 @@ from ..database import UnusableError
 from ..difference import SUFFIX, Difference, load, to_bytes
 from ..errors import DiffinvError, UsageError
 from ..files import atomic_create, atomic_write, take_back
-from ..text import text_safe
+from ..text import path_text, text_safe
 from .index import Entry, Index, read_entry
 from .names import MAX_NAME, checked_name
 from .trash import Locked, Trash, Trashed, TrashId, locked
@@ -78,7 +78,7 @@ class Library:
                     return entry
                 del tried[entry.path]
         raise UsageError(
-            f"The library already has {entry.path.stem!r} ({text_safe(str(entry.path))}); "
+            f"The library already has {entry.path.stem!r} ({path_text(entry.path)}); "
             "choose another name."
         )
 
@@ -140,7 +140,7 @@ class Library:
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise DiffinvError(
-                f"The library {text_safe(str(self.folder))} cannot be listed ({reason}); "
+                f"The library {path_text(self.folder)} cannot be listed ({reason}); "
                 "choose another folder with DIFFINV_HOME."
             ) from error
 
@@ -218,7 +218,7 @@ class Library:
             path = self._own(self.find(name))
             if path.is_dir():
                 raise UsageError(
-                    f"{text_safe(str(path))} is a folder and is left as it is; move it elsewhere."
+                    f"{path_text(path)} is a folder and is left as it is; move it elsewhere."
                 )
             return self._trash.put(path)
 
@@ -263,7 +263,7 @@ class Library:
             atomic_write(target, data)
         elif not atomic_create(target, data):
             raise UsageError(
-                f"{text_safe(str(target))} exists already; choose another path or replace it."
+                f"{path_text(target)} exists already; choose another path or replace it."
             )
         return target
 
@@ -276,7 +276,7 @@ class Library:
         """A path in this library; nothing outside of it is ever moved or changed."""
         if path.absolute().parent != self.folder.absolute():
             raise UsageError(
-                f"{text_safe(str(path))} is not in the library and is left as it is; "
+                f"{path_text(path)} is not in the library and is left as it is; "
                 "'diffinv library import' makes a copy there."
             )
         return path
@@ -291,7 +291,7 @@ class Library:
             return f"{shown} does not exist; check the path."
         if not entries:
             return (
-                f"There is no difference {shown!r}: the library {text_safe(str(self.folder))} "
+                f"There is no difference {shown!r}: the library {path_text(self.folder)} "
                 "is empty; learn one with `diffinv invert`."
             )
         names = {n.casefold(): n for e in entries for n in (text_safe(e.path.stem), e.name)}

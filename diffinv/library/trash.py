@@ -14,7 +14,7 @@ from filelock import FileLock, Timeout
 
 from ..errors import DiffinvError, UsageError
 from ..files import numbered, publish_new
-from ..text import text_safe
+from ..text import path_text, text_safe
 from .index import list_files, read_entry
 
 FOLDER = ".trash"
@@ -46,13 +46,12 @@ def locked(folder: Path) -> Iterator[None]:
             yield
     except Timeout as error:
         raise DiffinvError(
-            f"The library {text_safe(str(folder))} is in use by another program; "
-            "try again in a moment."
+            f"The library {path_text(folder)} is in use by another program; try again in a moment."
         ) from error
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DiffinvError(
-            f"The library {text_safe(str(folder))} cannot be changed ({reason}); "
+            f"The library {path_text(folder)} cannot be changed ({reason}); "
             "check its permissions and the disk."
         ) from error
 
