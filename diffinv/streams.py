@@ -27,7 +27,7 @@ def swallowed() -> Iterator[io.StringIO]:
     """What is printed within goes here, to neither stdout nor stderr.
 
     In the main thread that holds for their file descriptors too, and so for what is written past
-    Python's streams. In any other thread it does not: an app may draw on them meanwhile.
+    Python's streams. In any other thread it does not: :func:`kept_for_python` is for these.
     """
     printed = _Printed()
     if threading.current_thread() is not threading.main_thread():
@@ -44,6 +44,31 @@ def swallowed() -> Iterator[io.StringIO]:
             yield printed
         file.seek(0)
         printed.write(file.read().decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def kept_for_python() -> Iterator[None]:
+    """Within, only Python's own streams lead to where stdout and stderr did before.
+
+    What libraries and other programs write to the file descriptors 1 and 2, in any thread, goes
+    nowhere, so that an app can draw on the streams undisturbed.
+    """
+    with contextlib.ExitStack() as stack:
+        nowhere = stack.enter_context(open(os.devnull, "r+b"))
+        for descriptor, name in enumerate(_STREAMS, 1):
+            stream: TextIO | None = getattr(sys, f"__{name}__")
+            if stream is not None:
+                twin = stack.enter_context(_twin(stream))
+                stack.enter_context(replaced((name, f"__{name}__"), twin))
+            stack.enter_context(pointed(descriptor, nowhere.fileno()))
+        yield
+
+
+def _twin(stream: TextIO) -> TextIO:
+    """A stream to the same place by a file descriptor of its own."""
+    stream.flush()
+    copy = os.dup(stream.fileno())
+    return open(copy, "w", buffering=1, encoding=stream.encoding, errors=stream.errors)
 
 
 @contextlib.contextmanager

@@ -30,6 +30,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     gc.disable()  # while the app is imported, which leaves no garbage; it goes on in memory.py
     from diffinv.errors import UsageError
+    from diffinv.streams import kept_for_python
 
     from .config import load_preferences, preferences_file
     from .pictures import probe
@@ -39,10 +40,11 @@ def _run(options: argparse.Namespace) -> int:
 
     preferences, _ = load_preferences(preferences_file())
     picture_widget = probe(options.pictures or preferences.pictures)
-    from .app import DiffinvApp
+    with kept_for_python():
+        from .app import DiffinvApp
 
-    app = DiffinvApp(picture_widget=picture_widget)
-    app.run()
+        app = DiffinvApp(picture_widget=picture_widget)
+        app.run()
     return app.return_code or 0
 
 

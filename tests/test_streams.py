@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 
-from diffinv.streams import pointed, swallowed
+from diffinv.streams import kept_for_python, pointed, swallowed
 
 
 def spoken(when: str) -> set[str]:
@@ -82,3 +84,25 @@ def test_what_is_not_open_leads_nowhere(capfd):
     with pointed(free, 1), pointed(1, free):
         os.write(1, b"as before")
     assert capfd.readouterr().out == "as before"
+
+
+def test_only_pythons_own_streams_are_heard(capfd, monkeypatch):
+    for descriptor, name in enumerate(("stdout", "stderr"), 1):
+        monkeypatch.setattr(sys, name, open(descriptor, "w", closefd=False))  # noqa: SIM115
+        monkeypatch.setattr(sys, f"__{name}__", getattr(sys, name))
+    before = [sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__]
+    with kept_for_python():
+        os.write(1, b"past stdout")
+        os.write(2, b"past stderr")
+        subprocess.run(["echo", "a process"], check=True)
+        print("printed", end="")
+        print("complained", end="", file=sys.__stderr__)
+    assert [sys.stdout, sys.__stdout__, sys.stderr, sys.__stderr__] == before
+    os.write(1, b", and after")
+    assert capfd.readouterr() == ("printed, and after", "complained")
+
+
+def test_streams_that_are_not_there_stay_away(monkeypatch):
+    monkeypatch.setattr(sys, "__stdout__", None)
+    with kept_for_python():
+        assert sys.__stdout__ is None
