@@ -156,7 +156,7 @@ async def dialogs(pilot: Any, heart: Heart, home: Path) -> None:
         async with heart.during("a difference closes"):
             await pilot.press("escape")
         app.action_go("new")
-        app.screen._folder = home / "pictures"
+        app.picked = home / "pictures"
         async with heart.during(f"the file picker opens, {what}"):
             await pilot.press("enter")
             await until(lambda: app.screen.query("#picked"))

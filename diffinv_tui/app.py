@@ -14,13 +14,15 @@ import rich.theme
 from rich.style import Style
 from textual import on, work
 from textual.app import App
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.events import Event, InputEvent
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.theme import Theme
+from textual.widgets import Input
 
+from diffinv.difference import read_info
 from diffinv.errors import DiffinvError
 from diffinv.jobs.demo import find_example, submit_demo
 from diffinv.jobs.launch import ensure_worker
@@ -31,9 +33,9 @@ from diffinv.library.store import Library
 from diffinv.paths import library_folder
 from diffinv.plugins import Registry, reload
 from diffinv.plugins import registry as load_registry
-from diffinv.text import plural
+from diffinv.text import plural, text_safe
 
-from .bindings import APP
+from .bindings import APP, key_problems, key_shown
 from .commands import DiffinvCommands
 from .config import load_preferences, preferences_file, save_preferences
 from .memory import Collector
@@ -95,18 +97,22 @@ class DiffinvApp(App[None]):
         self._collector = Collector()
         self._told: str | None = None
         self._states: dict[int, str] = {}
-        self.preferences, self._problem = load_preferences(preferences_file())
+        self.picked = Path.cwd()
+        """The folder that a picture was last picked from."""
+        self.preferences, problem = load_preferences(preferences_file())
+        self._problems = [problem] if problem else []
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self._set_theme(self.preferences.theme)
         self._name_styles()
+        self._check_keys()
 
     def on_mount(self) -> None:
         """Keys, plugins, and the one poller."""
         self.theme_changed_signal.subscribe(self, self._theme_chosen)
         self.set_keymap(self.preferences.keys)
-        if self._problem:
-            self.call_after_refresh(self.complain, self._problem)
+        for problem in self._problems:
+            self.call_after_refresh(self.complain, problem)
         self._find_plugins()
         self._poll()
         self.set_interval(POLL, self._poll)
@@ -279,6 +285,24 @@ class DiffinvApp(App[None]):
         self.action_go("apply")
         self.call_after_refresh(lambda: cast(ApplyScreen, self.screen).choose(differences))
 
+    def edit(self, request: InvertRequest | ApplyRequest) -> None:
+        """Back to the form with what was asked for, to ask for it with changes."""
+        if isinstance(request, InvertRequest):
+            self.action_go("new")
+            self.call_after_refresh(lambda: cast(NewScreen, self.screen).refill(request))
+        else:
+            self.do(partial(self._find_differences, request), partial(self._edit_apply, request))
+
+    def _find_differences(self, request: ApplyRequest) -> list[tuple[str, Path, float]]:
+        found = [(self.library.find(name), weight) for name, weight in request.differences]
+        return [(read_info(path).name, path, weight) for path, weight in found]
+
+    def _edit_apply(
+        self, request: ApplyRequest, differences: list[tuple[str, Path, float]]
+    ) -> None:
+        self.action_go("apply")
+        self.call_after_refresh(lambda: cast(ApplyScreen, self.screen).refill(request, differences))
+
     def start_demo(self) -> None:
         """Learn the example's difference and apply it to the example's pictures."""
 
@@ -297,12 +321,28 @@ class DiffinvApp(App[None]):
         self.poll_soon()
         self.show_job(job.id)
 
+    def get_key_display(self, binding: Binding) -> str:
+        """A key as the footer shows it; where text is typed, help has a key that is no text."""
+        if binding.key in ("f1", "question_mark", "f1,question_mark"):
+            return "F1" if isinstance(self.focused, Input) else "?"
+        return key_shown(binding.key)
+
     def action_help(self) -> None:
         """Show or hide what can be done here."""
-        if self.screen.query("Help"):
+        if self.screen.query_children("Help"):
             self.action_hide_help_panel()
         else:
             self.action_show_help_panel()
+
+    def action_close_help(self) -> None:
+        """Hide it."""
+        self.action_hide_help_panel()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Escape closes the help only where it is open."""
+        if action == "close_help":
+            return bool(self.screen_stack and self.screen.query_children("Help"))
+        return True
 
     def action_show_help_panel(self) -> None:
         """Show what can be done here, from the palette too."""
@@ -323,7 +363,16 @@ class DiffinvApp(App[None]):
             save_preferences(self.preferences, preferences_file())
 
     def _set_theme(self, name: str) -> None:
-        self.theme = name if name in self.available_themes else DARK.name
+        if name in self.available_themes:
+            self.theme = name
+        else:
+            self.theme = DARK.name
+            self._problems.append(f"There is no theme {name!r}; 6 shows those there are.")
+
+    def _check_keys(self) -> None:
+        if wrong := key_problems(self.preferences.keys):
+            where = text_safe(str(preferences_file()))
+            self._problems.append(f"{where}: under [keys], {'; '.join(wrong[:3])}.")
 
     def _theme_chosen(self, theme: Theme) -> None:
         self._name_styles()

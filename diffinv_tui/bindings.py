@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator, Mapping
+
 from textual.binding import Binding, BindingType
+from textual.keys import Keys, format_key
 
 APP: list[BindingType] = [
     Binding("1", "go('library')", "Library", show=False, id="go.library"),
@@ -11,14 +15,15 @@ APP: list[BindingType] = [
     Binding("4", "go('apply')", "Apply", show=False, id="go.apply"),
     Binding("5", "go('plugins')", "Plugins", show=False, id="go.plugins"),
     Binding("6", "go('settings')", "Settings", show=False, id="go.settings"),
-    Binding("f1,question_mark", "help", "Help", key_display="?", id="app.help"),
+    Binding("f1,question_mark", "help", "Help", id="app.help"),
+    Binding("escape", "close_help", "Close help", show=False, id="app.close-help", priority=True),
     Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True),
 ]
 
 LIBRARY: list[BindingType] = [
     Binding("n", "app.go('new')", "New", id="library.new"),
     Binding("a", "apply", "Apply", id="library.apply"),
-    Binding("slash", "search", "Search", key_display="/", id="library.search"),
+    Binding("slash", "search", "Search", id="library.search"),
     Binding("t", "tag", "Tags", id="library.tag"),
     Binding("v", "view", "View", id="library.view"),
     Binding("s", "sort", "Sort", id="library.sort"),
@@ -46,12 +51,13 @@ JOBS: list[BindingType] = [
     Binding("r", "retry", "Retry", id="jobs.retry"),
     Binding("u", "resume", "Resume", id="jobs.resume"),
     Binding("p", "pause", "Pause queue", id="jobs.pause"),
-    Binding("K,shift+up", "move(True)", "Earlier", key_display="K", id="jobs.up"),
-    Binding("J,shift+down", "move(False)", "Later", key_display="J", id="jobs.down"),
-    Binding("less_than_sign", "move_to(True)", "First", key_display="<", id="jobs.first"),
-    Binding("greater_than_sign", "move_to(False)", "Last", key_display=">", id="jobs.last"),
+    Binding("K,shift+up", "move(True)", "Earlier", id="jobs.up"),
+    Binding("J,shift+down", "move(False)", "Later", id="jobs.down"),
+    Binding("less_than_sign", "move_to(True)", "First", id="jobs.first"),
+    Binding("greater_than_sign", "move_to(False)", "Last", id="jobs.last"),
+    Binding("e", "edit", "Edit", id="jobs.edit"),
     Binding("x", "clear", "Clear finished", id="jobs.clear"),
-    Binding("escape", "app.go('library')", "Library", show=False, id="jobs.leave"),
+    Binding("escape", "leave", "Library", show=False, id="jobs.leave"),
 ]
 
 PLUGINS: list[BindingType] = [
@@ -70,8 +76,130 @@ APPLY: list[BindingType] = [
     Binding("escape", "app.go('library')", "Library", show=False, id="apply.leave"),
 ]
 
+TILES: list[BindingType] = [
+    Binding("up", "move(-1, 0)", "Up", show=False, id="tiles.up"),
+    Binding("down", "move(1, 0)", "Down", show=False, id="tiles.down"),
+    Binding("left", "move(0, -1)", "Left", show=False, id="tiles.left"),
+    Binding("right", "move(0, 1)", "Right", show=False, id="tiles.right"),
+    Binding("pageup", "page(-1)", "Page up", show=False, id="tiles.page-up"),
+    Binding("pagedown", "page(1)", "Page down", show=False, id="tiles.page-down"),
+    Binding("home", "jump(0)", "First", show=False, id="tiles.first"),
+    Binding("end", "jump(-1)", "Last", show=False, id="tiles.last"),
+    Binding("enter", "open", "Open", id="tiles.open"),
+]
+
+SHELF: list[BindingType] = [Binding("space", "mark", "Mark", id="shelf.mark")]
+
+SLIDER: list[BindingType] = [
+    Binding("left", "change(-0.1)", "Less", id="slider.less"),
+    Binding("right", "change(0.1)", "More", id="slider.more"),
+    Binding("pagedown", "change(-0.5)", "Much less", show=False, id="slider.much-less"),
+    Binding("pageup", "change(0.5)", "Much more", show=False, id="slider.much-more"),
+    Binding("0", "set(0)", "Zero", show=False, id="slider.zero"),
+    Binding("home", "set(1)", "One", show=False, id="slider.one"),
+]
+
+PICTURE: list[BindingType] = [
+    Binding("enter", "pick", "Pick", id="picture.pick"),
+    Binding("backspace,delete", "empty", "Take away", show=False, id="picture.empty"),
+]
+
+DIALOG: list[BindingType] = [Binding("escape", "dismiss(None)", "Close", id="dialog.close")]
+
+LARGE: list[BindingType] = [
+    Binding("escape", "dismiss_here", "Close", id="dialog.close"),
+    Binding("left", "step(-1)", "Previous", id="large.previous"),
+    Binding("right", "step(1)", "Next", id="large.next"),
+]
+
+DETAIL: list[BindingType] = [
+    *DIALOG,
+    Binding("a", "dismiss('apply')", "Apply", id="detail.apply"),
+    Binding("r", "dismiss('rename')", "Rename", id="detail.rename"),
+    Binding("t", "dismiss('tag')", "Tags", id="detail.tag"),
+    Binding("d", "dismiss('trash')", "Trash", id="detail.trash"),
+    Binding("e", "dismiss('export')", "Export", id="detail.export"),
+]
+
+INSTALL: list[BindingType] = [
+    Binding("enter", "install", "Install", id="install.go"),
+    Binding("ctrl+o", "pick", "Choose a folder", id="install.pick"),
+    Binding("escape", "leave", "Close", id="dialog.close"),
+]
+
+GROUPS = {
+    "Everywhere": APP,
+    "Library": [*LIBRARY, *SHELF],
+    "Cards and galleries": TILES,
+    "A difference": DETAIL,
+    "A result": LARGE[1:],
+    "New": [*NEW, *PICTURE],
+    "Jobs": JOBS,
+    "Apply": [*APPLY, *SLIDER],
+    "Plugins": [*PLUGINS, *INSTALL[:2]],
+}
+"""All keys that have names, by where they do something."""
+
 EXTRA = (
     *("sort", "mark", "filter", "restore", "import"),
     *("move_to(True)", "move_to(False)"),
 )
 """Actions that the footer names only where there is room, the first ones first."""
+
+
+def key_shown(key: str) -> str:
+    """A key, or several parted by commas, as people know them: ``^s``, ``K, shift+↑``."""
+    shown = []
+    for one in key.split(","):
+        *modifiers, last = one.split("+")
+        last = format_key(last)
+        if "ctrl" in modifiers:
+            modifiers.remove("ctrl")
+            last = f"^{last}"
+        shown.append("+".join([*modifiers, last.upper() if re.fullmatch(r"f\d+", last) else last]))
+    return ", ".join(shown)
+
+
+_TOGETHER: tuple[list[BindingType], ...] = (
+    [*LIBRARY, *SHELF, *TILES],
+    [*NEW, *PICTURE],
+    [*JOBS, *TILES],
+    [*APPLY, *SLIDER, *TILES],
+    PLUGINS,
+    DETAIL,
+    LARGE,
+)
+"""Keys that are there at once, besides those that are everywhere."""
+
+
+def key_problems(chosen: Mapping[str, str]) -> list[str]:
+    """What is wrong with the keys somebody chose, by their ids."""
+    known = {key.id for group in GROUPS.values() for key in group if isinstance(key, Binding)}
+    unknown = [f"nothing is called {id}" for id in chosen if id not in known]
+    odd = [
+        f"{id} has {one or 'nothing'}, which is no key"
+        for id, keys in chosen.items()
+        for one in keys.split(",")
+        if not _is_key(one)
+    ]
+    twice = [clash for group in _TOGETHER for clash in _clashes([*APP, *group], chosen)]
+    return list(dict.fromkeys(unknown + odd + twice))
+
+
+def _clashes(group: list[BindingType], chosen: Mapping[str, str]) -> Iterator[str]:
+    taken: dict[str, str] = {}
+    for key in group:
+        assert isinstance(key, Binding)
+        id = key.id or ""
+        for one in chosen.get(id, key.key).split(","):
+            other = taken.setdefault(one, id)
+            if other != id and {id, other} & set(chosen):
+                yield f"{other} and {id} have the same key {key_shown(one)}"
+
+
+def _is_key(name: str) -> bool:
+    """Whether a terminal can send such a key: ``x``, ``ctrl+n``, ``f5``, ``question_mark``."""
+    *modifiers, last = name.split("+")
+    if not set(modifiers) <= {"ctrl", "shift", "alt", "super", "hyper", "meta"}:
+        return False
+    return len(last) == 1 or last in {key.value for key in Keys} or format_key(last) != last

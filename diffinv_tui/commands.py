@@ -35,7 +35,8 @@ class DiffinvCommands(Provider):
         for binding in _BY_MODE.get(app.current_mode, []):
             if isinstance(binding, Binding) and not binding.action.startswith("app."):
                 run = partial(self.screen.run_action, binding.action)
-                yield f"{PLACES[app.current_mode]}: {binding.description}", binding.key, run
+                title = f"{PLACES[app.current_mode]}: {binding.description}"
+                yield title, bindings.key_shown(binding.key), run
 
     async def discover(self) -> Hits:
         """Everything, before anything is typed."""

@@ -9,12 +9,15 @@ from typing import Any, get_args
 
 import platformdirs
 
-from diffinv.files import atomic_write
+from diffinv.errors import DiffinvError
+from diffinv.files import atomic_create, atomic_write, numbered
 from diffinv.text import text_safe
 
 from .pictures import PictureMode
 
 Keys = dict[str, str]
+
+_ASIDE = "settings-unreadable.toml"
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,10 @@ def load_preferences(path: Path) -> tuple[Preferences, str | None]:
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        return Preferences(), f"{text_safe(str(path))} cannot be read: {text_safe(str(error))}."
+        return Preferences(), (
+            f"{text_safe(str(path))} cannot be read: {text_safe(str(error))}. Mend it and start "
+            f"again; if a setting is changed here before, it is kept as {_ASIDE}."
+        )
     return _checked(table, path)
 
 
@@ -80,15 +86,30 @@ def _fits(key: str, value: object) -> bool:
 def save_preferences(preferences: Preferences, path: Path) -> None:
     """Write the preferences; comments and unknown entries of the file stay.
 
-    Raises DiffinvError where the file cannot be written.
+    A file that is no TOML is kept beside it. Raises DiffinvError where the file cannot be read or
+    written.
     """
     import tomlkit
 
+    document = tomlkit.document()
     try:
         document = tomlkit.parse(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        document = tomlkit.document()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        raise DiffinvError(
+            f"{text_safe(str(path))} cannot be read ({error.strerror}), so nothing is changed in "
+            "it; see that you may read it."
+        ) from error
+    except ValueError:
+        _put_aside(path)
     for key, value in asdict(preferences).items():
         if document.get(key) != value:
             document[key] = value
     atomic_write(path, tomlkit.dumps(document).encode())
+
+
+def _put_aside(path: Path) -> None:
+    """A copy of a file that cannot be read, under the first name that is free."""
+    data = path.read_bytes()
+    next(copy for copy in numbered(path.with_name(_ASIDE)) if atomic_create(copy, data))

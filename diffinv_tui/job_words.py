@@ -41,6 +41,8 @@ def pictures(job: Job) -> str:
     said = plural(len(job.outputs), "picture")
     if job.skipped:
         said = f"{new} new, {job.skipped} done before"
+    elif job.failures:
+        said = f"{len(job.outputs)} of {len(job.outputs) + len(job.failures)} pictures"
     return f"{said}, {len(job.failures)} failed" if job.failures else said
 
 

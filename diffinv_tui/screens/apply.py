@@ -25,10 +25,12 @@ from diffinv.text import plural
 from ..bindings import APPLY
 from ..messages import tell
 from ..widgets.form import (
+    AUTOMATIC,
     Checks,
     Field,
     More,
     choice,
+    choose,
     chosen,
     fill,
     number_typed,
@@ -36,6 +38,7 @@ from ..widgets.form import (
     text_line,
     ticked,
     typed,
+    write,
 )
 from ..widgets.picture_field import pasted_path
 from ..widgets.slider import Slider
@@ -43,7 +46,7 @@ from ..widgets.tiles import Tiles
 from ..widgets.wall import Result, Wall
 from ..words import duration, number, plain, short_path
 from .base import Place
-from .dialogs import Choose, Large
+from .dialogs import Choose, enlarge
 from .pickers import PickFolder, PickPicture
 
 if TYPE_CHECKING:
@@ -60,36 +63,54 @@ SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
 """What a sweep multiplies strengths by: undone, left alone, weaker, as set, stronger."""
 
 
-class Chosen(Horizontal):
-    """A difference with its strength."""
+class Row(Horizontal):
+    """Something that was chosen, with a cross to take it away."""
 
     class Removed(Message):
-        """It is not to be applied after all."""
+        """It is not wanted after all."""
 
-        def __init__(self, row: Chosen) -> None:
+        def __init__(self, row: Row) -> None:
             super().__init__()
             self.row = row
 
-    def __init__(self, name: str, path: Path) -> None:
+    def __init__(self, path: Path) -> None:
         super().__init__(classes="chosen")
-        self.label, self.path = name, path
-
-    def compose(self) -> ComposeResult:
-        """The name, the slider, a cross."""
-        yield Static(plain(self.label, limit=60), classes="chosen-name")
-        yield Slider()
-        yield Button("✗", compact=True, classes="cross")
-
-    @property
-    def strength(self) -> float:
-        """What the slider says."""
-        return self.query_one(Slider).value
+        self.path = path
 
     @on(Button.Pressed)
     def remove_it(self, event: Button.Pressed) -> None:
         """Take it away."""
         event.stop()
         self.post_message(self.Removed(self))
+
+
+class Chosen(Row):
+    """A difference with its strength."""
+
+    def __init__(self, name: str, path: Path, strength: float = 1.0) -> None:
+        super().__init__(path)
+        self.label, self._strength = name, strength
+
+    def compose(self) -> ComposeResult:
+        """The name, the slider, a cross."""
+        yield Static(plain(self.label, limit=60), classes="chosen-name")
+        yield Slider(self._strength)
+        yield Button("✗", compact=True, classes="cross")
+
+    @property
+    def strength(self) -> float:
+        """What the slider says, or will say once it is there."""
+        sliders = self.query(Slider)
+        return sliders.first().value if sliders else self._strength
+
+
+class Source(Row):
+    """A picture or a folder of pictures."""
+
+    def compose(self) -> ComposeResult:
+        """The path, a cross."""
+        yield Static(plain(short_path(self.path), limit=200), classes="source-name")
+        yield Button("✗", compact=True, classes="cross")
 
 
 class ApplyScreen(Place):
@@ -105,10 +126,7 @@ class ApplyScreen(Place):
         self._ready: ApplyRequest | None = None
         self._planned: list[Path] = []
         self._applied: list[Path] = []
-        self._images: list[Path] = []
-        self._own_out = False
         self._started_jobs: dict[int, str] = {}
-        self._folder = Path.cwd()
 
     def body(self) -> ComposeResult:
         """Form and results."""
@@ -135,7 +153,8 @@ class ApplyScreen(Place):
         yield Vertical(id="chosen")
         yield Button("+ Difference", id="add-difference", compact=True)
         yield Static("Pictures", classes="heading")
-        yield Static("", id="images")
+        yield Static("None yet: pictures, or folders of them.", id="no-images")
+        yield Vertical(id="images")
         with Horizontal(classes="buttons -compact"):
             yield Button("+ Folder", id="add-folder", compact=True)
             yield Button("+ Picture", id="add-file", compact=True)
@@ -158,7 +177,6 @@ class ApplyScreen(Place):
 
     def on_mount(self) -> None:
         """Begin with the differences."""
-        self._show_images()
         self._wait()
         self._show_results([])
         self.query_one("#add-difference").focus()
@@ -186,13 +204,16 @@ class ApplyScreen(Place):
     # What is to be applied
 
     def choose(self, differences: Sequence[tuple[str, Path]]) -> None:
-        """Put differences on the list, in place of those that are there."""
+        """Put differences on the list, in place of others; one that stays keeps its strength."""
+        before = {row.path: row.strength for row in self.query(Chosen)}
+        self._list([(name, path, before.get(path, 1.0)) for name, path in differences])
+
+    def _list(self, differences: Sequence[tuple[str, Path, float]]) -> None:
         rows = self.query_one("#chosen")
         rows.remove_children()
-        for name, path in differences:
-            rows.mount(Chosen(name, path))
+        rows.mount_all(Chosen(*difference) for difference in differences)
         self.call_after_refresh(self._focus_slider)
-        self._changed()
+        self.call_after_refresh(self._changed)
 
     def _focus_slider(self) -> None:
         if sliders := self.query(Slider):
@@ -215,27 +236,36 @@ class ApplyScreen(Place):
         empty = "The library is empty: 2 learns a difference."
         self.app.push_screen(Choose("Apply which difference?", choices, empty), add)
 
-    @on(Chosen.Removed)
-    def _removed(self, event: Chosen.Removed) -> None:
+    @on(Row.Removed)
+    def _removed(self, event: Row.Removed) -> None:
         event.row.remove()
-        self.query_one("#add-difference").focus()
-        self.call_after_refresh(self._changed)
+        next_one = "#add-difference" if isinstance(event.row, Chosen) else "#add-folder"
+        self.query_one(next_one).focus()
+        self.call_after_refresh(self._sources_changed)
 
     def action_add_folder(self) -> None:
         """Every picture in a folder."""
-        self.app.push_screen(PickFolder(self._folder, "Apply to a folder"), self.add_image)
+        self.app.push_screen(PickFolder(self.diffinv.picked, "Apply to a folder"), self.add_image)
 
     def action_add_file(self) -> None:
         """One picture."""
-        self.app.push_screen(PickPicture(self._folder, "Apply to a picture"), self.add_image)
+        self.app.push_screen(PickPicture(self.diffinv.picked, "Apply to a picture"), self.add_image)
 
     def add_image(self, path: Path | None) -> None:
         """One more picture or folder."""
         if path is None or path in self._images:
             return
-        self._folder = path.parent
-        self._images.append(path)
-        self._show_images()
+        self.diffinv.picked = path.parent
+        self.query_one("#images").mount(Source(path))
+        self.call_after_refresh(self._sources_changed)
+
+    @property
+    def _images(self) -> list[Path]:
+        """The pictures and folders that were chosen."""
+        return [row.path for row in self.query(Source) if row.is_attached]
+
+    def _sources_changed(self) -> None:
+        self.query_one("#no-images").display = not self._images
         self._changed()
 
     def on_paste(self, event: Paste) -> None:
@@ -244,28 +274,45 @@ class ApplyScreen(Place):
         if path is not None and not isinstance(self.focused, Input):
             self.add_image(path)
 
-    def _show_images(self) -> None:
-        if not self._images:
-            self.query_one("#images", Static).update("None yet: pictures, or folders of them.")
-            return
-        shown = [short_path(path) for path in self._images[:6]]
-        more = len(self._images) - len(shown)
-        lines = "\n".join(shown) + (f"\nand {plural(more, 'more')}" if more else "")
-        text = plain("", limit=10)
-        for line in lines.splitlines():
-            text.append_text(plain(line, limit=200)).append("\n")
-        text.rstrip()
-        self.query_one("#images", Static).update(text)
-
     def action_clear(self) -> None:
         """Begin again."""
         self.query_one("#chosen").remove_children()
-        self._images.clear()
+        self.query_one("#images").remove_children()
         self._started_jobs.clear()
-        self._show_images()
         self._show_results([])
-        self.call_after_refresh(self._changed)
+        self.call_after_refresh(self._sources_changed)
         self.query_one("#add-difference").focus()
+
+    async def refill(
+        self, request: ApplyRequest, differences: Sequence[tuple[str, Path, float]]
+    ) -> None:
+        """The form as it was when something was asked for, to ask for it with changes."""
+        for id, rows in (
+            ("chosen", [Chosen(*difference) for difference in differences]),
+            ("images", [Source(path) for path in request.images]),
+        ):
+            await self.query_one(f"#{id}").remove_children()
+            await self.query_one(f"#{id}").mount_all(rows)
+        await self.query_one(More).unfold()
+        write(self, _lines(request))
+        if request.out != self._out(list(self.query(Chosen))):
+            write(self, {"out": str(request.out)})
+        lost = choose(
+            self,
+            {"editor": request.settings.editor, "captioner": request.captioner or AUTOMATIC},
+        )
+        self.query_one("#mask", Checkbox).value = request.settings.mask
+        self.query_one("#replace", Checkbox).value = request.replace
+        lost += [
+            f"strength {strength:g}"
+            for row, (_, _, strength) in zip(self.query(Chosen), differences, strict=True)
+            if row.strength != strength
+        ]
+        if lost:
+            self.diffinv.complain(
+                f"Only the command line can ask for {' and '.join(lost)}; choose here what suits."
+            )
+        self._sources_changed()
 
     # The request
 
@@ -318,7 +365,7 @@ class ApplyScreen(Place):
             self.query_one(f"#{id}", Button).disabled = not ready
 
     def _wait(self) -> None:
-        missing = "a difference" if not self.query(Chosen) else "pictures to apply it to"
+        missing = "a difference" if not self.query(Chosen) else "pictures, or a folder of them"
         self.query_one(Checks).wait(f"Choose {missing}.")
 
     def _check(self) -> None:
@@ -407,8 +454,8 @@ class ApplyScreen(Place):
         for job in own:
             about = self._started_jobs[job.id]
             done = {o.input: o for o in job.outputs}
-            missing = "failed" if job.state == "done" else job.state
-            for path in dict.fromkeys([*done, *self._applied]):
+            missing = {"done": "failed", "running": "waiting"}.get(job.state, job.state)
+            for path in dict.fromkeys([*self._applied, *done]):
                 output = done.get(path)
                 time = duration(output.seconds) if output else missing
                 after = output.output if output else None
@@ -432,13 +479,27 @@ class ApplyScreen(Place):
 
     @on(Tiles.Opened)
     def _large(self) -> None:
-        if result := self.query_one(Wall).current:
-            self.app.push_screen(Large(result.before, result.after, result.about))
+        enlarge(self.query_one(Wall))
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         if event.button.id:
             getattr(self, "action_" + event.button.id.replace("-", "_"))()
+
+
+def _lines(request: ApplyRequest) -> dict[str, str]:
+    settings, defaults = request.settings, ApplicationSettings()
+    numbers = {"steps": "steps", "guidance": "guidance_scale", "seed": "seed"}
+    changed = {
+        id: getattr(settings, name) if getattr(settings, name) != getattr(defaults, name) else None
+        for id, name in numbers.items()
+    }
+    return {
+        "out": "",
+        "prompt_b": request.prompt_b or "",
+        "device": request.device or "",
+        **{id: "" if value is None else number(value) for id, value in changed.items()},
+    }
 
 
 def at_strength(request: ApplyRequest, by: float) -> ApplyRequest:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -16,10 +15,12 @@ from textual.widgets.option_list import Option
 from diffinv.errors import DiffinvError
 from diffinv.text import text_safe
 
+from ..bindings import DETAIL, DIALOG, LARGE
 from ..messages import tell
 from ..pictures import open_thumbnail
 from ..widgets.difference_view import DifferenceView, Figure
 from ..widgets.footer import KeyLine
+from ..widgets.wall import Result, Wall
 from ..words import plain, short_path
 from .base import Window
 
@@ -34,13 +35,11 @@ _AT_ONCE = 100
 DETAIL_WISHES = ("apply", "rename", "tag", "trash", "export")
 """What can be wished of a difference that is shown."""
 
-_ESCAPE = Binding("escape", "dismiss(None)", "Close", id="dialog.close")
-
 
 class Ask(Window[str | None]):
     """One line of text; None where it is left as it was."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [_ESCAPE]
+    BINDINGS: ClassVar[list[BindingType]] = DIALOG
 
     def __init__(self, question: str, value: str = "", hint: str = "") -> None:
         super().__init__()
@@ -64,7 +63,7 @@ class Choose(Window[int | None]):
     """One of several things, with a line to narrow them down."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        _ESCAPE,
+        *DIALOG,
         Binding("down", "down", "Down", show=False),
         Binding("up", "up", "Up", show=False),
     ]
@@ -133,14 +132,7 @@ def _choice(title: str, about: str) -> Text:
 class Detail(Window[str | None]):
     """One difference over the whole screen. Dismissed with what to do with it."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        _ESCAPE,
-        Binding("a", "dismiss('apply')", "Apply", id="detail.apply"),
-        Binding("r", "dismiss('rename')", "Rename", id="detail.rename"),
-        Binding("t", "dismiss('tag')", "Tags", id="detail.tag"),
-        Binding("d", "dismiss('trash')", "Trash", id="detail.trash"),
-        Binding("e", "dismiss('export')", "Export", id="detail.export"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = DETAIL
 
     def __init__(self, entry: Entry, wishes: Sequence[str] = DETAIL_WISHES) -> None:
         super().__init__()
@@ -162,39 +154,74 @@ class Detail(Window[str | None]):
         view.focus()
 
 
-class Large(Window[None]):
-    """B and B′ as large as the screen allows."""
+class Large(Window[int]):
+    """B and B′ as large as the screen allows, and their neighbours. Dismissed with the index."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [_ESCAPE]
+    BINDINGS: ClassVar[list[BindingType]] = LARGE
 
-    def __init__(self, before: Path, after: Path | None, about: str) -> None:
+    def __init__(self, results: Sequence[Result], index: int) -> None:
         super().__init__()
-        self._paths, self._about = (before, after), about
+        self._results, self._index = results, index
 
     def compose(self) -> ComposeResult:
-        """Both pictures and where they are."""
+        """Both pictures and what they are."""
         with Vertical(id="large"):
             with Horizontal(classes="figures"):
                 yield Figure("B", "a", "…")
-                yield Figure("B′", "prime", "not there yet")
-            where = self._paths[1] or self._paths[0]
-            yield Static(plain(f"{short_path(where)}   {self._about}", "muted"))
+                yield Figure("B′", "prime", "…")
+            yield Static(id="large-about")
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Open them."""
-        self._open()
+        """Show what was asked for."""
+        self._show_result()
 
-    @work(thread=True)
-    def _open(self) -> None:
-        for index, path in enumerate(self._paths):
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """There may be no neighbour."""
+        if action == "step" and isinstance(parameters[0], int):
+            return 0 <= self._index + parameters[0] < len(self._results)
+        return True
+
+    def action_step(self, by: int) -> None:
+        """To a neighbour."""
+        self._index += by
+        self._show_result()
+        self.refresh_bindings()
+
+    def action_dismiss_here(self) -> None:
+        """Back, to the result that is shown."""
+        self.dismiss(self._index)
+
+    def _show_result(self) -> None:
+        result = self._results[self._index]
+        where = short_path(result.after or result.before)
+        place = f"{self._index + 1} of {len(self._results)}"
+        text = plain(where).append_text(plain(f"   {result.about}   {place}", "muted"))
+        self.query_one("#large-about", Static).update(text)
+        if result.after is None:
+            self._show(result, 1, None, result.about or "not there yet")
+        self._open(result)
+
+    @work(thread=True, exclusive=True)
+    def _open(self, result: Result) -> None:
+        for index, path in enumerate((result.before, result.after)):
             if path is None:
                 continue
             try:
-                tell(self.app, self._show, index, open_thumbnail(path), "")
+                tell(self.app, self._show, result, index, open_thumbnail(path), "")
             except DiffinvError as error:
-                tell(self.app, self._show, index, None, str(error))
+                tell(self.app, self._show, result, index, None, str(error))
 
-    def _show(self, index: int, image: Image | None, message: str) -> None:
-        if self.is_attached:
+    def _show(self, result: Result, index: int, image: Image | None, message: str) -> None:
+        if self.is_attached and result is self._results[self._index]:
             list(self.query(Figure))[index].show(image, message)
+
+
+def enlarge(wall: Wall) -> None:
+    """Show the result under a gallery's cursor large; the cursor follows."""
+
+    def back(index: int | None) -> None:
+        wall.set_cursor(index or 0)
+
+    if wall.current:
+        wall.app.push_screen(Large(list(wall.results), wall.cursor), back)

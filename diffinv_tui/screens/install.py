@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on, work
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.widgets import Footer, Input, Log, Static
 from textual_fspicker.suggest_path import SuggestPath
@@ -16,6 +16,7 @@ from textual_fspicker.suggest_path import SuggestPath
 from diffinv import pip
 from diffinv.errors import DiffinvError
 
+from ..bindings import INSTALL
 from ..messages import tell
 from ..words import plain, tilde
 from .base import Window
@@ -33,11 +34,7 @@ _HINT = (
 class InstallPlugin(Window[bool]):
     """Asks, shows, installs. Dismissed with whether something was installed."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "install", "Install", id="install.go"),
-        Binding("ctrl+o", "pick", "Choose a folder", id="install.pick"),
-        Binding("escape", "leave", "Close", id="dialog.close"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = INSTALL
 
     def __init__(self) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ from ..widgets.tiles import Tiles
 from ..widgets.wall import Wall
 from ..words import plain
 from .base import Place
-from .dialogs import Detail, Large
+from .dialogs import Detail, enlarge
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -40,8 +40,8 @@ class JobList(OptionList):
     HELP = """The queue. It belongs to no window: jobs go on when the app is closed.
 
     **c** cancels, **u** goes on with a job that was cancelled or interrupted where it was,
-    **r** runs it again from the start, **K** and **J** move a waiting job, **p** pauses the queue
-    or lets it go on.
+    **r** runs it again from the start, **e** opens it in its form, to be changed, **K** and **J**
+    move a waiting job, **p** pauses the queue or lets it go on.
     """
 
 
@@ -139,8 +139,11 @@ class JobsScreen(Place):
         job = self.current if self.is_mounted else None
         possible: dict[str, Callable[[Job], bool]] = {
             "open": lambda job: bool(job.difference or job.outputs),
-            "cancel": lambda job: job.state in ("queued", "running", "interrupted"),
+            "cancel": lambda job: (
+                job.state in ("queued", "running", "interrupted") and not job.cancelling
+            ),
             "retry": lambda job: job.is_finished,
+            "edit": lambda job: job.is_finished,
             "resume": lambda job: job.state in ("cancelled", "failed", "interrupted"),
             "move": lambda job: job.state == "queued",
             "move_to": lambda job: job.state == "queued",
@@ -160,8 +163,7 @@ class JobsScreen(Place):
 
     @on(Tiles.Opened)
     def _large(self) -> None:
-        if result := self.query_one(Wall).current:
-            self.app.push_screen(Large(result.before, result.after, result.about))
+        enlarge(self.query_one(Wall))
 
     def action_open(self) -> None:
         """Open what came out: the difference, or the results."""
@@ -211,6 +213,19 @@ class JobsScreen(Place):
     def action_resume(self) -> None:
         """Go on where it was."""
         self._with_job(self.diffinv.store.resume, launches=True)
+
+    def action_edit(self) -> None:
+        """Ask for the same with changes."""
+        if job := self.current:
+            self.diffinv.edit(job.request)
+
+    def action_leave(self) -> None:
+        """From a job's results or log to the list, from there to the library."""
+        listing = self.query_one(JobList)
+        if listing.has_focus or not listing.display:
+            self.diffinv.action_go("library")
+        else:
+            listing.focus()
 
     def action_move(self, up: bool) -> None:
         """Change places with the neighbour."""

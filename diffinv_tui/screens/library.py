@@ -332,6 +332,8 @@ class LibraryScreen(Place):
     def action_apply(self) -> None:
         """Take what is chosen to the Apply screen."""
         if chosen := self._chosen:
+            if self._several:
+                self.shelf.clear_marks()
             self.diffinv.apply_these(chosen)
 
     def action_rename(self) -> None:
@@ -393,8 +395,10 @@ class LibraryScreen(Place):
 
         if self._several:
             self.shelf.clear_marks()
-        what = chosen[0][0] if len(chosen) == 1 else plural(len(chosen), "difference")
-        self._change(trash, f"{plain(what, limit=60)} is in the trash; u brings it back.")
+        said = f"{plain(chosen[0][0], limit=60)} is in the trash; u brings it back."
+        if len(chosen) > 1:
+            said = f"{len(chosen)} differences are in the trash; each u brings one back."
+        self._change(trash, said)
 
     def action_restore(self) -> None:
         """Undo the last removal."""

@@ -26,16 +26,19 @@ from diffinv.text import plural
 from ..bindings import NEW
 from ..messages import tell
 from ..widgets.form import (
+    AUTOMATIC,
     Checks,
     Field,
     More,
     choice,
+    choose,
     chosen,
     fill,
     number_typed,
     part_options,
     text_line,
     typed,
+    write,
 )
 from ..widgets.picture_field import PictureField
 from ..words import duration, number, parse_tags
@@ -96,7 +99,6 @@ class NewScreen(Place):
         self._asked: InvertRequest | None = None
         self._ready: InvertRequest | None = None
         self._preferred = self._filled_in = ""
-        self._folder = Path.cwd()
 
     def body(self) -> ComposeResult:
         """Pictures and form."""
@@ -275,12 +277,12 @@ class NewScreen(Place):
         def take(path: Path | None) -> None:
             if path is None:
                 return
-            self._folder = path.parent
+            self.diffinv.picked = path.parent
             field.choose(path)
             empty = [f for f in self.query(PictureField) if f.path is None]
             (empty[0] if empty else self.query_one("#name")).focus()
 
-        self.app.push_screen(PickPicture(self._folder, f"Choose {field.label}"), take)
+        self.app.push_screen(PickPicture(self.diffinv.picked, f"Choose {field.label}"), take)
 
     def action_add_pair(self) -> None:
         """Another pair that shows the same difference."""
@@ -301,10 +303,29 @@ class NewScreen(Place):
             row.remove()
         for field in self.query(PictureField):
             field.choose(None)
-        for id in ("name", "tags", *_NUMBERS, "caption_a", "caption_a_prime"):
-            for line in self.query(f"#{id}").results(Input):
-                line.value = ""
+        for line in self.query(".form Input").results(Input):
+            line.value = self.diffinv.preferences.device if line.id == "device" else ""
+        if self.query("#preset"):
+            choose(self, {"preset": _PRESET, "token_space": "", "prompter": ""})
         self.query_one(PictureField).focus()
+
+    async def refill(self, request: InvertRequest) -> None:
+        """The form as it was when something was asked for, to ask for it with changes."""
+        rows = list(self.query(PairRow))
+        await self.query_one("#pairs").mount_all(
+            [PairRow() for _ in request.pairs[len(rows) :]], before=".hint"
+        )
+        for row in rows[len(request.pairs) :]:
+            await row.remove()
+        for row, pair in zip(self.query(PairRow), request.pairs, strict=True):
+            for field, path in zip(row.query(PictureField), pair, strict=True):
+                field.choose(path)
+        await self.query_one(More).unfold()
+        write(self, _lines(request))
+        if lost := choose(self, _choices(request)):
+            self.diffinv.complain(
+                f"Only the command line can ask for {' and '.join(lost)}; choose here what suits."
+            )
 
     def action_start(self) -> None:
         """Put the request into the queue."""
@@ -320,8 +341,38 @@ class NewScreen(Place):
         self.action_start()
 
     def _started(self, job: Job) -> None:
-        self.action_clear()
+        """The form stays as it is: with a change it is another difference."""
+        self.query_one("#start", Button).disabled = True
+        self.query_one(Checks).wait(
+            f"Job {job.id} learns this. Change something for another one; Ctrl+L empties the form."
+        )
         self.diffinv.show_job(job.id)
+
+
+def _lines(request: InvertRequest) -> dict[str, str]:
+    settings, preset = request.settings, PRESETS[request.settings.preset]
+    a, a_prime = request.captions[0] if request.captions else ("", "")
+    numbers = {id: getattr(settings, id) for id in _NUMBERS}
+    return {
+        "name": request.name or "",
+        "tags": " ".join(request.tags),
+        "caption_a": a,
+        "caption_a_prime": a_prime,
+        "device": request.device or "",
+        **{id: number(v) if v != getattr(preset, id) else "" for id, v in numbers.items()},
+    }
+
+
+def _choices(request: InvertRequest) -> dict[str, str]:
+    settings, preset = request.settings, PRESETS[request.settings.preset]
+    own = {id: getattr(settings, id) for id in ("token_space", "prompter")}
+    return {
+        "backbone": request.backbone or AUTOMATIC,
+        "captioner": request.captioner or AUTOMATIC,
+        "delta_encoder": request.delta_encoder or AUTOMATIC,
+        "preset": settings.preset,
+        **{id: value if value != getattr(preset, id) else "" for id, value in own.items()},
+    }
 
 
 def _preset_number(preset: str, id: str) -> str:

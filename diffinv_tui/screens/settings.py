@@ -31,14 +31,6 @@ _PICTURES = [
     ("half blocks", "blocks"),
 ]
 _VIEWS = [("cards", "cards"), ("table", "table")]
-_GROUPS = {
-    "Everywhere": bindings.APP,
-    "Library": bindings.LIBRARY,
-    "New": bindings.NEW,
-    "Jobs": bindings.JOBS,
-    "Apply": bindings.APPLY,
-    "Plugins": bindings.PLUGINS,
-}
 
 
 class SettingsScreen(Place):
@@ -115,11 +107,11 @@ def _hint() -> Text:
 def _keys(changed: dict[str, str]) -> Text:
     """Key, what it does and its name, a line each. A table of rich's takes 30 ms to draw."""
     text = Text(no_wrap=True)
-    for group, keys in _GROUPS.items():
+    for group, keys in bindings.GROUPS.items():
         text.append("\n" if text else "").append(f"{group}\n", "bold")
         for key in keys:
             if isinstance(key, Binding) and key.id:
-                shown = plain(changed.get(key.id) or key.key_display or key.key, limit=40).plain
+                shown = plain(bindings.key_shown(changed.get(key.id) or key.key), limit=40).plain
                 what = set_cell_size(shown, 15) + set_cell_size(key.description, 24)
                 text.append(what).append(f"{key.id}\n", "muted")
     text.rstrip()

@@ -38,7 +38,8 @@ class KeyLine(Footer):
     def bindings_changed(self, screen: Screen[Any]) -> None:
         """Other keys may be active."""
         active = screen.active_bindings.values()
-        shown = [(b.key, b.description, enabled) for _, b, enabled, _ in active if b.show]
+        display = screen.app.get_key_display
+        shown = [(display(b), b.description, enabled) for _, b, enabled, _ in active if b.show]
         if shown != self._shown:
             self._shown = shown if screen.app.app_focus else None
             super().bindings_changed(screen)

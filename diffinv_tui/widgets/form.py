@@ -10,6 +10,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widget import Widget
 from textual.widgets import Checkbox, Collapsible, Input, Select, Static
+from textual.widgets.select import InvalidSelectValueError
 
 from diffinv.contracts import Spec
 from diffinv.errors import UsageError
@@ -96,6 +97,23 @@ def number_typed(screen: Widget, id: str, label: str, kind: type[Any]) -> Any:
         raise UsageError(f"{label}: {text_safe(text)!r} is not {wanted}.") from None
 
 
+def write(screen: Widget, lines: Mapping[str, str]) -> None:
+    """Put texts into lines, by their ids."""
+    for id, text in lines.items():
+        screen.query_one(f"#{id}", Input).value = text_safe(text)
+
+
+def choose(screen: Widget, choices: Mapping[str, str]) -> list[str]:
+    """Take choices, by their ids; the values that are not among what can be chosen."""
+    lost = []
+    for id, value in choices.items():
+        try:
+            screen.query_one(f"#{id}", Select).value = value
+        except InvalidSelectValueError:
+            lost.append(value)
+    return lost
+
+
 class More(Collapsible):
     """Further settings, made when they are first looked at: a form opens sooner without them."""
 
@@ -108,6 +126,13 @@ class More(Collapsible):
         contents = self.query_one(Collapsible.Contents)
         if not collapsed and not contents.children:
             contents.mount_all(self._fields())
+
+    async def unfold(self) -> None:
+        """Show the settings; they are there afterwards."""
+        contents = self.query_one(Collapsible.Contents)
+        if not contents.children:
+            await contents.mount_all(self._fields())
+        self.collapsed = False
 
 
 class Checks(Static):

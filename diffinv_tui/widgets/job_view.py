@@ -107,7 +107,7 @@ class JobView(Vertical):
     @work(thread=True, exclusive=True, group="job")
     def _load(self, job: Job) -> None:
         """The pictures and the log, where they are other ones than those shown."""
-        stamps = (job.id, *(_changed(path) for path in (job.preview, job.log)))
+        stamps = (job.id, job.is_finished, *(_changed(path) for path in (job.preview, job.log)))
         if stamps == self._shown:
             return
         self._shown = stamps

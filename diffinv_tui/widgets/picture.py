@@ -89,8 +89,9 @@ class Picture(Widget):
         if self._image is None or self._own is not None:
             return self._draw_message(width, height)
         columns, rows = fit(self._image.size, width, height)
-        centred = self.styles.align_horizontal == "center"
-        left, top = (width - columns) // 2 if centred else 0, (height - rows) // 2
+        left, top = (width - columns) // 2, (height - rows) // 2
+        if self.styles.align_horizontal == "left":
+            left = top = 0
         style = self.rich_style
         blank = Strip.blank(width, style)
         before = Segment(" " * left, style)

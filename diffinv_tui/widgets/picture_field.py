@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from textual import work
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from textual.widgets import Static
 
 from diffinv.errors import DiffinvError
 
+from ..bindings import PICTURE
 from ..messages import tell
 from ..pictures import open_thumbnail
 from ..words import plain
@@ -36,10 +37,7 @@ class PictureField(Vertical, can_focus=True):
     Enter or a click opens the file picker; a file that is dragged into the terminal, or a path
     that is pasted, is taken as it is. Backspace takes the picture away.
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "pick", "Pick", id="picture.pick"),
-        Binding("backspace,delete", "empty", "Take away", show=False, id="picture.empty"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = PICTURE
 
     class Wanted(Message):
         """The file picker is wanted."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from rich.style import Style
 from rich.text import Text
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
@@ -17,6 +17,7 @@ from diffinv.difference import load
 from diffinv.errors import DiffinvError
 from diffinv.library.store import Entry
 
+from ..bindings import SHELF
 from ..pictures import difference_pictures
 from ..words import day, plain, tag_text, tilde
 from .tiles import Grid, Pair, Tiles
@@ -39,9 +40,7 @@ class Shelf(Tiles):
     Arrows move, **Enter** opens one, **Space** marks several for Apply, tags or the trash.
     **v** changes between cards and table, **s** the order, **/** searches.
     """
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("space", "mark", "Mark", id="shelf.mark"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = SHELF
 
     view: reactive[View] = reactive("cards", init=False)
 
@@ -238,7 +237,23 @@ def change_of(entry: Entry) -> str:
     """What a difference does, in the words of its captions."""
     if entry.info is None:
         return ""
-    return " → ".join(entry.info.captions[0]) if entry.info.captions else entry.info.description
+    if not entry.info.captions:
+        return entry.info.description
+    return " → ".join(what_differs(*entry.info.captions[0]))
+
+
+def what_differs(a: str, b: str) -> tuple[str, str]:
+    """Two captions without the words with which both begin and end."""
+    words = a.split(), b.split()
+    shortest = min(map(len, words))
+    start = next((i for i in range(shortest) if words[0][i] != words[1][i]), shortest)
+    left = shortest - start
+    end = next((i for i in range(left) if words[0][-1 - i] != words[1][-1 - i]), left)
+    if not start and not end:
+        return a, b
+    before, after = "… " if start else "", " …" if end else ""
+    a, b = (" ".join(w[start : len(w) - end]) for w in words)
+    return f"{before}{a}{after}".strip(), f"{before}{b}{after}".strip()
 
 
 def table_widths(width: int) -> tuple[int, int, int, int, int]:

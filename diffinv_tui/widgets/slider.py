@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual.binding import Binding
+from textual.binding import BindingType
 from textual.message import Message
 from textual.reactive import reactive
 from textual.widget import Widget
+
+from ..bindings import SLIDER
 
 if TYPE_CHECKING:
     from textual.events import MouseDown, MouseMove, MouseUp
@@ -29,14 +31,7 @@ class Slider(Widget, can_focus=True):
     Slider { height: 1; width: 1fr; min-width: 16; color: $text-muted; }
     Slider:focus { color: $text; text-style: bold; }
     """
-    BINDINGS = [
-        Binding("left", "change(-0.1)", "Less", id="slider.less"),
-        Binding("right", "change(0.1)", "More", id="slider.more"),
-        Binding("pagedown", "change(-0.5)", "Much less", show=False, id="slider.much-less"),
-        Binding("pageup", "change(0.5)", "Much more", show=False, id="slider.much-more"),
-        Binding("0", "set(0)", "Zero", show=False, id="slider.zero"),
-        Binding("home", "set(1)", "One", show=False, id="slider.one"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = SLIDER
 
     value: reactive[float] = reactive(1.0)
 

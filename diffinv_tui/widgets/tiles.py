@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import work
-from textual.binding import Binding, BindingType
+from textual.binding import BindingType
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.reactive import reactive
@@ -20,6 +20,7 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 from textual.worker import get_current_worker
 
+from ..bindings import TILES
 from ..messages import tell
 from ..pictures import fit, half_blocks
 
@@ -87,17 +88,7 @@ class Tiles(ScrollView, can_focus=True):
         "tiles--bad",
         "tiles--mark",
     }
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1, 0)", "Up", show=False, id="tiles.up"),
-        Binding("down", "move(1, 0)", "Down", show=False, id="tiles.down"),
-        Binding("left", "move(0, -1)", "Left", show=False, id="tiles.left"),
-        Binding("right", "move(0, 1)", "Right", show=False, id="tiles.right"),
-        Binding("pageup", "page(-1)", "Page up", show=False, id="tiles.page-up"),
-        Binding("pagedown", "page(1)", "Page down", show=False, id="tiles.page-down"),
-        Binding("home", "jump(0)", "First", show=False, id="tiles.first"),
-        Binding("end", "jump(-1)", "Last", show=False, id="tiles.last"),
-        Binding("enter", "open", "Open", id="tiles.open"),
-    ]
+    BINDINGS: ClassVar[list[BindingType]] = TILES
 
     cursor: reactive[int] = reactive(0, init=False)
 
@@ -292,7 +283,7 @@ class Tiles(ScrollView, can_focus=True):
     def _tile(self, index: int, grid: Grid) -> list[Strip]:
         cursor = index == self.cursor
         pair = self._pair(index)
-        key = (index, cursor, self.has_focus, pair is None, self.stamp(index))
+        key = (index, grid, cursor, self.has_focus, pair is None, self.stamp(index))
         if key in self._drawn:
             self._drawn.move_to_end(key)
             return self._drawn[key]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,11 +41,13 @@ class Wall(Tiles):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
         self.results: list[Result] = []
+        self._folder = Path()
 
     def show(self, results: Sequence[Result]) -> None:
         """Show these results; what was there already keeps its pictures."""
         if list(results) != self.results:
             self.results = list(results)
+            self._folder = _common_folder(self.results)
             self.renew(len(self.results))
 
     @property
@@ -61,12 +64,21 @@ class Wall(Tiles):
         return _open(key.before), _open(key.after)
 
     def title(self, index: int, back: Style) -> Text:
-        """The name of the picture."""
-        return plain(self.results[index].before.name, self.part("title", back), 80)
+        """The picture, by its path from the folder that has all of them."""
+        before = self.results[index].before
+        shown = before.relative_to(self._folder) if before.is_relative_to(self._folder) else before
+        return plain(str(shown), self.part("title", back), 80)
 
     def about(self, index: int, back: Style) -> Text:
         """How long it took, or at which strength it is."""
         return plain(self.results[index].about, self.part("muted", back), 80)
+
+
+def _common_folder(results: Sequence[Result]) -> Path:
+    try:
+        return Path(os.path.commonpath([result.before.parent for result in results]))
+    except ValueError:  # none, on several drives, or absolute and relative
+        return Path()
 
 
 def _open(path: Path | None) -> Image | None:

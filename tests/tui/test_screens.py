@@ -246,7 +246,7 @@ async def test_the_file_picker_shows_pictures(full_home: Path, make_app: MakeApp
     app = make_app(full_home, jobs=False)
     async with app.run_test(size=(120, 40)) as pilot:
         new = await go(pilot, "new")
-        new._folder = full_home / "pictures"
+        app.picked = full_home / "pictures"
         await pilot.press("enter")
         await shows(pilot, "before.png")
         listing = app.screen.query_one(DirectoryNavigation)
@@ -573,6 +573,19 @@ async def test_the_mouse_does_what_keys_do(full_home: Path, make_app: MakeApp) -
         await until(pilot, lambda: app.screen.query_one(Shelf).cursor == 1)
         await pilot.click(list(app.screen.query(Place))[2])
         await until(pilot, lambda: app.current_mode == "jobs", what="a click in the top line")
+
+
+async def test_the_terminal_shrinks_while_another_screen_is_shown(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        for width in (70, 120, 60):
+            await go(pilot, "plugins")
+            await pilot.resize_terminal(width, 15)
+            await pilot.press("1")
+            await shows(pilot, "cabin to castle")
 
 
 async def test_no_torch_and_no_multiprocessing_here(full_home: Path) -> None:
