@@ -190,7 +190,7 @@ def test_ctrl_c_leaves_the_job_to_go_on(pictures, tmp_path, where):
         )
 
     args = ["invert", pictures / "a.png", pictures / "a2.png", "--backbone", "toy"]
-    args += ["--steps", 10**7]
+    args += ["--steps", 10**6]
     if where == "jobs watch":
         assert start(*args, "--detach").communicate(timeout=60)[0] == "1\n"
         args = ["jobs", "watch", 1]

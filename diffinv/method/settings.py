@@ -10,7 +10,7 @@ from ..errors import UsageError
 
 MAX_SEED = 2**32 - 1
 MAX_TOKENS = 1_000
-MAX_LEARNING_STEPS = 100_000
+MAX_LEARNING_STEPS = 1_000_000
 MAX_DENOISING_STEPS = 1_000
 """What no setting exceeds: more is a slip of the finger, or fails in the middle of the work."""
 

@@ -28,7 +28,7 @@ from diffinv.jobs.worker import Worker
 from diffinv.library.store import Library
 from diffinv.paths import library_folder
 
-ENDLESS = 10**7
+ENDLESS = 10**6
 
 
 def test_a_worker_lives_apart_from_who_started_it(toy, store, learn):
