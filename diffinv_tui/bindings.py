@@ -164,7 +164,8 @@ _TOGETHER: tuple[list[BindingType], ...] = (
     [*LIBRARY, *SHELF, *TILES],
     [*NEW, *PICTURE],
     [*JOBS, *TILES],
-    [*APPLY, *SLIDER, *TILES],
+    [*APPLY, *SLIDER],
+    [*APPLY, *TILES],
     PLUGINS,
     DETAIL,
     LARGE,
@@ -174,26 +175,28 @@ _TOGETHER: tuple[list[BindingType], ...] = (
 
 def key_problems(chosen: Mapping[str, str]) -> list[str]:
     """What is wrong with the keys somebody chose, by their ids."""
-    known = {key.id for group in GROUPS.values() for key in group if isinstance(key, Binding)}
+    keys = [key for group in GROUPS.values() for key in group if isinstance(key, Binding)]
+    known = {key.id: key.key for key in keys}
     unknown = [f"nothing is called {id}" for id in chosen if id not in known]
+    changed = {id: key for id, key in chosen.items() if key != known.get(id)}
     odd = [
         f"{id} has {one or 'nothing'}, which is no key"
-        for id, keys in chosen.items()
-        for one in keys.split(",")
+        for id, several in chosen.items()
+        for one in several.split(",")
         if not _is_key(one)
     ]
-    twice = [clash for group in _TOGETHER for clash in _clashes([*APP, *group], chosen)]
+    twice = [clash for group in _TOGETHER for clash in _clashes([*APP, *group], changed)]
     return list(dict.fromkeys(unknown + odd + twice))
 
 
-def _clashes(group: list[BindingType], chosen: Mapping[str, str]) -> Iterator[str]:
+def _clashes(group: list[BindingType], changed: Mapping[str, str]) -> Iterator[str]:
     taken: dict[str, str] = {}
     for key in group:
         assert isinstance(key, Binding)
         id = key.id or ""
-        for one in chosen.get(id, key.key).split(","):
+        for one in changed.get(id, key.key).split(","):
             other = taken.setdefault(one, id)
-            if other != id and {id, other} & set(chosen):
+            if other != id and {id, other} & set(changed):
                 yield f"{other} and {id} have the same key {key_shown(one)}"
 
 

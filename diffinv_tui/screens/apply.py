@@ -97,6 +97,10 @@ class Chosen(Row):
         yield Slider(self._strength)
         yield Button("✗", compact=True, classes="cross")
 
+    def on_mount(self) -> None:
+        """Its strength comes next."""
+        self.query_one(Slider).focus()
+
     @property
     def strength(self) -> float:
         """What the slider says, or will say once it is there."""
@@ -212,12 +216,7 @@ class ApplyScreen(Place):
         rows = self.query_one("#chosen")
         rows.remove_children()
         rows.mount_all(Chosen(*difference) for difference in differences)
-        self.call_after_refresh(self._focus_slider)
         self.call_after_refresh(self._changed)
-
-    def _focus_slider(self) -> None:
-        if sliders := self.query(Slider):
-            sliders.last().focus()
 
     def action_add_difference(self) -> None:
         """Choose one of the library."""
@@ -229,8 +228,7 @@ class ApplyScreen(Place):
         def add(index: int | None) -> None:
             if index is not None:
                 self.query_one("#chosen").mount(Chosen(good[index].name, good[index].path))
-                self.call_after_refresh(self._focus_slider)
-                self._changed()
+                self.call_after_refresh(self._changed)
 
         choices = [(e.name, e.info.description if e.info else "") for e in good]
         empty = "The library is empty: 2 learns a difference."

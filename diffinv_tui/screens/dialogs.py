@@ -194,9 +194,9 @@ class Large(Window[int]):
 
     def _show_result(self) -> None:
         result = self._results[self._index]
-        where = short_path(result.after or result.before)
-        place = f"{self._index + 1} of {len(self._results)}"
-        text = plain(where).append_text(plain(f"   {result.about}   {place}", "muted"))
+        text = plain(short_path(result.after or result.before))
+        for part in (result.about, f"{self._index + 1} of {len(self._results)}"):
+            text.append("   ").append_text(plain(part, "muted", 200))
         self.query_one("#large-about", Static).update(text)
         if result.after is None:
             self._show(result, 1, None, result.about or "not there yet")

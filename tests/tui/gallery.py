@@ -95,7 +95,7 @@ async def new(pilot: Pilot[Any], home: Path) -> None:
 
 async def picker(pilot: Pilot[Any], home: Path) -> None:
     """A picture is being chosen."""
-    place = await go(pilot, "new")
+    await go(pilot, "new")
     pilot.app.picked = home / "pictures" / "trip"
     await pilot.press("enter")
     await shows(pilot, "06.png")

@@ -30,7 +30,7 @@ def test_a_partial_failure_does_not_look_like_success(jobs: dict[int, Job]) -> N
     for text in (job_words.prompt(job, 36), job_words.state_line(job)):
         assert text.plain.startswith("! ")
         assert "6 of 7 pictures, 1 failed" in text.plain
-        assert styles(text, "6 pictures") == styles(text, "!") == {"warn"}
+        assert styles(text, "6 of 7 pictures") == styles(text, "!") == {"warn"}
     assert job_words.prompt(jobs[6], 36).plain.startswith("✓ ")
     failures = [f"{n}.png cannot be read." for n in range(5)]
     assert job_words.troubles(replace(job, failures=failures)).plain.endswith("✗ and 2 more")

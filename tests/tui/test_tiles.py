@@ -1,0 +1,86 @@
+"""Tiles: how large they are, what they say, and one of them large."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from driving import go, shows, until
+from textual.geometry import Size
+
+from diffinv_tui.app import DiffinvApp
+from diffinv_tui.screens.dialogs import Large
+from diffinv_tui.widgets.shelf import what_differs
+from diffinv_tui.widgets.tiles import grid_of
+from diffinv_tui.widgets.wall import Result, Wall
+
+MakeApp = Callable[..., DiffinvApp]
+
+
+@pytest.mark.parametrize("room", [Size(78, 20), Size(72, 36), Size(140, 50), Size(20, 8)])
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 50])
+def test_few_tiles_are_large_and_all_are_seen(room: Size, count: int) -> None:
+    grid, many = grid_of(room, 24, count), grid_of(room, 24, 10_000)
+    assert grid.tile_width >= many.tile_width
+    assert grid.columns * grid.tile_width <= max(room.width, 20)
+    if grid != many:
+        rows = -(-count // grid.columns)
+        assert rows * grid.row_height <= room.height + 1
+
+
+def test_one_tile_fills_a_small_screen() -> None:
+    assert grid_of(Size(78, 20), 24, 1).picture_rows == 17
+    assert grid_of(Size(78, 20), 24, 10_000).picture_rows < 10
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "shown"),
+    [
+        ("a cabin on grass", "a cabin on snow", ("… grass", "… snow")),
+        ("red house", "blue house", ("red …", "blue …")),
+        ("a dog", "a dog in snow", ("…", "… in snow")),
+        ("this", "that", ("this", "that")),
+        ("", "new", ("", "new")),
+    ],
+)
+def test_what_two_captions_do_not_share(a: str, b: str, shown: tuple[str, str]) -> None:
+    assert what_differs(a, b) == shown
+
+
+@pytest.mark.asyncio
+async def test_a_result_has_neighbours(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "jobs")
+        await shows(pilot, "first snow on trip")
+        app.screen.select(6)
+        wall = app.screen.query_one(Wall)
+        await until(pilot, lambda: len(wall.results) == 6)
+        await pilot.press("o", "enter")
+        await until(pilot, lambda: isinstance(app.screen, Large))
+        await shows(pilot, "1 of 6")
+        await pilot.press("left", "right", "right")
+        await shows(pilot, "3 of 6")
+        await pilot.press("escape")
+        await until(pilot, lambda: wall.cursor == 2, what="the cursor followed")
+        await pilot.press("escape")
+        assert app.current_mode == "jobs"
+        await pilot.press("escape")
+        await until(pilot, lambda: app.current_mode == "library")
+
+
+@pytest.mark.asyncio
+async def test_pictures_of_one_name_are_told_apart(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "apply")
+        folder = full_home / "pictures" / "trip"
+        (folder / "deep").mkdir()
+        app.screen._show_results(
+            [Result(folder / "01.png", None, "failed"), Result(folder / "deep" / "01.png", None)]
+        )
+        await shows(pilot, "deep/01.png")
+        app.screen.query_one(Wall).focus()
+        await pilot.press("enter")
+        await shows(pilot, "failed   1 of 2")
