@@ -354,6 +354,24 @@ def test_pairs_that_cannot_be_learned_from(diffinv, pictures, kind):
     assert differences() == []
 
 
+def test_what_is_no_device_is_refused_before_a_job_is_made(diffinv, pictures, learned):
+    learn = ("invert", pictures / "a.png", pictures / "a2.png", "--backbone", "toy")
+    for command in (learn, ("apply", "blue", pictures / "a.png", "--out", pictures / "out")):
+        done = diffinv(*command, "--device", "gpu", "--detach")
+        assert (done.code, done.out) == (2, "")
+        assert "'gpu' is no device: name cpu, cuda" in done.err
+        assert is_one_sentence(done.err)
+    assert len(diffinv("jobs", "list", "--json").json) == 1
+
+
+def test_a_gpu_that_is_not_there_is_warned_of(diffinv, pictures, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    learn = ("invert", pictures / "a.png", pictures / "a2.png", "--backbone", "toy")
+    done = diffinv(*learn, "--device", "cuda", "--detach")
+    assert done.code == 0
+    assert "Warning: The NVIDIA driver knows of no GPU here, so 'cuda:0' may not work" in done.err
+
+
 def test_a_equal_to_a_prime_is_a_wrong_request(diffinv, pictures):
     done = diffinv("invert", *bad_pair(pictures, "same pixels"), "--backbone", "toy")
     assert done.code == 2

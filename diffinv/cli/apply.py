@@ -71,7 +71,7 @@ def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> No
         else:
             report = _follow(request, plan)
     if detach:
-        print_job(job, as_json)
+        print_job(job, as_json, plan.warnings)
         return
     if report.skipped:
         complain(f"{report.skipped} of {len(report.outputs)} were done before and are kept.")
