@@ -542,6 +542,39 @@ def test_an_empty_folder(learned, diffinv, tmp_path):
     assert is_one_sentence(done.err)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("blue:", "'' is not a strength; write 'blue:0.5'"),
+        ("blue:abc", "'abc' is not a strength; write 'blue:0.5'"),
+        ("blue:1,5", "'1,5' is not a strength; write 'blue:0.5'"),
+        ("blue:nan", "finite number"),
+        ("green:abc", "There is no difference 'green:abc' in the library"),
+    ],
+)
+def test_what_is_no_strength_is_refused(diffinv, pictures, tmp_path, learned, text, words):
+    for args in ([text], ["blue", "--with", text]):
+        done = diffinv("apply", *args, pictures / "b" / "one.png", "--out", tmp_path / "out")
+        assert done.code == 2
+        assert words in done.err
+        assert is_one_sentence(done.err)
+
+
+def test_a_name_with_a_colon_wins_over_a_strength(diffinv, pictures, tmp_path, learned):
+    from diffinv.library.names import find_strength
+    from diffinv.library.store import Library
+    from diffinv.paths import library_folder
+
+    diffinv("library", "rename", "blue", "blue:sky")
+    diffinv(
+        "invert", pictures / "a.png", pictures / "a2.png", "--name", "blue", "--backbone", "toy"
+    )
+    library = Library(library_folder())
+    assert find_strength(library, "blue:sky") == ("blue:sky", 1.0)
+    assert find_strength(library, "blue:sky:-1") == ("blue:sky", -1.0)
+    assert find_strength(library, "blue:2") == ("blue", 2.0)
+
+
 def test_an_empty_library(diffinv):
     done = diffinv("library", "list", "--json")
     assert (done.code, done.json) == (0, [])

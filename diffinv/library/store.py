@@ -152,9 +152,8 @@ class Library:
         """The file of a difference: by its name, by its file's name, or by any path to a
         ``.safetensors`` file. Raises UsageError, with the nearest name, where there is none."""
         text = str(name_or_path)
-        path = Path(os.path.expanduser(text))
-        if path.suffix == SUFFIX and os.path.isfile(path):
-            return path
+        if _is_difference_file(text):
+            return Path(os.path.expanduser(text))
         entries = self.entries()
         for matches in (_file_is, _name_is, _slug_is):
             found = [e.path for e in entries if matches(text, e)]
@@ -167,6 +166,13 @@ class Library:
                     f"choose one by its file: {files}."
                 )
         raise UsageError(self._missing(text, entries))
+
+    def has(self, text: str, exactly: bool = False) -> bool:
+        """Whether :meth:`find` finds anything by this text; ``exactly``: as it is written."""
+        if _is_difference_file(text):
+            return True
+        lookups = (_file_is, _name_is) if exactly else (_file_is, _name_is, _slug_is)
+        return any(matches(text, entry) for entry in self.entries() for matches in lookups)
 
     def load(self, name_or_path: str | Path) -> Difference:
         """The difference that :meth:`find` finds, checked. Raises DiffinvError as it does."""
@@ -326,6 +332,11 @@ def _checked_tag(tag: str) -> str:
             f"The tag {shown[:_MAX_TAG]!r} cannot be: write 1 to {_MAX_TAG} characters, no comma."
         )
     return shown
+
+
+def _is_difference_file(text: str) -> bool:
+    path = Path(os.path.expanduser(text))
+    return path.suffix == SUFFIX and os.path.isfile(path)
 
 
 def _file_is(text: str, entry: Entry) -> bool:
