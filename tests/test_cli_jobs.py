@@ -146,10 +146,25 @@ def test_an_interrupted_job_is_an_error(invert, diffinv, monkeypatch):
     done = invert("x")
     assert done.code == 1
     assert "diffinv jobs resume 1" in done.err
+    assert diffinv("jobs", "watch", 1).code == 1
     JobStore().cancel(1)
     done = diffinv("jobs", "watch", 1)
-    assert done.code == 0
+    assert done.code == 1
     assert "cancelled" in done.out
+    assert "'diffinv jobs resume 1' goes on with it" in done.err
+
+
+def test_watching_gives_the_exit_code_of_waiting(invert, learned, diffinv, pictures, tmp_path):
+    token_space = invert("x", "--token-space", "input")  # which the toy refuses once it is loaded
+    assert token_space.code == 2
+    (pictures / "b" / "two.png").write_text("no picture")
+    apply = ("apply", "blue", "--out", tmp_path / "out", "--steps", 2)
+    assert diffinv(*apply, pictures / "b").code == 1
+    codes = [diffinv("jobs", "watch", id).code for id in (1, 2, 3)]
+    assert codes == [0, 2, 1]
+    failed = diffinv("jobs", "watch", 2, "--json")
+    assert (failed.code, failed.json["state"]) == (2, "failed")
+    assert is_one_sentence(failed.err)
 
 
 def test_paths_are_shown_as_they_were_given(learned, diffinv, pictures, tmp_path, monkeypatch):

@@ -55,18 +55,27 @@ def show_job(id: int, as_json: bool) -> None:
 @jobs.command("watch")
 @_ID
 @json_option
-def watch_job(id: int, as_json: bool) -> None:
-    """Show a job's progress until it ends; Ctrl-C leaves it to go on."""
-    from .following import follow
+@click.pass_context
+def watch_job(ctx: click.Context, id: int, as_json: bool) -> None:
+    """Show a job's progress until it ends; Ctrl-C leaves it to go on.
+
+    The exit code is that of an 'invert' or 'apply' that waited for it: 0 where everything was done,
+    2 where it was asked wrongly, 1 where it or a picture failed, was cancelled or interrupted.
+    """
+    from .following import error_of, watch
 
     store = _store()
     with stdout_for_data():
         job = store.get(id)
-        job = follow(store, id) if not job.is_finished else job
+        job = watch(store, id) if not job.is_finished else job
     if as_json:
         print_json(_as_dict(job))
     else:
         print_fields(_fields(job))
+    if error := error_of(job):
+        raise error
+    if job.failures:
+        ctx.exit(1)
 
 
 @jobs.command("cancel")
