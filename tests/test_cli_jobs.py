@@ -23,6 +23,7 @@ from diffinv.jobs import launch
 from diffinv.jobs.process import this_process
 from diffinv.jobs.store import JobStore
 from diffinv.library.store import Library
+from diffinv.method.settings import MAX_LEARNING_STEPS
 from diffinv.paths import library_folder
 
 
@@ -205,7 +206,7 @@ def test_ctrl_c_leaves_the_job_to_go_on(pictures, tmp_path, where):
         )
 
     args = ["invert", pictures / "a.png", pictures / "a2.png", "--backbone", "toy"]
-    args += ["--steps", 10**7]
+    args += ["--steps", MAX_LEARNING_STEPS]
     if where == "jobs watch":
         assert start(*args, "--detach").communicate(timeout=60)[0] == "1\n"
         args = ["jobs", "watch", 1]
