@@ -263,6 +263,14 @@ def test_search_tag_rename(invert, diffinv):
     assert "No such option '--limt'" in diffinv("library", "search", "--limt", 3).err
     none = diffinv("library", "search", "created:<2020")
     assert (none.code, none.out, none.err) == (0, "", "Nothing was found.\n")
+    wrong = diffinv("library", "search", "is:banana")
+    assert (wrong.code, wrong.out, is_one_sentence(wrong.err)) == (2, "", True)
+    none = diffinv("library", "search", "foo:bar", "--json")
+    assert (none.code, none.json) == (0, [])
+    assert none.err == (
+        "Nothing was found; 'foo:' is no filter, the filters are tag:, backbone:, created: and "
+        "is:.\n"
+    )
     assert diffinv("library", "tag", "castle", "--remove", "building").out.endswith("old town.\n")
     assert diffinv("library", "rename", "castle", "Fort", "--json").json["name"] == "Fort"
     assert is_one_sentence(diffinv("library", "rename", "Fort", "bridge").err)

@@ -62,11 +62,26 @@ def search(query: tuple[str, ...], sort: Sort, limit: int | None, as_json: bool)
     tag:build and backbone:sd find what begins so, tag:"old town" the whole; created:>2026-01 and
     the like a date; is:duplicate and is:damaged what they say. -tag:x and -word exclude.
     """
-    entries = _library().search(" ".join(query), sort, limit)
-    if not entries and not as_json:
-        complain("Nothing was found.")
-    else:
+    from ..library.query import parse
+
+    text = " ".join(query)
+    parse(text)  # for its errors, even where there is nothing to search
+    entries = _library().search(text, sort, limit)
+    if not entries:
+        complain(_nothing_found(text))
+    if entries or as_json:
         _print_entries(entries, as_json)
+
+
+def _nothing_found(query: str) -> str:
+    from ..library.query import FILTERS, unknown_filters
+
+    unknown = dict.fromkeys(repr(key) for key in unknown_filters(query))
+    if not unknown:
+        return "Nothing was found."
+    verb = "is no filter" if len(unknown) == 1 else "are no filters"
+    known = f"{', '.join(FILTERS[:-1])} and {FILTERS[-1]}"
+    return f"Nothing was found; {' and '.join(unknown)} {verb}, the filters are {known}."
 
 
 @library.command("show")
