@@ -19,6 +19,7 @@ from textual.worker import get_current_worker
 from diffinv.errors import DiffinvError
 from diffinv.jobs.checks import ApplicationPlan, plan_application
 from diffinv.jobs.requests import ApplyRequest
+from diffinv.jobs.results import results_folder
 from diffinv.method.settings import ApplicationSettings
 from diffinv.text import plural
 
@@ -285,7 +286,7 @@ class ApplyScreen(Place):
         return ApplyRequest(
             differences=tuple((str(row.path), row.strength) for row in rows),
             images=tuple(self._images),
-            out=self._out(rows),
+            out=self._out([(row.path.stem, row.strength) for row in rows]),
             captioner=chosen(self, "captioner") or None,
             prompt_b=typed(self, "prompt_b") or None,
             settings=settings,
@@ -294,13 +295,12 @@ class ApplyScreen(Place):
             replace=ticked(self, "replace", False),
         )
 
-    def _out(self, rows: Sequence[Chosen]) -> Path:
+    def _out(self, differences: Sequence[tuple[str, float]]) -> Path:
         """The folder that was typed, or one beside the pictures."""
         if text := typed(self, "out"):
             return Path(os.path.expanduser(text))
         first = self._images[0] if self._images else Path.cwd()
-        names = "+".join(row.path.stem for row in rows) or "difference"
-        return first.parent / f"{first.stem}-{names}"[:120]
+        return results_folder(first, differences)
 
     @on(Input.Changed)
     @on(Select.Changed)
@@ -382,7 +382,8 @@ class ApplyScreen(Place):
         if _changes_nothing(self._ready):
             self.app.notify("A sweep needs a strength other than 0.", severity="warning")
             return
-        first = replace(self._ready, images=(self._planned[0],))
+        out = self._out([(row.path.stem, 1.0) for row in self.query(Chosen)])
+        first = replace(self._ready, images=(self._planned[0],), out=out)
         requests = [at_strength(first, by) for by in SWEEP]
         self._submit([(request, request.out.name) for request in requests])
 
