@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import itertools
@@ -291,9 +292,28 @@ class Library:
     def _trash(self) -> Trash:
         return Trash(self.folder)
 
+    def _in_trash(self, text: str) -> Trashed | None:
+        """What is in the trash by this name, or from a file of it."""
+        with contextlib.suppress(OSError):
+            for item in self.trashed():
+                if text in (item.name, item.path.name, item.path.stem):
+                    return item
+        return None
+
     def _missing(self, text: str, entries: list[Entry]) -> str:
-        shown = text_safe(text)
-        if Path(text).suffix == SUFFIX:
+        shown, path = text_safe(text), Path(text)
+        is_own = path.suffix == SUFFIX and path.parent.absolute() == self.folder.absolute()
+        if item := self._in_trash(path.name if is_own else text):
+            return (
+                f"The difference {item.name!r} is in the trash; 'diffinv library restore {item.id}'"
+                " brings it back."
+            )
+        if is_own:
+            return (
+                f"The difference {text_safe(path.stem)!r} is no longer in the library, where it "
+                "was renamed or removed; choose it anew from 'diffinv library list'."
+            )
+        if path.suffix == SUFFIX:
             return f"{shown} does not exist; check the path."
         if not entries:
             return (
