@@ -89,10 +89,9 @@ def _nothing_found(query: str) -> str:
 @json_option
 def show_difference(name: str, as_json: bool) -> None:
     """Everything that is recorded of one difference, found by its name or its file."""
-    from ..difference import read_info
-
-    path = _library().find(name)
-    info = read_info(path)
+    store = _library()
+    path = store.find(name)
+    info = store.info(path)
     if as_json:
         print_json(_as_dict(info.name, path, info, None))
         return

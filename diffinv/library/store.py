@@ -14,7 +14,15 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from ..database import UnusableError
-from ..difference import SUFFIX, Difference, load, to_bytes
+from ..difference import (
+    SUFFIX,
+    Difference,
+    DifferenceInfo,
+    NotSafetensorsError,
+    load,
+    read_info,
+    to_bytes,
+)
 from ..errors import DiffinvError, UsageError
 from ..files import atomic_create, atomic_write, take_back
 from ..text import path_text, text_safe
@@ -177,7 +185,7 @@ class Library:
 
     def load(self, name_or_path: str | Path) -> Difference:
         """The difference that :meth:`find` finds, checked. Raises DiffinvError as it does."""
-        return load(self.find(name_or_path))
+        return self._load(self.find(name_or_path))
 
     def refuse_taken(self, name: str, but: Path | None = None) -> None:
         """Raise UsageError where an entry, ``but`` one, has this name."""
@@ -192,7 +200,7 @@ class Library:
         """Give a difference another name, and its file too. Raises UsageError where it is taken."""
         with self.changing():
             old = self._own(self.find(name))
-            difference = load(old)
+            difference = self._load(old)
             title = checked_name(new)
             info = dataclasses.replace(difference.info, name=title)
             renamed = dataclasses.replace(difference, info=info)
@@ -211,7 +219,7 @@ class Library:
         new = [_checked_tag(tag) for tag in add]
         with self.changing():
             path = self._own(self.find(name))
-            difference = load(path)
+            difference = self._load(path)
             tags: dict[str, str] = {}
             for tag in (*difference.info.tags, *new):
                 if tag.casefold() not in gone:
@@ -253,7 +261,7 @@ class Library:
         problems = []
         for entry in self.entries():
             try:
-                load(entry.path)
+                self._load(entry.path)
             except DiffinvError as error:
                 problems.append((entry.name, str(error)))
         return problems
@@ -261,7 +269,7 @@ class Library:
     def export(self, name: str | Path, path: Path, replace: bool = False) -> Path:
         """Copy a difference's file to a path, or into a folder; where it is now."""
         source = self.find(name)
-        load(source)
+        self._load(source)
         target = path / source.name if path.is_dir() else path
         if target.suffix != SUFFIX:
             target = target.with_name(target.name + SUFFIX)
@@ -274,6 +282,23 @@ class Library:
             )
         return target
 
+    def info(self, path: Path) -> DifferenceInfo:
+        """What a file that :meth:`find` found says about its difference."""
+        return self._read(read_info, path)
+
+    def _load(self, path: Path) -> Difference:
+        return self._read(load, path)
+
+    def _read(self, read: Callable[[Path], Answer], path: Path) -> Answer:
+        """Errors of the library's own files say what to do with them."""
+        try:
+            return read(path)
+        except NotSafetensorsError as error:
+            raise (DiffinvError(error.in_library) if self._has_file(path) else error) from error
+
+    def _has_file(self, path: Path) -> bool:
+        return path.absolute().parent == self.folder.absolute()
+
     def _write(self, difference: Difference, path: Path) -> Entry:
         data, info = to_bytes(difference)
         atomic_write(path, data)
@@ -281,7 +306,7 @@ class Library:
 
     def _own(self, path: Path) -> Path:
         """A path in this library; nothing outside of it is ever moved or changed."""
-        if path.absolute().parent != self.folder.absolute():
+        if not self._has_file(path):
             raise UsageError(
                 f"{path_text(path)} is not in the library and is left as it is; "
                 "'diffinv library import' makes a copy there."
@@ -302,7 +327,7 @@ class Library:
 
     def _missing(self, text: str, entries: list[Entry]) -> str:
         shown, path = text_safe(text), Path(text)
-        is_own = path.suffix == SUFFIX and path.parent.absolute() == self.folder.absolute()
+        is_own = path.suffix == SUFFIX and self._has_file(path)
         if item := self._in_trash(path.name if is_own else text):
             return (
                 f"The difference {item.name!r} is in the trash; 'diffinv library restore {item.id}'"

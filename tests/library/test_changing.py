@@ -54,8 +54,17 @@ def test_a_damaged_file_cannot_be_renamed_but_thrown_away(library):
     library.add(make("castle"))
     path = library.folder / "bad.safetensors"
     path.write_bytes(b"rubbish")
-    with pytest.raises(DiffinvError, match="not a safetensors"):
+    advice = "damaged or no difference; get another copy of it or move it to the trash"
+    with pytest.raises(DiffinvError, match=advice):
         library.rename("bad", "good")
+    with pytest.raises(DiffinvError, match=advice):
+        library.info(path)
+    assert [advice in problem for _, problem in library.verify()] == [True]
+    assert [advice in entry.error for entry in library.entries() if entry.error] == [True]
+    outside = path.rename(library.folder.parent / "bad.safetensors")
+    with pytest.raises(DiffinvError, match="name a difference file"):
+        library.load(outside)
+    outside.rename(path)
     id = library.trash("bad")
     assert names(library) == ["castle"]
     assert library.trashed()[0].error
