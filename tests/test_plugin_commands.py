@@ -271,6 +271,31 @@ def test_a_name_that_no_index_has_is_one_sentence(diffinv, offline):
     assert "diffinv-no-such-plugin" in err
 
 
+def test_a_folder_whose_toml_is_wrong_is_told_what_is_wrong(diffinv, tmp_path, offline):
+    (tmp_path / "pyproject.toml").write_text("[project\n")
+    code, out, err = diffinv("plugins", "install", "--yes", tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: pip cannot install it: TOMLDecodeError: Expected ']' at the end")
+    assert one_sentence(err)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("WARNING: x\nERROR: No matching distribution.\nERROR: more\n", "No matching distribution"),
+        (
+            "ERROR: Exception:\nTraceback:\n  a.py\nfoo.bar.BadError: it: broke.\n",
+            "BadError: it: broke",
+        ),
+        ("error: failed\n  | [9 lines]\n  no version\n  [end of output]\nnote: x\n", "no version"),
+        ("No module named pip\n", "No module named pip"),
+        ("", "no reason given"),
+    ],
+)
+def test_the_line_of_pip_that_says_most(said, reason):
+    assert pip._reason(said) == f"pip cannot install it: {reason}."
+
+
 def test_pip_that_says_nothing_is_an_error(monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/true")
     with pytest.raises(DiffinvError, match="no report"):
