@@ -161,6 +161,7 @@ def test_watching_gives_the_exit_code_of_waiting(invert, learned, diffinv, pictu
     (pictures / "b" / "two.png").write_text("no picture")
     apply = ("apply", "blue", "--out", tmp_path / "out", "--steps", 2)
     assert diffinv(*apply, pictures / "b").code == 1
+    assert "2 of 3 pictures, 1 failed" in diffinv("jobs", "list").out
     codes = [diffinv("jobs", "watch", id).code for id in (1, 2, 3)]
     assert codes == [0, 2, 1]
     failed = diffinv("jobs", "watch", 2, "--json")

@@ -198,14 +198,20 @@ def _where(job: Job) -> str:
         first = f"comes after job {job.waits_for}" if job.waits_for else ""
         return "waits for 'diffinv jobs unpause'" if job.held else first
     if job.state == "done":
-        made = job.difference[0] if job.difference else plural(len(job.outputs), "picture")
-        return made + (f", {len(job.failures)} failed" if job.failures else "")
+        return job.difference[0] if job.difference else _pictures(job)
     if job.error:
         return job.error
     now = job.progress
     steps = f" {now.step}/{now.total}" if now.total else ""
     eta = f", {now.eta:.0f} s left" if now.eta is not None and job.state == "running" else ""
     return f"{now.phase}{steps}{eta}"
+
+
+def _pictures(job: Job) -> str:
+    """How many there are, of how many there should be."""
+    done, failed = len(job.outputs), len(job.failures)
+    whole = plural(done + failed, "picture")
+    return f"{done} of {whole}, {failed} failed" if failed else whole
 
 
 def _fields(job: Job) -> list[tuple[str, str]]:
