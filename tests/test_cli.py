@@ -587,6 +587,7 @@ def test_an_unknown_difference(diffinv):
     done = diffinv("library", "show", "nothing")
     assert done.code in (1, 2)
     assert is_one_sentence(done.err)
+    assert "learn one with 'diffinv invert'" in done.err
 
 
 def test_hostile_captions_are_plain_text(diffinv, pictures):

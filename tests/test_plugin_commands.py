@@ -118,16 +118,20 @@ def test_a_setting_disables_a_plugin(diffinv, monkeypatch, name):
     code, _, err = diffinv("plugins", "check", "template")
     assert code == 2
     _, _, err = diffinv("invert", "a", "b", "--backbone", "template")
-    assert "disabled, see 'diffinv plugins list'" in err
+    assert "switched off, see 'diffinv plugins list'" in err
 
 
 def test_a_plugin_is_switched_off_and_on(diffinv):
     code, out, _ = diffinv("plugins", "disable", "diffinv-template")
-    assert (code, out) == (0, "diffinv-template is left out from now on.\n")
+    assert (code, out) == (0, "diffinv-template is switched off from now on.\n")
     registry.cache_clear()
     found = rows(diffinv)
     assert (found["template"]["status"], found["toy"]["status"]) == ("disabled", "ok")
     assert "diffinv plugins enable" in found["template"]["error"]
+    assert "switched off" in diffinv("plugins", "show", "template")[1].splitlines()[3]
+    for listing in (diffinv("plugins", "list")[1], diffinv("doctor")[1]):
+        assert " switched off " in listing
+        assert "disabled" not in listing
     assert diffinv("plugins", "enable", "diffinv-template")[0] == 0
     registry.cache_clear()
     assert rows(diffinv)["template"]["status"] == "ok"

@@ -149,6 +149,8 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _sections(report: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    from ..plugins import in_words
+
     library, terminal = report["paths"]["library"], report["terminal"]
     writable = "writable" if library["writable"] else "not writable"
     return {
@@ -157,7 +159,7 @@ def _sections(report: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
         "Models": [(m["id"], _model_line(m)) for m in report["models"]],
         "Paths": [("library", f"{library['path']} ({writable})")],
         "Plugins": [
-            (p["name"], f"{p['version']} {p['status']} {p['error'] or ''}".rstrip())
+            (p["name"], f"{p['version']} {in_words(p['status'])} {p['error'] or ''}".rstrip())
             for p in report["plugins"]
         ],
         "Terminal": [("pictures", terminal["pictures"]), ("term", terminal["term"])],

@@ -343,11 +343,11 @@ class Library:
         if not entries:
             return (
                 f"There is no difference {shown!r}: the library {path_text(self.folder)} "
-                "is empty; learn one with `diffinv invert`."
+                "is empty; learn one with 'diffinv invert'."
             )
         names = {n.casefold(): n for e in entries for n in (text_safe(e.path.stem), e.name)}
         near = difflib.get_close_matches(shown.casefold(), names, n=1)
-        hint = f"did you mean {names[near[0]]!r}?" if near else "see `diffinv library list`."
+        hint = f"did you mean {names[near[0]]!r}?" if near else "see 'diffinv library list'."
         return f"There is no difference {shown!r} in the library; {hint}"
 
 
