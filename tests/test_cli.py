@@ -583,6 +583,21 @@ def test_an_empty_library(diffinv):
     assert "diffinv demo" in done.err
 
 
+def test_a_library_that_has_vanished_is_not_called_empty(diffinv, learned, tmp_path):
+    folder = Path(learned["path"]).parent
+    folder.rename(tmp_path / "elsewhere")
+    done = diffinv("library", "list")
+    assert (done.code, done.out) == (0, "")
+    assert "is gone, with differences that jobs put there: mount its drive" in done.err
+    assert diffinv("library", "list", "--json").json == []
+    folder.symlink_to(tmp_path / "unmounted")
+    for command in ("list", "search"):
+        done = diffinv("library", command, "--json")
+        assert (done.code, done.out) == (1, "")
+        assert "unmounted'; mount its drive, or make that folder." in done.err
+        assert is_one_sentence(done.err)
+
+
 def test_an_unknown_difference(diffinv):
     done = diffinv("library", "show", "nothing")
     assert done.code in (1, 2)

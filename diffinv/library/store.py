@@ -142,6 +142,7 @@ class Library:
     def _ask(self, question: Callable[[Index], Answer], nothing: Answer) -> Answer:
         """An answer from the index, if the folder exists."""
         if not self.folder.exists():
+            _refuse_broken_link(self.folder)
             return nothing
         try:
             self._index = self._index or Index(self.folder)
@@ -349,6 +350,16 @@ class Library:
         near = difflib.get_close_matches(shown.casefold(), names, n=1)
         hint = f"did you mean {names[near[0]]!r}?" if near else "see 'diffinv library list'."
         return f"There is no difference {shown!r} in the library; {hint}"
+
+
+def _refuse_broken_link(folder: Path) -> None:
+    """A folder that is not there yet is empty; one that a link leads to has been there."""
+    for place in (folder, *folder.parents):
+        if place.is_symlink() and not place.exists():
+            raise DiffinvError(
+                f"The library {path_text(folder)} is not there: {path_text(place)} leads to "
+                f"{text_safe(os.readlink(place))!r}; mount its drive, or make that folder."
+            )
 
 
 def _answer(index: Index, question: Callable[[Index], Answer]) -> Answer:
