@@ -194,6 +194,17 @@ def _header(info: DifferenceInfo, where: str) -> dict[str, str]:
 # Loading
 
 
+class NotSafetensorsError(DiffinvError):
+    """A file is of another format altogether: the wrong one was named, or a library has it."""
+
+    def __init__(self, shown: str) -> None:
+        super().__init__(f"{shown} is not a safetensors file; name a difference file (*{SUFFIX}).")
+        self.in_library = (
+            f"{shown} is not a safetensors file, so it is damaged or no difference; get another "
+            "copy of it or move it to the trash."
+        )
+
+
 def read_info(path: Path) -> DifferenceInfo:
     """What a file says about its difference. Reads the header only.
 
@@ -286,9 +297,7 @@ def _read_table(file: BinaryIO, size: int, shown: str) -> dict[str, Any]:
     length = int.from_bytes(file.read(8), "little")
     start = file.read(1)
     if start != b"{":
-        raise DiffinvError(
-            f"{shown} is not a safetensors file; name a difference file (*{SUFFIX})."
-        )
+        raise NotSafetensorsError(shown)
     if length > _MAX_HEADER:
         raise DiffinvError(
             f"{shown} has a header of more than {_MAX_HEADER // 2**20} MB, "

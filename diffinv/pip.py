@@ -29,6 +29,11 @@ _NAME = re.compile(
     r"(?:(?:[<>]=?|[=!~]=)[A-Za-z0-9.*+!-]+(?:,(?:[<>]=?|[=!~]=)[A-Za-z0-9.*+!-]+)*)?"
 )
 
+_TRACEBACK, _END_OF_OUTPUT = "ERROR: Exception:", "[end of output]"
+"""What pip writes before a traceback of its own, and behind what a failed builder has written."""
+_EXCEPTION = re.compile(r"\A(?:\w+\.)+(?=\w+: )")
+"""The module of an exception at the beginning of a traceback's last line."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -117,7 +122,7 @@ def _change(about: dict[str, str]) -> Change:
 
 
 def _pip(*arguments: str, hear: Callable[[str], object] = lambda _line: None) -> None:
-    """Run pip; its first complaint becomes the error."""
+    """Run pip; the complaint of it that says most becomes the error."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
         process = subprocess.Popen(
@@ -139,7 +144,13 @@ def _pip(*arguments: str, hear: Callable[[str], object] = lambda _line: None) ->
 
 
 def _reason(complaints: str) -> str:
+    """The line that says most: the last of a builder's output or of a traceback, else pip's own."""
     lines = [line for line in map(text_safe, complaints.splitlines()) if line]
-    errors = [line for line in lines if line.startswith("ERROR: ")] or lines or ["no reason given"]
-    reason = errors[0].removeprefix("ERROR: ").rstrip(".")
-    return f"pip cannot install it: {reason[:300]}."
+    errors = [line for line in lines if line.startswith("ERROR: ")]
+    if _END_OF_OUTPUT in lines[1:]:
+        reason = lines[lines.index(_END_OF_OUTPUT) - 1]
+    elif errors and errors[0] != _TRACEBACK:
+        reason = errors[0].removeprefix("ERROR: ")
+    else:
+        reason = _EXCEPTION.sub("", lines[-1]) if lines else "no reason given"
+    return f"pip cannot install it: {reason[:300].rstrip('.')}."

@@ -59,7 +59,7 @@ ONLY_OWN = "DIFFINV_NO_PLUGINS"
 """The environment variable that keeps every plugin of a third party from being loaded."""
 
 SWITCHED_OFF = "it is switched off; 'diffinv plugins enable' uses it again"
-"""Why a plugin is disabled that the user has switched off (:mod:`.switches`)."""
+"""Why a plugin is not loaded that the user has switched off (:mod:`.switches`)."""
 
 OWN_DISTRIBUTIONS = (
     "diffinv",
@@ -144,13 +144,12 @@ class Registry:
         near = difflib.get_close_matches(id, ids, n=1)
         guess = f" (did you mean {near[0]!r}?)" if near else ""
         known = f"installed: {', '.join(ids)}" if ids else "none is installed"
-        faults = [word for word in ("broken", "disabled") if self._any(word)]
+        faults = list(
+            dict.fromkeys(in_words(row.status) for row in self.rows if row.status != "ok")
+        )
         states = " and another ".join(faults)
         hint = f"; a plugin is {states}, see 'diffinv plugins list'" if faults else ""
         return f"There is no {kind} {id!r} for {option(kind)}{guess}; {known}{hint}."
-
-    def _any(self, status: str) -> bool:
-        return any(row.status == status for row in self.rows)
 
     def default_backbone(self) -> BackboneSpec:
         """The backbone that is used where none is named: the first."""
@@ -445,8 +444,13 @@ def _key(row: PluginRow) -> str:
     return f"{row.distribution}:{row.name}"
 
 
+def in_words(status: str) -> str:
+    """A plugin's status as people are told it."""
+    return "switched off" if status == "disabled" else status
+
+
 def can_be_disabled(row: PluginRow) -> bool:
-    """Whether a plugin can be left out; diffinv's own parts cannot."""
+    """Whether a plugin can be switched off; diffinv's own parts cannot."""
     return plain_name(row.distribution) != hookspecs.GROUP
 
 
@@ -461,7 +465,7 @@ def _disabled(row: PluginRow) -> str | None:
     if names & switched_off():
         return SWITCHED_OFF
     if os.environ.get(ONLY_OWN, "") not in ("", "0") and distribution not in OWN_DISTRIBUTIONS:
-        return "plugins of third parties are left out (--no-plugins)"
+        return "plugins of third parties are switched off (--no-plugins)"
     return None
 
 

@@ -26,7 +26,7 @@ def switched_off() -> set[str]:
 
 
 def switch(name: str, on: bool) -> None:
-    """Use a plugin from now on, or leave it out, in every process that looks for plugins again.
+    """Switch a plugin on or off from now on, in every process that looks for plugins again.
 
     Raises DiffinvError where that cannot be kept.
     """

@@ -72,8 +72,9 @@ which every terminal can. Takes effect at the next start.""",
 
 _LIBRARY = {
     "search": """Words in names, tags, captions and descriptions; all of them must fit.
-`tag:winter` and `backbone:sdxl` look in one place only. **Enter** goes to what was found,
-**Escape** clears the search."""
+`tag:winter` and `backbone:sdxl` look in one place only, `created:>2026-01` at the day, and
+`is:duplicate` finds tokens that are there twice; a hyphen before any of them excludes.
+**Enter** goes to what was found, **Escape** clears the search."""
 }
 
 _TEXTS = {"new": _NEW, "apply": _APPLY, "settings": _SETTINGS, "library": _LIBRARY}

@@ -354,6 +354,24 @@ def test_pairs_that_cannot_be_learned_from(diffinv, pictures, kind):
     assert differences() == []
 
 
+def test_what_is_no_device_is_refused_before_a_job_is_made(diffinv, pictures, learned):
+    learn = ("invert", pictures / "a.png", pictures / "a2.png", "--backbone", "toy")
+    for command in (learn, ("apply", "blue", pictures / "a.png", "--out", pictures / "out")):
+        done = diffinv(*command, "--device", "gpu", "--detach")
+        assert (done.code, done.out) == (2, "")
+        assert "'gpu' is no device: name cpu, cuda" in done.err
+        assert is_one_sentence(done.err)
+    assert len(diffinv("jobs", "list", "--json").json) == 1
+
+
+def test_a_gpu_that_is_not_there_is_warned_of(diffinv, pictures, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    learn = ("invert", pictures / "a.png", pictures / "a2.png", "--backbone", "toy")
+    done = diffinv(*learn, "--device", "cuda", "--detach")
+    assert done.code == 0
+    assert "Warning: The NVIDIA driver knows of no GPU here, so 'cuda:0' may not work" in done.err
+
+
 def test_a_equal_to_a_prime_is_a_wrong_request(diffinv, pictures):
     done = diffinv("invert", *bad_pair(pictures, "same pixels"), "--backbone", "toy")
     assert done.code == 2
@@ -524,6 +542,39 @@ def test_an_empty_folder(learned, diffinv, tmp_path):
     assert is_one_sentence(done.err)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("blue:", "'' is not a strength; write 'blue:0.5'"),
+        ("blue:abc", "'abc' is not a strength; write 'blue:0.5'"),
+        ("blue:1,5", "'1,5' is not a strength; write 'blue:0.5'"),
+        ("blue:nan", "finite number"),
+        ("green:abc", "There is no difference 'green:abc' in the library"),
+    ],
+)
+def test_what_is_no_strength_is_refused(diffinv, pictures, tmp_path, learned, text, words):
+    for args in ([text], ["blue", "--with", text]):
+        done = diffinv("apply", *args, pictures / "b" / "one.png", "--out", tmp_path / "out")
+        assert done.code == 2
+        assert words in done.err
+        assert is_one_sentence(done.err)
+
+
+def test_a_name_with_a_colon_wins_over_a_strength(diffinv, pictures, tmp_path, learned):
+    from diffinv.library.names import find_strength
+    from diffinv.library.store import Library
+    from diffinv.paths import library_folder
+
+    diffinv("library", "rename", "blue", "blue:sky")
+    diffinv(
+        "invert", pictures / "a.png", pictures / "a2.png", "--name", "blue", "--backbone", "toy"
+    )
+    library = Library(library_folder())
+    assert find_strength(library, "blue:sky") == ("blue:sky", 1.0)
+    assert find_strength(library, "blue:sky:-1") == ("blue:sky", -1.0)
+    assert find_strength(library, "blue:2") == ("blue", 2.0)
+
+
 def test_an_empty_library(diffinv):
     done = diffinv("library", "list", "--json")
     assert (done.code, done.json) == (0, [])
@@ -532,10 +583,26 @@ def test_an_empty_library(diffinv):
     assert "diffinv demo" in done.err
 
 
+def test_a_library_that_has_vanished_is_not_called_empty(diffinv, learned, tmp_path):
+    folder = Path(learned["path"]).parent
+    folder.rename(tmp_path / "elsewhere")
+    done = diffinv("library", "list")
+    assert (done.code, done.out) == (0, "")
+    assert "is gone, with differences that jobs put there: mount its drive" in done.err
+    assert diffinv("library", "list", "--json").json == []
+    folder.symlink_to(tmp_path / "unmounted")
+    for command in ("list", "search"):
+        done = diffinv("library", command, "--json")
+        assert (done.code, done.out) == (1, "")
+        assert "unmounted'; mount its drive, or make that folder." in done.err
+        assert is_one_sentence(done.err)
+
+
 def test_an_unknown_difference(diffinv):
     done = diffinv("library", "show", "nothing")
     assert done.code in (1, 2)
     assert is_one_sentence(done.err)
+    assert "learn one with 'diffinv invert'" in done.err
 
 
 def test_hostile_captions_are_plain_text(diffinv, pictures):

@@ -23,6 +23,7 @@ from diffinv.jobs import launch
 from diffinv.jobs.process import this_process
 from diffinv.jobs.store import JobStore
 from diffinv.library.store import Library
+from diffinv.method.settings import MAX_LEARNING_STEPS
 from diffinv.paths import library_folder
 
 
@@ -146,10 +147,26 @@ def test_an_interrupted_job_is_an_error(invert, diffinv, monkeypatch):
     done = invert("x")
     assert done.code == 1
     assert "diffinv jobs resume 1" in done.err
+    assert diffinv("jobs", "watch", 1).code == 1
     JobStore().cancel(1)
     done = diffinv("jobs", "watch", 1)
-    assert done.code == 0
+    assert done.code == 1
     assert "cancelled" in done.out
+    assert "'diffinv jobs resume 1' goes on with it" in done.err
+
+
+def test_watching_gives_the_exit_code_of_waiting(invert, learned, diffinv, pictures, tmp_path):
+    token_space = invert("x", "--token-space", "input")  # which the toy refuses once it is loaded
+    assert token_space.code == 2
+    (pictures / "b" / "two.png").write_text("no picture")
+    apply = ("apply", "blue", "--out", tmp_path / "out", "--steps", 2)
+    assert diffinv(*apply, pictures / "b").code == 1
+    assert "2 of 3 pictures, 1 failed" in diffinv("jobs", "list").out
+    codes = [diffinv("jobs", "watch", id).code for id in (1, 2, 3)]
+    assert codes == [0, 2, 1]
+    failed = diffinv("jobs", "watch", 2, "--json")
+    assert (failed.code, failed.json["state"]) == (2, "failed")
+    assert is_one_sentence(failed.err)
 
 
 def test_paths_are_shown_as_they_were_given(learned, diffinv, pictures, tmp_path, monkeypatch):
@@ -190,7 +207,7 @@ def test_ctrl_c_leaves_the_job_to_go_on(pictures, tmp_path, where):
         )
 
     args = ["invert", pictures / "a.png", pictures / "a2.png", "--backbone", "toy"]
-    args += ["--steps", 10**6]
+    args += ["--steps", MAX_LEARNING_STEPS]
     if where == "jobs watch":
         assert start(*args, "--detach").communicate(timeout=60)[0] == "1\n"
         args = ["jobs", "watch", 1]
@@ -247,6 +264,14 @@ def test_search_tag_rename(invert, diffinv):
     assert "No such option '--limt'" in diffinv("library", "search", "--limt", 3).err
     none = diffinv("library", "search", "created:<2020")
     assert (none.code, none.out, none.err) == (0, "", "Nothing was found.\n")
+    wrong = diffinv("library", "search", "is:banana")
+    assert (wrong.code, wrong.out, is_one_sentence(wrong.err)) == (2, "", True)
+    none = diffinv("library", "search", "foo:bar", "--json")
+    assert (none.code, none.json) == (0, [])
+    assert none.err == (
+        "Nothing was found; 'foo:' is no filter, the filters are tag:, backbone:, created: and "
+        "is:.\n"
+    )
     assert diffinv("library", "tag", "castle", "--remove", "building").out.endswith("old town.\n")
     assert diffinv("library", "rename", "castle", "Fort", "--json").json["name"] == "Fort"
     assert is_one_sentence(diffinv("library", "rename", "Fort", "bridge").err)

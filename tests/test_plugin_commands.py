@@ -118,16 +118,20 @@ def test_a_setting_disables_a_plugin(diffinv, monkeypatch, name):
     code, _, err = diffinv("plugins", "check", "template")
     assert code == 2
     _, _, err = diffinv("invert", "a", "b", "--backbone", "template")
-    assert "disabled, see 'diffinv plugins list'" in err
+    assert "switched off, see 'diffinv plugins list'" in err
 
 
 def test_a_plugin_is_switched_off_and_on(diffinv):
     code, out, _ = diffinv("plugins", "disable", "diffinv-template")
-    assert (code, out) == (0, "diffinv-template is left out from now on.\n")
+    assert (code, out) == (0, "diffinv-template is switched off from now on.\n")
     registry.cache_clear()
     found = rows(diffinv)
     assert (found["template"]["status"], found["toy"]["status"]) == ("disabled", "ok")
     assert "diffinv plugins enable" in found["template"]["error"]
+    assert "switched off" in diffinv("plugins", "show", "template")[1].splitlines()[3]
+    for listing in (diffinv("plugins", "list")[1], diffinv("doctor")[1]):
+        assert " switched off " in listing
+        assert "disabled" not in listing
     assert diffinv("plugins", "enable", "diffinv-template")[0] == 0
     registry.cache_clear()
     assert rows(diffinv)["template"]["status"] == "ok"
@@ -269,6 +273,31 @@ def test_a_name_that_no_index_has_is_one_sentence(diffinv, offline):
     assert (code, out) == (1, "")
     assert one_sentence(err)
     assert "diffinv-no-such-plugin" in err
+
+
+def test_a_folder_whose_toml_is_wrong_is_told_what_is_wrong(diffinv, tmp_path, offline):
+    (tmp_path / "pyproject.toml").write_text("[project\n")
+    code, out, err = diffinv("plugins", "install", "--yes", tmp_path)
+    assert (code, out) == (1, "")
+    assert err.startswith("Error: pip cannot install it: TOMLDecodeError: Expected ']' at the end")
+    assert one_sentence(err)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("WARNING: x\nERROR: No matching distribution.\nERROR: more\n", "No matching distribution"),
+        (
+            "ERROR: Exception:\nTraceback:\n  a.py\nfoo.bar.BadError: it: broke.\n",
+            "BadError: it: broke",
+        ),
+        ("error: failed\n  | [9 lines]\n  no version\n  [end of output]\nnote: x\n", "no version"),
+        ("No module named pip\n", "No module named pip"),
+        ("", "no reason given"),
+    ],
+)
+def test_the_line_of_pip_that_says_most(said, reason):
+    assert pip._reason(said) == f"pip cannot install it: {reason}."
 
 
 def test_pip_that_says_nothing_is_an_error(monkeypatch):

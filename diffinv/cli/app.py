@@ -52,7 +52,7 @@ def _leave_plugins_out(_ctx: click.Context, _option: click.Parameter, value: boo
     is_eager=True,
     expose_value=False,
     callback=_leave_plugins_out,
-    help="Leave out plugins of third parties.",
+    help="Switch the plugins of third parties off, for this command.",
 )
 @click.version_option(__version__, prog_name="diffinv")
 def cli() -> None:

@@ -71,7 +71,7 @@ def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> No
         else:
             report = _follow(request, plan)
     if detach:
-        print_job(job, as_json)
+        print_job(job, as_json, plan.warnings)
         return
     if report.skipped:
         complain(f"{report.skipped} of {len(report.outputs)} were done before and are kept.")
@@ -119,13 +119,16 @@ def _request(
     name: str, others: tuple[str, ...], images: tuple[Path, ...], out: Path, **options: Any
 ) -> ApplyRequest:
     from ..jobs.requests import ApplyRequest
-    from ..library.names import parse_strength
+    from ..library.names import find_strength
+    from ..library.store import Library
     from ..method.settings import ApplicationSettings
+    from ..paths import library_folder
 
+    library = Library(library_folder())
     changes = {key: options.pop(key) for key in _SETTINGS}
     given = {key: value for key, value in changes.items() if value is not None}
     return ApplyRequest(
-        differences=tuple(parse_strength(text) for text in (name, *others)),
+        differences=tuple(find_strength(library, text) for text in (name, *others)),
         images=images,
         out=out,
         settings=ApplicationSettings(**given),

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import platform
 from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from ..errors import DiffinvError
 from .options import json_option
 from .output import print_fields, print_json, say, stdout_for_data
-
-if TYPE_CHECKING:
-    from ..contracts import Spec
 
 _LIBRARIES = (
     "diffinv",
@@ -51,15 +47,23 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 def _report(ctx: click.Context) -> dict[str, Any]:
     from ..plugins import registry
+    from .model_states import model_states, what_works
 
     root = ctx.find_root().command
     if isinstance(root, click.Group):
         registry().register_commands(root)
     devices, device_problem = _devices()
     path, path_problem = _library()
-    models = [_model(spec) for spec in registry().backbones.values()]
+    models = model_states()
     problems = [p for p in (device_problem, path_problem) if p]
-    if not models:
+    notes = [
+        f"The plugin {row.name!r} is broken; 'diffinv plugins show {row.name}' says why."
+        for row in registry().rows
+        if row.status == "broken"
+    ]
+    if works := what_works(models):
+        notes.append(works)
+    if not registry().backbones:
         problems.append("No backbone is installed.")
     return {
         "devices": devices,
@@ -72,6 +76,7 @@ def _report(ctx: click.Context) -> dict[str, Any]:
         ],
         "terminal": _terminal(),
         "problems": problems,
+        "notes": notes,
     }
 
 
@@ -112,15 +117,6 @@ def _library() -> tuple[dict[str, Any], str | None]:
     return {"path": str(folder), "writable": True}, None
 
 
-def _model(spec: Spec) -> dict[str, Any]:
-    module = spec.factory.partition(":")[0]
-    try:
-        found = importlib.util.find_spec(module) is not None
-    except Exception:  # a parent package that does not import
-        found = False
-    return {"id": spec.id, "title": spec.title, "size_mb": spec.size_mb, "found": found}
-
-
 def _terminal() -> dict[str, Any]:
     """A guess from the environment; only a program that asks the terminal can know."""
     term, program = os.environ.get("TERM", ""), os.environ.get("TERM_PROGRAM", "")
@@ -146,27 +142,34 @@ def _print(report: dict[str, Any]) -> None:
         say()
     for problem in report["problems"]:
         say(f"Problem: {problem}")
-    if not report["problems"]:
-        say("Everything that diffinv needs is here.")
+    for note in report["notes"]:
+        say(note)
+    if not report["problems"] and not report["notes"]:
+        say("Everything is here.")
 
 
 def _sections(report: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    from ..plugins import in_words
+
     library, terminal = report["paths"]["library"], report["terminal"]
     writable = "writable" if library["writable"] else "not writable"
     return {
         "Devices": [(d["id"], _device_line(d)) for d in report["devices"]],
         "Versions": [(n, v or "not installed") for n, v in report["versions"].items()],
-        "Models": [
-            (m["id"], f"{m['title']}, {'found' if m['found'] else 'missing'}")
-            for m in report["models"]
-        ],
+        "Models": [(m["id"], _model_line(m)) for m in report["models"]],
         "Paths": [("library", f"{library['path']} ({writable})")],
         "Plugins": [
-            (p["name"], f"{p['version']} {p['status']} {p['error'] or ''}".rstrip())
+            (p["name"], f"{p['version']} {in_words(p['status'])} {p['error'] or ''}".rstrip())
             for p in report["plugins"]
         ],
         "Terminal": [("pictures", terminal["pictures"]), ("term", terminal["term"])],
     }
+
+
+def _model_line(model: dict[str, Any]) -> str:
+    more = f" ({model['model']})" if model["status"] == "not here" else ""
+    error = f": {model['error']}" if model["error"] else ""
+    return f"{model['title']}, {model['status']}{more}{error}"
 
 
 def _device_line(device: dict[str, Any]) -> str:

@@ -42,6 +42,16 @@ def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = Fals
 
 
 def follow(store: JobStore, id: int) -> Job:
+    """:func:`watch` a job. Raises DiffinvError where it came to nothing, unless its pictures'
+    failures say more."""
+    job = watch(store, id)
+    error = error_of(job)
+    if error and not job.failures:
+        raise error
+    return job
+
+
+def watch(store: JobStore, id: int) -> Job:
     """Show a job's progress until it ends. Ctrl-C leaves it to go on."""
     with ProgressDisplay() as show:
         try:
@@ -52,7 +62,6 @@ def follow(store: JobStore, id: int) -> Job:
                 f"'diffinv jobs cancel {id}' ends it."
             )
             raise click.Abort from None
-    _check(job)
     return job
 
 
@@ -112,11 +121,11 @@ class _Follower:
         self._told = sentence
 
 
-def _check(job: Job) -> None:
+def error_of(job: Job) -> DiffinvError | None:
+    """Why a job that has ended is not done, with the exit code of a command that waited for it."""
+    if job.state == "done":
+        return None
     if job.state == "cancelled":
-        raise DiffinvError(
-            job.error
-            or f"Job {job.id} was cancelled; 'diffinv jobs resume {job.id}' goes on with it."
-        )
-    if job.state != "done" and not job.failures:
-        raise (UsageError if job.exit_code == 2 else DiffinvError)(job.error or "The job failed.")
+        again = f"'diffinv jobs resume {job.id}' goes on with it."
+        return DiffinvError(job.error or f"Job {job.id} was cancelled; {again}")
+    return (UsageError if job.exit_code == 2 else DiffinvError)(job.error or "The job failed.")

@@ -91,10 +91,10 @@ def invert(as_json: bool, detach: bool, **options: Any) -> None:
     from .following import submit_and_follow
 
     with stdout_for_data():
-        plan_inversion(request)
+        plan = plan_inversion(request)
         job = submit_and_follow(request, detach)
     if detach:
-        print_job(job, as_json)
+        print_job(job, as_json, plan.warnings)
         return
     assert job.difference is not None
     path = job.difference[1]

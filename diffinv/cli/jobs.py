@@ -55,18 +55,27 @@ def show_job(id: int, as_json: bool) -> None:
 @jobs.command("watch")
 @_ID
 @json_option
-def watch_job(id: int, as_json: bool) -> None:
-    """Show a job's progress until it ends; Ctrl-C leaves it to go on."""
-    from .following import follow
+@click.pass_context
+def watch_job(ctx: click.Context, id: int, as_json: bool) -> None:
+    """Show a job's progress until it ends; Ctrl-C leaves it to go on.
+
+    The exit code is that of an 'invert' or 'apply' that waited for it: 0 where everything was done,
+    2 where it was asked wrongly, 1 where it or a picture failed, was cancelled or interrupted.
+    """
+    from .following import error_of, watch
 
     store = _store()
     with stdout_for_data():
         job = store.get(id)
-        job = follow(store, id) if not job.is_finished else job
+        job = watch(store, id) if not job.is_finished else job
     if as_json:
         print_json(_as_dict(job))
     else:
         print_fields(_fields(job))
+    if error := error_of(job):
+        raise error
+    if job.failures:
+        ctx.exit(1)
 
 
 @jobs.command("cancel")
@@ -189,14 +198,20 @@ def _where(job: Job) -> str:
         first = f"comes after job {job.waits_for}" if job.waits_for else ""
         return "waits for 'diffinv jobs unpause'" if job.held else first
     if job.state == "done":
-        made = job.difference[0] if job.difference else plural(len(job.outputs), "picture")
-        return made + (f", {len(job.failures)} failed" if job.failures else "")
+        return job.difference[0] if job.difference else _pictures(job)
     if job.error:
         return job.error
     now = job.progress
     steps = f" {now.step}/{now.total}" if now.total else ""
     eta = f", {now.eta:.0f} s left" if now.eta is not None and job.state == "running" else ""
     return f"{now.phase}{steps}{eta}"
+
+
+def _pictures(job: Job) -> str:
+    """How many there are, of how many there should be."""
+    done, failed = len(job.outputs), len(job.failures)
+    whole = plural(done + failed, "picture")
+    return f"{done} of {whole}, {failed} failed" if failed else whole
 
 
 def _fields(job: Job) -> list[tuple[str, str]]:

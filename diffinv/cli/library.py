@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..text import path_text
 from .options import PATH, json_option
 from .output import complain, print_fields, print_json, print_table, say
 
@@ -44,11 +45,28 @@ def library() -> None:
 @json_option
 def list_differences(sort: Sort, as_json: bool) -> None:
     """Every difference in the library; damaged files with what is wrong with them."""
-    entries = _library().search(sort=sort)
-    if not entries and not as_json:
+    store = _library()
+    entries = store.search(sort=sort)
+    if not entries and _has_vanished(store.folder):
+        complain(
+            f"The library {path_text(store.folder)} is gone, with differences that jobs put there: "
+            "mount its drive, or set DIFFINV_HOME to where it is."
+        )
+    elif not entries and not as_json:
         complain("The library is empty: 'diffinv demo' or 'diffinv invert' puts something in.")
-    else:
+    if entries or as_json:
         _print_entries(entries, as_json)
+
+
+def _has_vanished(folder: Path) -> bool:
+    """Whether a folder that is not there is known to have been."""
+    from ..jobs.store import JobStore
+    from ..paths import data_folder
+
+    if folder.exists() or not (data_folder() / "jobs.sqlite").exists():
+        return False
+    learned = (job.difference[1] for job in JobStore().jobs(["done"]) if job.difference)
+    return any(path.parent == folder for path in learned)
 
 
 @library.command("search", cls=_Search)
@@ -62,11 +80,29 @@ def search(query: tuple[str, ...], sort: Sort, limit: int | None, as_json: bool)
     tag:build and backbone:sd find what begins so, tag:"old town" the whole; created:>2026-01 and
     the like a date; is:duplicate and is:damaged what they say. -tag:x and -word exclude.
     """
-    entries = _library().search(" ".join(query), sort, limit)
-    if not entries and not as_json:
+    from ..library.query import parse
+
+    text = " ".join(query)
+    parse(text)  # for its errors, even where there is nothing to search
+    entries = _library().search(text, sort, limit)
+    if not entries and (unknown := _unknown_filters(text)):
+        complain(f"Nothing was found; {unknown}")
+    elif not entries and not as_json:
         complain("Nothing was found.")
-    else:
+    if entries or as_json:
         _print_entries(entries, as_json)
+
+
+def _unknown_filters(query: str) -> str | None:
+    """That what looks like a filter is none, if anything does."""
+    from ..library.query import FILTERS, unknown_filters
+
+    unknown = dict.fromkeys(repr(key) for key in unknown_filters(query))
+    if not unknown:
+        return None
+    verb = "is no filter" if len(unknown) == 1 else "are no filters"
+    known = f"{', '.join(FILTERS[:-1])} and {FILTERS[-1]}"
+    return f"{' and '.join(unknown)} {verb}, the filters are {known}."
 
 
 @library.command("show")
@@ -74,10 +110,9 @@ def search(query: tuple[str, ...], sort: Sort, limit: int | None, as_json: bool)
 @json_option
 def show_difference(name: str, as_json: bool) -> None:
     """Everything that is recorded of one difference, found by its name or its file."""
-    from ..difference import read_info
-
-    path = _library().find(name)
-    info = read_info(path)
+    store = _library()
+    path = store.find(name)
+    info = store.info(path)
     if as_json:
         print_json(_as_dict(info.name, path, info, None))
         return

@@ -33,8 +33,10 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, default=str))
 
 
-def print_job(job: Job, as_json: bool) -> None:
-    """The number of a job that goes on by itself; how to watch it on stderr."""
+def print_job(job: Job, as_json: bool, warnings: Sequence[str] = ()) -> None:
+    """The number of a job that goes on by itself; what is known of it already on stderr."""
+    for warning in warnings:
+        complain(f"Warning: {warning}")
     if as_json:
         print_json({"job": job.id})
     else:

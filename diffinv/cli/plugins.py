@@ -30,6 +30,8 @@ def plugins() -> None:
 @click.pass_context
 def list_plugins(ctx: click.Context, as_json: bool) -> None:
     """Every installed plugin with its version and status; broken ones with the reason."""
+    from ..plugins import in_words
+
     rows = _rows(ctx)
     if as_json:
         print_json([_as_dict(row) for row in rows])
@@ -37,7 +39,10 @@ def list_plugins(ctx: click.Context, as_json: bool) -> None:
     headers = ("PLUGIN", "VERSION", "DISTRIBUTION", "STATUS", "BRINGS")
     print_table(
         headers,
-        [(r.name, r.version, r.distribution, r.status, r.error or _brings(r)) for r in rows],
+        [
+            (r.name, r.version, r.distribution, in_words(r.status), r.error or _brings(r))
+            for r in rows
+        ],
     )
 
 
@@ -61,7 +66,7 @@ def show_plugin(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.pass_context
 def enable_plugin(ctx: click.Context, name: str) -> None:
-    """Use a plugin again that was disabled."""
+    """Use a plugin again that was switched off."""
     _switch(ctx, name, on=True)
 
 
@@ -69,7 +74,7 @@ def enable_plugin(ctx: click.Context, name: str) -> None:
 @click.argument("name")
 @click.pass_context
 def disable_plugin(ctx: click.Context, name: str) -> None:
-    """Leave a plugin out until it is enabled again; it stays installed."""
+    """Switch a plugin off until it is enabled again; it stays installed."""
     _switch(ctx, name, on=False)
 
 
@@ -83,7 +88,7 @@ def _switch(ctx: click.Context, name: str, on: bool) -> None:
     if not can_be_disabled(row):
         raise UsageError(f"{name!r} is a part of diffinv itself and is always used.")
     switch(name, on)
-    say(f"{name} is {'used' if on else 'left out'} from now on.")
+    say(f"{name} is {'used' if on else 'switched off'} from now on.")
 
 
 @plugins.command("check")
@@ -231,13 +236,13 @@ def _brings(row: PluginRow) -> str:
 
 
 def _fields(row: PluginRow) -> list[tuple[str, str]]:
-    from ..plugins import kind_of
+    from ..plugins import in_words, kind_of
 
     fields = [
         ("plugin", row.name),
         ("version", row.version),
         ("distribution", row.distribution),
-        ("status", row.status),
+        ("status", in_words(row.status)),
     ]
     if row.error:
         fields.append(("error", row.error))

@@ -28,7 +28,7 @@ from ..method.settings import (
 from ..paths import library_folder
 from ..plugins import Kind, Registry, option, parse_part, registry
 from .checkpoints import find_checkpoint
-from .devices import device_key
+from .devices import check_device, device_key, device_warnings
 from .manifest import Manifest, application_key
 from .requests import AppliedImage, ApplyRequest, InvertRequest
 
@@ -74,12 +74,14 @@ class ApplicationPlan:
     manifest: Manifest
     done: tuple[AppliedImage, ...] = ()
     failures: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
 def plan_inversion(request: InvertRequest) -> InversionPlan:
     """Check an InvertRequest. Raises DiffinvError or UsageError for the first thing wrong."""
     check_settings(request.settings)
+    check_device(request.device)
     parts = registry()
     backbone = _backbone(parts, request.backbone)
     assert isinstance(backbone.spec, BackboneSpec)
@@ -103,7 +105,7 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
         backbone=backbone,
         delta_encoder=delta_encoder,
         captioner=captioner,
-        warnings=warnings,
+        warnings=(*warnings, *device_warnings(request.device)),
         notes=parts.preflight(backbone.spec, use),
     )
 
@@ -114,6 +116,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     ``resumed``: a request that replaces results has been at it before, and keeps its own.
     """
     check_application_settings(request.settings)
+    check_device(request.device)
     library = Library(request.library or library_folder())
     differences = tuple((library.load(name), weight) for name, weight in request.differences)
     if not differences:
@@ -145,6 +148,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
         manifest=manifest,
         done=done,
         failures=() if targets else failures,
+        warnings=device_warnings(request.device),
         notes=parts.preflight(backbone.spec, use) if targets else (),
     )
 

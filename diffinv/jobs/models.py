@@ -70,6 +70,7 @@ def choose_device(wanted: str | None) -> str:
         if torch.cuda.is_available():
             return "cuda"
         return "mps" if torch.backends.mps.is_available() else "cpu"
+    wanted = wanted.strip().casefold()
     try:
         if torch.device(wanted).type == "meta":
             raise ValueError(wanted)

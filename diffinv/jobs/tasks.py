@@ -21,6 +21,7 @@ from ..plugins import registry
 from .applying import Applier
 from .checkpoints import remember_checkpoint, remember_encoder
 from .checks import ApplicationPlan, InversionPlan, Part, plan_application, plan_inversion
+from .devices import device_warnings
 from .keeper import Keeper
 from .meter import DESCRIBING, LEARNING, LOADING, PREVIEW, Meter, ignore
 from .models import Models, choose_device, make_deterministic
@@ -70,7 +71,8 @@ def run_inversion(
     plan = plan_inversion(request)
     meter = Meter(on_progress)
     for warning in plan.warnings:
-        meter.warn(warning)
+        if warning not in device_warnings(request.device):  # torch is about to tell
+            meter.warn(warning)
     meter.phase(LOADING)
     device = choose_device(request.device)
     make_deterministic(request.settings.seed)

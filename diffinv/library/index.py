@@ -18,7 +18,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from ..database import Database, MemoryDatabase
-from ..difference import SUFFIX, DifferenceInfo, read_info
+from ..difference import SUFFIX, DifferenceInfo, NotSafetensorsError, read_info
 from ..errors import DiffinvError
 from ..paths import cache_folder
 from ..text import natural_key, text_safe
@@ -44,7 +44,7 @@ _SCHEMA = f"""
         tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
     )
 """
-_VERSION = 1
+_VERSION = 2
 """Part of the file's stamp: an index of another version is made again."""
 
 _LOOKED_AT = 1_000
@@ -224,6 +224,8 @@ def read_entry(path: Path) -> Entry:
     """A file as an entry, damaged or not."""
     try:
         info = read_info(path)
+    except NotSafetensorsError as error:
+        return Entry(text_safe(path.stem), path, error=error.in_library)
     except DiffinvError as error:
         return Entry(text_safe(path.stem), path, error=str(error))
     return Entry(text_safe(info.name) or text_safe(path.stem), path, info)

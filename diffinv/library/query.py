@@ -9,9 +9,14 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
-_WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
-_CREATED = re.compile(r"(<=|>=|<|>|=?)(\d[\d-]*)")
+from ..errors import UsageError
+from ..text import text_safe
 
+_WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
+_CREATED = re.compile(r"(<=|>=|<|>|=?)(.*)")
+_MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
+_DATE = re.compile(rf"\d{{1,4}}|\d{{4}}-(?:{_MONTH}|[01])?|\d{{4}}-{_MONTH}-(?:{_DAY}|[0-3])?")
+"""A date of any precision, and what is typed on the way to one."""
 
 _LAST = "\U0010ffff"
 """Sorts behind every text that a tag can go on with."""
@@ -30,12 +35,11 @@ class Condition:
     values: tuple[str, ...] = ()
 
 
-_Found = tuple[()] | tuple[Condition | None]
-"""Nothing where a value means nothing to its key and is read as words."""
-
-
 def parse(query: str) -> list[Condition]:
-    """The conditions of a query, all of which have to hold. Any text is a query.
+    """The conditions of a query, all of which have to hold.
+
+    Any text is a query but one with a value that ``created:`` or ``is:`` cannot have, for which
+    UsageError is raised; what is still being typed to a value finds everything.
 
     Words find titles, tags, captions, prompts and backbones in which a word begins so. ``tag:``
     and ``backbone:`` find what begins so, in any case, or exactly what is in quotes
@@ -44,6 +48,13 @@ def parse(query: str) -> list[Condition]:
     those with the same tensors as another, ``is:damaged`` those that cannot be read.
     """
     return [condition for match in _WORD.findall(query) if (condition := _signed(match))]
+
+
+def unknown_filters(query: str) -> list[str]:
+    """What looks like ``key:value`` in a query and is searched for as words."""
+    words = (word.removeprefix("-") for word in _WORD.findall(query))
+    keys = [word.partition(":")[0] for word in words if re.match(r"\w+:.", word)]
+    return [text_safe(f"{key}:") for key in keys if key.casefold() not in _KEYS]
 
 
 def _signed(word: str) -> Condition | None:
@@ -60,47 +71,54 @@ def _condition(word: str) -> Condition | None:
     make = _KEYS.get(key.casefold()) if colon else None
     if make and not value:
         return None
-    if make and (conditions := make(value, len(quoted) > 1 and quoted[0] == quoted[-1] == '"')):
-        return conditions[0]
+    if make:
+        return make(value, len(quoted) > 1 and quoted[0] == quoted[-1] == '"')
     return _words(word.replace('"', " "))
 
 
-def _tag(value: str, exact: bool) -> _Found:
+def _tag(value: str, exact: bool) -> Condition:
     value = value.casefold()
     condition = "folded = ?" if exact else "folded BETWEEN ? AND ?"
     values = (value,) if exact else (value, value + _LAST)
-    return (Condition(f"f.id IN (SELECT file FROM tags WHERE {condition})", values),)
+    return Condition(f"f.id IN (SELECT file FROM tags WHERE {condition})", values)
 
 
-def _backbone(value: str, exact: bool) -> _Found:
+def _backbone(value: str, exact: bool) -> Condition:
     condition = "lower(f.backbone) = ?" if exact else "instr(lower(f.backbone), ?) = 1"
-    return (Condition(condition, (value.lower(),)),)
+    return Condition(condition, (value.lower(),))
 
 
-def _created_when(value: str, exact: bool) -> _Found:
-    if created := _CREATED.fullmatch(value):
-        return (_created(*created.groups()),)
-    return (None,) if value in ("<", ">", "=", "<=", ">=") else ()
-
-
-def _state(value: str, exact: bool) -> _Found:
-    value = value.casefold()
-    if value in _STATES:
-        return (Condition(_STATES[value]),)
-    return (None,) if any(state.startswith(value) for state in _STATES) else ()
-
-
-_KEYS: dict[str, Callable[[str, bool], _Found]] = {
-    "tag": _tag,
-    "backbone": _backbone,
-    "created": _created_when,
-    "is": _state,
-}
-
-
-def _created(operator: str, date: str) -> Condition:
+def _created(value: str, exact: bool) -> Condition | None:
+    match = _CREATED.fullmatch(value)
+    operator, date = match.groups() if match else ("", value)
+    if not date:
+        return None
+    if not _DATE.fullmatch(date):
+        raise UsageError(
+            f"{text_safe(date)!r} is no date to search for; write created:2026, created:>2026-01 "
+            "or created:<=2026-01-15."
+        )
     date = date.strip("-")
     return Condition(f"substr(f.created, 1, {len(date)}) {operator or '='} ?", (date,))
+
+
+def _state(value: str, exact: bool) -> Condition | None:
+    value = value.casefold()
+    if value in _STATES:
+        return Condition(_STATES[value])
+    if not any(state.startswith(value) for state in _STATES):
+        known = " or ".join(f"is:{state}" for state in _STATES)
+        raise UsageError(f"No difference is {text_safe(value)!r}; write {known}.")
+    return None
+
+
+_KEYS: dict[str, Callable[[str, bool], Condition | None]] = {
+    "tag": _tag,
+    "backbone": _backbone,
+    "created": _created,
+    "is": _state,
+}
+FILTERS = tuple(f"{key}:" for key in _KEYS)
 
 
 def _words(text: str) -> Condition | None:

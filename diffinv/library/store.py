@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import itertools
@@ -13,7 +14,15 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 from ..database import UnusableError
-from ..difference import SUFFIX, Difference, load, to_bytes
+from ..difference import (
+    SUFFIX,
+    Difference,
+    DifferenceInfo,
+    NotSafetensorsError,
+    load,
+    read_info,
+    to_bytes,
+)
 from ..errors import DiffinvError, UsageError
 from ..files import atomic_create, atomic_write, take_back
 from ..text import path_text, text_safe
@@ -133,6 +142,7 @@ class Library:
     def _ask(self, question: Callable[[Index], Answer], nothing: Answer) -> Answer:
         """An answer from the index, if the folder exists."""
         if not self.folder.exists():
+            _refuse_broken_link(self.folder)
             return nothing
         try:
             self._index = self._index or Index(self.folder)
@@ -152,9 +162,8 @@ class Library:
         """The file of a difference: by its name, by its file's name, or by any path to a
         ``.safetensors`` file. Raises UsageError, with the nearest name, where there is none."""
         text = str(name_or_path)
-        path = Path(os.path.expanduser(text))
-        if path.suffix == SUFFIX and os.path.isfile(path):
-            return path
+        if _is_difference_file(text):
+            return Path(os.path.expanduser(text))
         entries = self.entries()
         for matches in (_file_is, _name_is, _slug_is):
             found = [e.path for e in entries if matches(text, e)]
@@ -168,9 +177,16 @@ class Library:
                 )
         raise UsageError(self._missing(text, entries))
 
+    def has(self, text: str, exactly: bool = False) -> bool:
+        """Whether :meth:`find` finds anything by this text; ``exactly``: as it is written."""
+        if _is_difference_file(text):
+            return True
+        lookups = (_file_is, _name_is) if exactly else (_file_is, _name_is, _slug_is)
+        return any(matches(text, entry) for entry in self.entries() for matches in lookups)
+
     def load(self, name_or_path: str | Path) -> Difference:
         """The difference that :meth:`find` finds, checked. Raises DiffinvError as it does."""
-        return load(self.find(name_or_path))
+        return self._load(self.find(name_or_path))
 
     def refuse_taken(self, name: str, but: Path | None = None) -> None:
         """Raise UsageError where an entry, ``but`` one, has this name."""
@@ -185,7 +201,7 @@ class Library:
         """Give a difference another name, and its file too. Raises UsageError where it is taken."""
         with self.changing():
             old = self._own(self.find(name))
-            difference = load(old)
+            difference = self._load(old)
             title = checked_name(new)
             info = dataclasses.replace(difference.info, name=title)
             renamed = dataclasses.replace(difference, info=info)
@@ -204,7 +220,7 @@ class Library:
         new = [_checked_tag(tag) for tag in add]
         with self.changing():
             path = self._own(self.find(name))
-            difference = load(path)
+            difference = self._load(path)
             tags: dict[str, str] = {}
             for tag in (*difference.info.tags, *new):
                 if tag.casefold() not in gone:
@@ -246,7 +262,7 @@ class Library:
         problems = []
         for entry in self.entries():
             try:
-                load(entry.path)
+                self._load(entry.path)
             except DiffinvError as error:
                 problems.append((entry.name, str(error)))
         return problems
@@ -254,7 +270,7 @@ class Library:
     def export(self, name: str | Path, path: Path, replace: bool = False) -> Path:
         """Copy a difference's file to a path, or into a folder; where it is now."""
         source = self.find(name)
-        load(source)
+        self._load(source)
         target = path / source.name if path.is_dir() else path
         if target.suffix != SUFFIX:
             target = target.with_name(target.name + SUFFIX)
@@ -267,6 +283,23 @@ class Library:
             )
         return target
 
+    def info(self, path: Path) -> DifferenceInfo:
+        """What a file that :meth:`find` found says about its difference."""
+        return self._read(read_info, path)
+
+    def _load(self, path: Path) -> Difference:
+        return self._read(load, path)
+
+    def _read(self, read: Callable[[Path], Answer], path: Path) -> Answer:
+        """Errors of the library's own files say what to do with them."""
+        try:
+            return read(path)
+        except NotSafetensorsError as error:
+            raise (DiffinvError(error.in_library) if self._has_file(path) else error) from error
+
+    def _has_file(self, path: Path) -> bool:
+        return path.absolute().parent == self.folder.absolute()
+
     def _write(self, difference: Difference, path: Path) -> Entry:
         data, info = to_bytes(difference)
         atomic_write(path, data)
@@ -274,7 +307,7 @@ class Library:
 
     def _own(self, path: Path) -> Path:
         """A path in this library; nothing outside of it is ever moved or changed."""
-        if path.absolute().parent != self.folder.absolute():
+        if not self._has_file(path):
             raise UsageError(
                 f"{path_text(path)} is not in the library and is left as it is; "
                 "'diffinv library import' makes a copy there."
@@ -285,19 +318,48 @@ class Library:
     def _trash(self) -> Trash:
         return Trash(self.folder)
 
+    def _in_trash(self, text: str) -> Trashed | None:
+        """What is in the trash by this name, or from a file of it."""
+        with contextlib.suppress(OSError):
+            for item in self.trashed():
+                if text in (item.name, item.path.name, item.path.stem):
+                    return item
+        return None
+
     def _missing(self, text: str, entries: list[Entry]) -> str:
-        shown = text_safe(text)
-        if Path(text).suffix == SUFFIX:
+        shown, path = text_safe(text), Path(text)
+        is_own = path.suffix == SUFFIX and self._has_file(path)
+        if item := self._in_trash(path.name if is_own else text):
+            return (
+                f"The difference {item.name!r} is in the trash; 'diffinv library restore {item.id}'"
+                " brings it back."
+            )
+        if is_own:
+            return (
+                f"The difference {text_safe(path.stem)!r} is no longer in the library, where it "
+                "was renamed or removed; choose it anew from 'diffinv library list'."
+            )
+        if path.suffix == SUFFIX:
             return f"{shown} does not exist; check the path."
         if not entries:
             return (
                 f"There is no difference {shown!r}: the library {path_text(self.folder)} "
-                "is empty; learn one with `diffinv invert`."
+                "is empty; learn one with 'diffinv invert'."
             )
         names = {n.casefold(): n for e in entries for n in (text_safe(e.path.stem), e.name)}
         near = difflib.get_close_matches(shown.casefold(), names, n=1)
-        hint = f"did you mean {names[near[0]]!r}?" if near else "see `diffinv library list`."
+        hint = f"did you mean {names[near[0]]!r}?" if near else "see 'diffinv library list'."
         return f"There is no difference {shown!r} in the library; {hint}"
+
+
+def _refuse_broken_link(folder: Path) -> None:
+    """A folder that is not there yet is empty; one that a link leads to has been there."""
+    for place in (folder, *folder.parents):
+        if place.is_symlink() and not place.exists():
+            raise DiffinvError(
+                f"The library {path_text(folder)} is not there: {path_text(place)} leads to "
+                f"{text_safe(os.readlink(place))!r}; mount its drive, or make that folder."
+            )
 
 
 def _answer(index: Index, question: Callable[[Index], Answer]) -> Answer:
@@ -326,6 +388,11 @@ def _checked_tag(tag: str) -> str:
             f"The tag {shown[:_MAX_TAG]!r} cannot be: write 1 to {_MAX_TAG} characters, no comma."
         )
     return shown
+
+
+def _is_difference_file(text: str) -> bool:
+    path = Path(os.path.expanduser(text))
+    return path.suffix == SUFFIX and os.path.isfile(path)
 
 
 def _file_is(text: str, entry: Entry) -> bool:

@@ -19,6 +19,7 @@ from textual.worker import get_current_worker
 from diffinv.errors import DiffinvError
 from diffinv.jobs.checks import ApplicationPlan, plan_application
 from diffinv.jobs.requests import ApplyRequest
+from diffinv.jobs.results import results_folder
 from diffinv.method.settings import ApplicationSettings
 from diffinv.text import plural
 
@@ -293,7 +294,7 @@ class ApplyScreen(Place):
             await self.query_one(f"#{id}").mount_all(rows)
         await self.query_one(More).unfold()
         write(self, _lines(request))
-        if request.out != self._out(list(self.query(Chosen))):
+        if request.out != self._out([(row.path.stem, row.strength) for row in self.query(Chosen)]):
             write(self, {"out": str(request.out)})
         lost = choose(
             self,
@@ -330,7 +331,7 @@ class ApplyScreen(Place):
         return ApplyRequest(
             differences=tuple((str(row.path), row.strength) for row in rows),
             images=tuple(self._images),
-            out=self._out(rows),
+            out=self._out([(row.path.stem, row.strength) for row in rows]),
             captioner=chosen(self, "captioner") or None,
             prompt_b=typed(self, "prompt_b") or None,
             settings=settings,
@@ -339,13 +340,12 @@ class ApplyScreen(Place):
             replace=ticked(self, "replace", False),
         )
 
-    def _out(self, rows: Sequence[Chosen]) -> Path:
+    def _out(self, differences: Sequence[tuple[str, float]]) -> Path:
         """The folder that was typed, or one beside the pictures."""
         if text := typed(self, "out"):
             return Path(os.path.expanduser(text))
         first = self._images[0] if self._images else Path.cwd()
-        names = "+".join(row.path.stem for row in rows) or "difference"
-        return first.parent / f"{first.stem}-{names}"[:120]
+        return results_folder(first, differences)
 
     @on(Input.Changed)
     @on(Select.Changed)
@@ -404,7 +404,9 @@ class ApplyScreen(Place):
             f"Results go to {short_path(request.out)}",
             *plan.notes,
         ]
-        notes = ["At strength 0 nothing changes."] if _changes_nothing(request) else []
+        notes = [*plan.warnings]
+        if _changes_nothing(request):
+            notes.append("At strength 0 nothing changes.")
         self.query_one(Checks).say(facts, notes)
         self._enable(True)
         if not self._started_jobs:
@@ -427,7 +429,8 @@ class ApplyScreen(Place):
         if _changes_nothing(self._ready):
             self.app.notify("A sweep needs a strength other than 0.", severity="warning")
             return
-        first = replace(self._ready, images=(self._planned[0],))
+        out = self._out([(row.path.stem, 1.0) for row in self.query(Chosen)])
+        first = replace(self._ready, images=(self._planned[0],), out=out)
         requests = [at_strength(first, by) for by in SWEEP]
         self._submit([(request, request.out.name) for request in requests])
 

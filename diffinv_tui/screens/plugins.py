@@ -27,7 +27,11 @@ if TYPE_CHECKING:
     from diffinv.plugins import PluginRow, Registry
 
 
-_LOOKS = {"ok": ("✓", "good"), "broken": ("✗", "bad"), "disabled": ("○", "muted")}
+_LOOKS = {
+    "ok": ("✓", "good", "on"),
+    "broken": ("✗", "bad", "broken"),
+    "disabled": ("○", "muted", "off"),
+}
 
 
 class PluginList(OptionList):
@@ -107,7 +111,7 @@ class PluginsScreen(Place):
         self.app.push_screen(InstallPlugin(), after)
 
     def action_switch(self) -> None:
-        """Leave a plugin out, or use it again."""
+        """Switch a plugin off, or on again."""
         row = self.current
         if row is None:
             return
@@ -117,7 +121,7 @@ class PluginsScreen(Place):
         on = row.status == "disabled"
 
         def then(_nothing: object) -> None:
-            said = f"{row.name} is {'used' if on else 'left out'}, by new jobs as well."
+            said = f"{row.name} is switched {'on' if on else 'off'}, for new jobs as well."
             self.app.notify(plain(said, limit=120).plain, markup=False)
             self.diffinv.reload_plugins()
 
@@ -125,10 +129,10 @@ class PluginsScreen(Place):
 
 
 def _prompt(row: PluginRow) -> Text:
-    mark, style = _LOOKS[row.status]
+    mark, style, said = _LOOKS[row.status]
     text = Text(no_wrap=True).append(f"{mark} ", style)
     text.append_text(plain(row.name, "" if row.status == "ok" else style, 60)).append("\n  ")
-    brings = plural(len(row.specs), "part") if row.status == "ok" else row.status
+    brings = plural(len(row.specs), "part") if row.status == "ok" else said
     text.append_text(plain(f"{row.version} · {brings}", "muted", 80))
     text.overflow = "ellipsis"
     return text
@@ -139,7 +143,7 @@ def _about(row: PluginRow) -> Table:
     grid.add_column(style="muted", no_wrap=True)
     grid.add_column(ratio=1)
     if row.status == "disabled":
-        grid.add_row("Left out", plain(row.error or "", limit=600))
+        grid.add_row("Off", plain(row.error or "", limit=600))
         grid.add_row("", "")
     elif row.error:
         grid.add_row("Broken", plain(row.error, "bad", 600))

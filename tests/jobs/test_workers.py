@@ -26,9 +26,10 @@ from diffinv.jobs.rows import CHECKPOINT
 from diffinv.jobs.surroundings import dismiss_stale_worker
 from diffinv.jobs.worker import Worker
 from diffinv.library.store import Library
+from diffinv.method.settings import MAX_LEARNING_STEPS
 from diffinv.paths import library_folder
 
-ENDLESS = 10**6
+ENDLESS = MAX_LEARNING_STEPS
 
 
 def test_a_worker_lives_apart_from_who_started_it(toy, store, learn):

@@ -54,8 +54,17 @@ def test_a_damaged_file_cannot_be_renamed_but_thrown_away(library):
     library.add(make("castle"))
     path = library.folder / "bad.safetensors"
     path.write_bytes(b"rubbish")
-    with pytest.raises(DiffinvError, match="not a safetensors"):
+    advice = "damaged or no difference; get another copy of it or move it to the trash"
+    with pytest.raises(DiffinvError, match=advice):
         library.rename("bad", "good")
+    with pytest.raises(DiffinvError, match=advice):
+        library.info(path)
+    assert [advice in problem for _, problem in library.verify()] == [True]
+    assert [advice in entry.error for entry in library.entries() if entry.error] == [True]
+    outside = path.rename(library.folder.parent / "bad.safetensors")
+    with pytest.raises(DiffinvError, match="name a difference file"):
+        library.load(outside)
+    outside.rename(path)
     id = library.trash("bad")
     assert names(library) == ["castle"]
     assert library.trashed()[0].error
@@ -304,3 +313,21 @@ def test_a_folder_in_the_library_is_left_alone(library):
     with pytest.raises(UsageError, match="is a folder and is left as it is"):
         library.trash("folder")
     assert [name for name, _ in library.verify()] == ["folder"]
+
+
+def test_what_has_left_the_library_is_told_by_whoever_looks_for_it(library):
+    entry = library.add(make("Old Fort"))
+    id = library.trash("Old Fort")
+    for text in (entry.path, "Old Fort", "old-fort"):
+        with pytest.raises(UsageError) as caught:
+            library.load(text)
+        assert str(caught.value) == (
+            f"The difference 'Old Fort' is in the trash; 'diffinv library restore {id}' brings it "
+            "back."
+        )
+    library.restore(id)
+    library.rename("Old Fort", "New Fort")
+    with pytest.raises(UsageError, match="'old-fort' is no longer in the library, where it was re"):
+        library.load(entry.path)
+    with pytest.raises(UsageError, match="elsewhere.safetensors does not exist; check the path"):
+        library.load(library.folder.parent / "elsewhere.safetensors")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,9 @@ from hypothesis import strategies as st
 from test_library import make
 
 from diffinv.difference import Difference, load, save
+from diffinv.errors import UsageError
 from diffinv.library.index import FILE, Index, sort_text
+from diffinv.library.query import unknown_filters
 from diffinv.library.store import Library
 from diffinv.text import natural_key
 
@@ -83,7 +86,8 @@ QUERIES = {
     "-": ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
     "-tag:": ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
     "is:dup": ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
-    "is:building": [],
+    "is:": ["Sunset", "Cabin to Castle", "10 trees", "Brücke 🌉"],
+    "created:2026-01-": ["Cabin to Castle", "10 trees"],
     "old": ["Cabin to Castle"],
     'backbone:"sdxl"': ["Sunset"],
     "backbone:SDXL": ["Sunset", "10 trees"],
@@ -109,6 +113,34 @@ QUERIES = {
 def test_queries(castles, query):
     assert found(castles, query) == QUERIES[query]
     assert castles.count(query) == len(QUERIES[query])
+
+
+IMPOSSIBLE = {
+    "is:banana": "No difference is 'banana'; write is:duplicate or is:damaged.",
+    "-IS:banana": "write is:duplicate or is:damaged",
+    "castle created:>banana": "'banana' is no date to search for; write created:2026, ",
+    "created:2026-13": "'2026-13' is no date",
+    "created:2026-01-32": "'2026-01-32' is no date",
+    "created:>>2026": "'>2026' is no date",
+    'created:"new year"': "'new year' is no date",
+}
+
+
+@pytest.mark.parametrize("query", IMPOSSIBLE)
+def test_values_that_a_filter_cannot_have_are_refused(castles, query):
+    for ask in (castles.search, castles.count, lambda q: castles.page(q, "newest", 9)):
+        with pytest.raises(UsageError, match=re.escape(IMPOSSIBLE[query])):
+            ask(query)
+
+
+@pytest.mark.parametrize("query", ["is:duplicate", "-is:damaged", "created:>=2026-01-31"])
+def test_no_filter_is_refused_while_it_is_typed(castles, query):
+    for length in range(len(query) + 1):
+        assert castles.count(query[:length]) in range(5)
+
+
+def test_what_is_no_filter_is_known():
+    assert unknown_filters("foo:bar -mood:calm TAG:x is:dup a: :b http") == ["foo:", "mood:"]
 
 
 def test_duplicates_and_damaged_files_are_found(library):

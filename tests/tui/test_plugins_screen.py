@@ -74,7 +74,7 @@ async def test_a_plugin_is_installed_then_switched_off_and_on(
 
         await pilot.press("space")
         await shows(pilot, "○ tiny_words")
-        await shows(pilot, "Left out")
+        await shows(pilot, "is switched off, for new jobs")
         assert switched_off() == {"tiny-words"}
         assert "tiny" not in app.registry.captioners
         await pilot.press("space")

@@ -420,7 +420,7 @@ async def test_differences_strengths_and_a_sweep(full_home: Path, make_app: Make
         assert apply.query_one(Slider).value == -0.6
         apply.add_image(full_home / "pictures" / "trip")
         await shows(pilot, "6 pictures, with Diorama")
-        await shows(pilot, "~/pictures/trip-first-snow")
+        await shows(pilot, "~/pictures/trip-first-snow_-0.6")
         await until(pilot, lambda: apply.query_one(Wall).total == 6)
         await pilot.press("ctrl+w")
         await until(pilot, lambda: len(app.jobs) == len(SWEEP))
