@@ -99,6 +99,7 @@ class NewScreen(Place):
         self._asked: InvertRequest | None = None
         self._ready: InvertRequest | None = None
         self._preferred = self._filled_in = ""
+        self._suited: tuple[Registry, str] | None = None
 
     def body(self) -> ComposeResult:
         """Pictures and form."""
@@ -162,7 +163,11 @@ class NewScreen(Place):
         registry = self.diffinv.registry
         if registry is None:
             return
-        spec = registry.backbones.get(chosen(self, "backbone"))
+        backbone = chosen(self, "backbone")
+        if self._suited == (registry, backbone):
+            return
+        self._suited = registry, backbone
+        spec = registry.backbones.get(backbone)
         suited: dict[str, tuple[Mapping[str, Spec], str | None]] = {
             "captioner": (registry.captioners, spec.captioner if spec else None),
             "delta_encoder": (registry.delta_encoders, spec.delta_encoder if spec else None),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from textual.widget import Widget
@@ -14,6 +15,11 @@ from ..bindings import EXTRA
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.screen import Screen
+    from textual.timer import Timer
+
+_SETTLED = 0.03
+"""Seconds without another change after which the keys are shown: a screen that opens has several
+changes, and to make the keys anew takes as long."""
 
 _AROUND = 3
 """Blanks around and between a key and its description."""
@@ -25,6 +31,7 @@ class KeyLine(Footer):
     def __init__(self) -> None:
         super().__init__()
         self._shown: object = None
+        self._settling: Timer | None = None
 
     def compose(self) -> ComposeResult:
         """All keys; those there is no room for are not displayed."""
@@ -42,7 +49,9 @@ class KeyLine(Footer):
         shown = [(display(b), b.description, enabled) for _, b, enabled, _ in active if b.show]
         if shown != self._shown:
             self._shown = shown if screen.app.app_focus else None
-            super().bindings_changed(screen)
+            if self._settling is not None:
+                self._settling.stop()
+            self._settling = self.set_timer(_SETTLED, partial(super().bindings_changed, screen))
 
     def on_resize(self) -> None:
         """Other keys fit."""

@@ -47,6 +47,7 @@ class NavBar(Horizontal):
         super().__init__()
         self._mode = mode
         self._jobs: list[Job] = []
+        self._said: Content | str = ""
 
     def compose(self) -> ComposeResult:
         """The line from left to right."""
@@ -59,7 +60,10 @@ class NavBar(Horizontal):
         """Say what is running, or how many wait."""
         self._jobs = jobs
         running = self.query_one("#running", Static)
-        running.update(_summary(jobs, running.content_size.width))
+        said = _summary(jobs, running.content_size.width)
+        if said != self._said:
+            self._said = said
+            running.update(said, layout=False)  # it has the rest of the line, whatever it says
 
     def on_resize(self) -> None:
         """The running job's title is cut to what room there is."""
