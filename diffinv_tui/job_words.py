@@ -10,7 +10,7 @@ from rich.text import Text
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.text import plural
 
-from .words import duration, plain, short_path, tilde
+from .words import duration, in_app, plain, short_path, tilde
 
 if TYPE_CHECKING:
     from diffinv.jobs.store import Job
@@ -164,7 +164,7 @@ def troubles(job: Job) -> Text:
     text = Text()
     failures = job.failures[:3]
     for line in [*([job.error] if job.error else []), *failures]:
-        text.append("✗ ", "bad").append_text(plain(tilde(line), limit=600)).append("\n")
+        text.append("✗ ", "bad").append_text(plain(in_app(tilde(line)), limit=600)).append("\n")
     if more := len(job.failures) - len(failures):
         text.append(f"✗ and {more} more\n", "bad")
     for line in job.warnings[:3]:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual import on, work
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
-from textual.message import Message
 from textual.timer import Timer
 from textual.widgets import Button, Checkbox, Input, Select, Static
 from textual.worker import get_current_worker
@@ -42,6 +41,7 @@ from ..widgets.form import (
     write,
 )
 from ..widgets.picture_field import pasted_path
+from ..widgets.rows import Chosen, Row, Source
 from ..widgets.slider import Slider
 from ..widgets.tiles import Tiles
 from ..widgets.wall import Result, Wall
@@ -62,60 +62,6 @@ _DEBOUNCE = 0.3
 _PLANNED = 2_000
 SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
 """What a sweep multiplies strengths by: undone, left alone, weaker, as set, stronger."""
-
-
-class Row(Horizontal):
-    """Something that was chosen, with a cross to take it away."""
-
-    class Removed(Message):
-        """It is not wanted after all."""
-
-        def __init__(self, row: Row) -> None:
-            super().__init__()
-            self.row = row
-
-    def __init__(self, path: Path) -> None:
-        super().__init__(classes="chosen")
-        self.path = path
-
-    @on(Button.Pressed)
-    def remove_it(self, event: Button.Pressed) -> None:
-        """Take it away."""
-        event.stop()
-        self.post_message(self.Removed(self))
-
-
-class Chosen(Row):
-    """A difference with its strength."""
-
-    def __init__(self, name: str, path: Path, strength: float = 1.0) -> None:
-        super().__init__(path)
-        self.label, self._strength = name, strength
-
-    def compose(self) -> ComposeResult:
-        """The name, the slider, a cross."""
-        yield Static(plain(self.label, limit=60), classes="chosen-name")
-        yield Slider(self._strength)
-        yield Button("✗", compact=True, classes="cross")
-
-    def on_mount(self) -> None:
-        """Its strength comes next."""
-        self.query_one(Slider).focus()
-
-    @property
-    def strength(self) -> float:
-        """What the slider says, or will say once it is there."""
-        sliders = self.query(Slider)
-        return sliders.first().value if sliders else self._strength
-
-
-class Source(Row):
-    """A picture or a folder of pictures."""
-
-    def compose(self) -> ComposeResult:
-        """The path, a cross."""
-        yield Static(plain(short_path(self.path), limit=200), classes="source-name")
-        yield Button("✗", compact=True, classes="cross")
 
 
 class ApplyScreen(Place):

@@ -20,7 +20,7 @@ from ..job_words import prompt
 from ..widgets.job_view import JobView
 from ..widgets.tiles import Tiles
 from ..widgets.wall import Wall
-from ..words import plain
+from ..words import in_app, plain
 from .base import Place
 from .dialogs import Detail, enlarge
 
@@ -121,7 +121,7 @@ class JobsScreen(Place):
         notice = self.query_one("#job-notice", Static)
         reason = self.diffinv.pause_reason
         notice.display = bool(reason)
-        notice.update(plain(f"‖ {reason} Here: p." if reason else ""))
+        notice.update(plain(f"‖ {in_app(reason)}" if reason else ""))
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:

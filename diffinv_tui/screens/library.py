@@ -14,7 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import ContentSwitcher, Input, Static
 
 from diffinv.errors import DiffinvError
-from diffinv.text import plural
+from diffinv.text import path_text, plural
 
 from ..bindings import LIBRARY
 from ..messages import tell
@@ -129,6 +129,11 @@ class LibraryScreen(Place):
         try:
             seen = library.notice() if look else self._seen
             entries, count = library.page(query, sort, PAGE, look=False)
+            if self.shelf.crowd and not library.folder.exists():
+                raise DiffinvError(
+                    f"The library's folder {path_text(library.folder)} is gone: mount its drive or "
+                    "put it back, and it is shown again."
+                )
             empty = not count and (not query or not library.count())
         except DiffinvError as error:
             tell(self.app, self._cannot_search, str(error))

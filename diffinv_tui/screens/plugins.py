@@ -17,7 +17,7 @@ from diffinv.switches import switch
 from diffinv.text import plural
 
 from ..bindings import PLUGINS
-from ..words import plain
+from ..words import in_app, plain
 from .base import Place
 from .install import InstallPlugin
 
@@ -143,7 +143,7 @@ def _about(row: PluginRow) -> Table:
     grid.add_column(style="muted", no_wrap=True)
     grid.add_column(ratio=1)
     if row.status == "disabled":
-        grid.add_row("Off", plain(row.error or "", limit=600))
+        grid.add_row("Off", plain(in_app(row.error or ""), limit=600))
         grid.add_row("", "")
     elif row.error:
         grid.add_row("Broken", plain(row.error, "bad", 600))

@@ -16,7 +16,7 @@ from diffinv.contracts import Spec
 from diffinv.errors import UsageError
 from diffinv.text import text_safe
 
-from ..words import plain, tilde
+from ..words import in_app, plain, tilde
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -147,7 +147,8 @@ class Checks(Static):
             ("✗ ", "bad", [bad] if bad else []),
         ):
             for line in lines:
-                text.append(mark, style).append_text(plain(tilde(line), limit=400)).append("\n")
+                said = plain(in_app(tilde(line)), limit=400)
+                text.append(mark, style).append_text(said).append("\n")
         text.rstrip()
         self.set_class(bool(bad), "-bad")
         self.update(text)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from diffinv.jobs.job import Job
 from diffinv_tui import job_words
+from diffinv_tui.words import in_app
 
 
 @pytest.fixture
@@ -74,3 +75,16 @@ def test_a_job_that_waits_for_another_says_so(jobs: dict[int, Job]) -> None:
     job = replace(jobs[8], waits_for=7)
     assert "queued, after job 7" in job_words.state_line(job).plain
     assert "after job" not in job_words.state_line(replace(job, state="done")).plain
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("Job 3 was interrupted; 'diffinv jobs resume 3' goes on with it.", "; u goes on with it."),
+        ("The queue is paused; 'diffinv jobs unpause' goes on with it.", "; p goes on with it."),
+        ("Alpha (--alpha) is between 0 and 1, not 7.0.", "Alpha is between 0 and 1"),
+        ("Nothing of 'diffinv apply' here.", "Nothing of 'diffinv apply' here."),
+    ],
+)
+def test_keys_take_the_place_of_commands(said: str, shown: str) -> None:
+    assert shown in in_app(said)

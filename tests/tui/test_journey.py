@@ -19,8 +19,8 @@ from diffinv.jobs.launch import ensure_worker
 from diffinv.jobs.store import JobStore
 from diffinv.plugins import registry
 from diffinv_tui.app import DiffinvApp
-from diffinv_tui.screens.apply import Chosen
 from diffinv_tui.widgets.picture_field import PictureField
+from diffinv_tui.widgets.rows import Chosen
 from diffinv_tui.widgets.slider import Slider
 from diffinv_tui.widgets.wall import Wall
 

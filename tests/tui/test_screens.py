@@ -20,11 +20,12 @@ from diffinv.library.store import Library
 from diffinv.plugins import PluginRow, Registry
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.config import load_preferences, preferences_file
-from diffinv_tui.screens.apply import SWEEP, Chosen, at_strength
+from diffinv_tui.screens.apply import SWEEP, at_strength
 from diffinv_tui.screens.dialogs import Detail
 from diffinv_tui.widgets.form import Checks
 from diffinv_tui.widgets.navbar import Place
 from diffinv_tui.widgets.picture_field import PictureField
+from diffinv_tui.widgets.rows import Chosen
 from diffinv_tui.widgets.shelf import PAGE, Shelf
 from diffinv_tui.widgets.slider import Slider
 from diffinv_tui.widgets.wall import Wall
@@ -108,6 +109,17 @@ async def test_a_file_that_is_damaged_in_place_is_noticed(
         path = app.screen.query_one(Shelf).current.path
         path.write_bytes(b"no difference any more")
         await shows(pilot, "Press d to move it to the trash.")
+
+
+async def test_a_library_that_vanishes_is_missed(full_home: Path, make_app: MakeApp) -> None:
+    folder = full_home / "diffinv" / "library"
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        folder.rename(full_home / "elsewhere")
+        await shows(pilot, "is gone: mount its drive")
+        assert "Run the demo" not in screen(pilot.app)
+        (full_home / "elsewhere").rename(folder)
+        await shows(pilot, "cabin to castle")
 
 
 async def test_the_cursor_stays_with_its_difference(full_home: Path, make_app: MakeApp) -> None:
