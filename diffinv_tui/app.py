@@ -303,6 +303,12 @@ class DiffinvApp(App[None]):
         self.action_go("apply")
         self.call_after_refresh(lambda: cast(ApplyScreen, self.screen).refill(request, differences))
 
+    def regret(self, lost: list[str]) -> None:
+        """Name what a form cannot show of what was asked for."""
+        if lost:
+            what = ", ".join(dict.fromkeys(lost))
+            self.complain(f"Not in this form, and left as it is by default: {what}.")
+
     def start_demo(self) -> None:
         """Learn the example's difference and apply it to the example's pictures."""
 

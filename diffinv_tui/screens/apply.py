@@ -29,6 +29,7 @@ from ..widgets.form import (
     Checks,
     Field,
     More,
+    beyond,
     choice,
     choose,
     chosen,
@@ -242,22 +243,18 @@ class ApplyScreen(Place):
         write(self, _lines(request))
         if request.out != self._out([(row.path.stem, row.strength) for row in self.query(Chosen)]):
             write(self, {"out": str(request.out)})
-        lost = choose(
-            self,
-            {"editor": request.settings.editor, "captioner": request.captioner or AUTOMATIC},
-        )
         self.query_one("#mask", Checkbox).value = request.settings.mask
         self.query_one("#replace", Checkbox).value = request.replace
-        lost += [
-            f"strength {strength:g}"
-            for row, (_, _, strength) in zip(self.query(Chosen), differences, strict=True)
-            if row.strength != strength
-        ]
-        if lost:
-            self.diffinv.complain(
-                f"Only the command line can ask for {' and '.join(lost)}; choose here what suits."
-            )
+        choices = {"editor": request.settings.editor, "captioner": request.captioner or AUTOMATIC}
+        choose(self, choices)
         self._sources_changed()
+        shown = self.request()
+        lost = beyond(request.settings, shown.settings, vars(request.settings))
+        lost += beyond(request, shown, ["captioner", "backbone", "memory", "batch"])
+        asked = (strength for _, _, strength in differences)
+        pairs = zip(asked, (row.strength for row in self.query(Chosen)), strict=True)
+        lost += [f"strength {a:g}" for a, b in pairs if a != b]
+        self.diffinv.regret(lost)
 
     # The request
 

@@ -30,6 +30,7 @@ from ..widgets.form import (
     Checks,
     Field,
     More,
+    beyond,
     choice,
     choose,
     chosen,
@@ -327,10 +328,11 @@ class NewScreen(Place):
                 field.choose(path)
         await self.query_one(More).unfold()
         write(self, _lines(request))
-        if lost := choose(self, _choices(request)):
-            self.diffinv.complain(
-                f"Only the command line can ask for {' and '.join(lost)}; choose here what suits."
-            )
+        lost = choose(self, _choices(request))
+        shown = self.request()
+        lost += beyond(request.settings, shown.settings, vars(request.settings))
+        lost += beyond(request, shown, ["captions", "memory"])
+        self.diffinv.regret(lost)
 
     def action_start(self) -> None:
         """Put the request into the queue."""

@@ -114,6 +114,12 @@ def choose(screen: Widget, choices: Mapping[str, str]) -> list[str]:
     return lost
 
 
+def beyond(asked: Any, shown: Any, names: Iterable[str]) -> list[str]:
+    """What was asked for and a form cannot show, ``NAME VALUE`` each."""
+    values = {name: (getattr(asked, name), getattr(shown, name)) for name in names}
+    return [f"{name.replace('_', ' ')} {a}" for name, (a, b) in values.items() if a != b]
+
+
 class More(Collapsible):
     """Further settings, made when they are first looked at: a form opens sooner without them."""
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from driving import go, screen, shows, until
+from textual.pilot import Pilot
 from textual.widgets import Button, Input, Select
 
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
@@ -19,6 +21,16 @@ from diffinv_tui.widgets.rows import Chosen, Source
 from diffinv_tui.widgets.slider import Slider
 
 MakeApp = Callable[..., DiffinvApp]
+
+
+async def told(pilot: Pilot[Any], *parts: str) -> None:
+    """Wait until a message has all of these in it."""
+
+    def is_told() -> bool:
+        messages = [message.message for message in pilot.app._notifications]
+        return any(all(part in message for part in parts) for message in messages)
+
+    await until(pilot, is_told, what=" and ".join(parts))
 
 
 @pytest.mark.asyncio
@@ -65,8 +77,11 @@ async def test_a_job_comes_back_to_be_changed(full_home: Path, make_app: MakeApp
         assert new.request() == wanted
         assert new.query_one("#tags", Input).value == "snow winter"
         app.edit(replace(asked, pairs=(pair,), captions=(), backbone="diorama=/some/where"))
-        await shows(pilot, "Only the command line can ask for diorama=/some/where")
+        await told(pilot, "Not in this form", "diorama=/some/where")
         assert len(new.query(PairRow)) == 1
+        odd = replace(asked.settings, tc_norm="mse", lambda_clip=0.5)
+        app.edit(replace(asked, settings=odd, captions=(("a", "b"), ("c", "d")), memory="low"))
+        await told(pilot, "lambda clip 0.5, tc norm mse, captions", "memory low")
 
 
 @pytest.mark.asyncio
@@ -87,8 +102,10 @@ async def test_an_application_comes_back_to_be_changed(full_home: Path, make_app
         await until(pilot, lambda: app.current_mode == "apply" and app.screen.query(Source))
         await shows(pilot, "-0.5")
         await until(pilot, lambda: app.screen.request() == asked, what="the same request")
+        app.edit(replace(asked, batch=2, backbone="diorama=/x"))
+        await told(pilot, "backbone diorama=/x, batch 2")
         app.edit(replace(asked, differences=(("first snow", 3.0),)))
-        await shows(pilot, "Only the command line can ask for strength 3")
+        await told(pilot, "strength 3")
         app.edit(replace(asked, differences=(("nowhere", 1.0),)))
         await shows(pilot, "There is no difference 'nowhere'")
 
