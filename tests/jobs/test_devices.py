@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from diffinv.errors import UsageError
+from diffinv.jobs import devices
 from diffinv.jobs.checks import plan_application, plan_inversion
 from diffinv.jobs.devices import check_device, device_warnings
 from diffinv.jobs.models import choose_device
@@ -22,7 +23,8 @@ def driver(monkeypatch):
     nothing = types.SimpleNamespace(nvmlInit=lambda: None, nvmlShutdown=lambda: None)
     nothing.nvmlDeviceGetCount = lambda: 1
     monkeypatch.setitem(sys.modules, "pynvml", nothing)
-    return nothing
+    yield nothing
+    devices._best.cache_clear()  # which holds what this driver said
 
 
 @pytest.mark.parametrize("device", [None, "cpu", " CPU ", "cuda", "cuda:3", "mps", "xpu:0"])
