@@ -6,6 +6,7 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import is_
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.segment import Segment
@@ -50,6 +51,21 @@ class Grid:
     row_height: int
 
 
+@dataclass(frozen=True)
+class Row:
+    """Tiles side by side, put together."""
+
+    tiles: list[list[Strip]]
+    width: int
+    style: Style
+    lines: list[Strip]
+
+    def is_of(self, tiles: list[list[Strip]], width: int, style: Style) -> bool:
+        """Whether these very tiles would look the same."""
+        same = len(tiles) == len(self.tiles) and all(map(is_, tiles, self.tiles))
+        return same and (width, style) == (self.width, self.style)
+
+
 @lru_cache(maxsize=16)
 def grid_of(room: Size, tile_width: int, count: int) -> Grid:
     """As large as ``count`` tiles can be and all be seen; each at least ``tile_width`` wide."""
@@ -63,7 +79,7 @@ def grid_of(room: Size, tile_width: int, count: int) -> Grid:
 
 
 def _grid(room: int, columns: int, largest: int) -> Grid:
-    width = max(8, (room - GAP * (columns - 1)) // columns)
+    width = max(9, (room - GAP * (columns - 1)) // columns)
     picture = max(2, (width - 6) // 2)
     if picture > largest:
         width, picture = 2 * largest + 6, largest
@@ -114,7 +130,8 @@ class Tiles(ScrollView, can_focus=True):
         self._pairs: OrderedDict[Hashable, Pair] = OrderedDict()
         self._missing: list[Hashable] = []
         self._drawn: OrderedDict[tuple[object, ...], list[Strip]] = OrderedDict()
-        self._rows: dict[int, list[Strip]] = {}
+        self._rows: dict[int, Row] = {}
+        self._before: dict[int, Row] = {}
         self._row_height = 1
 
     # What subclasses say
@@ -256,8 +273,9 @@ class Tiles(ScrollView, can_focus=True):
     # Drawing
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Lines of tiles; the rows of tiles among them are put together once each."""
-        self._rows.clear()
+        """Lines of tiles; a row of the same tiles as before keeps its lines."""
+        before, self._rows = self._rows, {}
+        self._before = before
         self._row_height = self.grid.row_height
         return super().render_lines(crop)
 
@@ -266,19 +284,23 @@ class Tiles(ScrollView, can_focus=True):
         row, line = divmod(y + self.scroll_offset.y, self._row_height)
         if row not in self._rows:
             self._rows[row] = self._row(row)
-        return self._rows[row][line]
+        return self._rows[row].lines[line]
 
-    def _row(self, row: int) -> list[Strip]:
+    def _row(self, row: int) -> Row:
         grid, plain, width = self.grid, self.rich_style, self.size.width
-        gap = Strip([Segment(" " * GAP, plain)])
         first = row * grid.columns
         tiles = [
             self._tile(index, grid) for index in range(first, min(first + grid.columns, self.total))
         ]
+        before = self._before.get(row)
+        if before and before.is_of(tiles, width, plain):
+            return before
+        gap = Strip([Segment(" " * GAP, plain)], GAP)
         lines = (
             [part for tile in tiles for part in (tile[y], gap)] for y in range(grid.row_height)
         )
-        return [Strip.join(line).adjust_cell_length(width, plain) for line in lines]
+        joined = [Strip.join(line).adjust_cell_length(width, plain) for line in lines]
+        return Row(tiles, width, plain, joined)
 
     def _tile(self, index: int, grid: Grid) -> list[Strip]:
         cursor = index == self.cursor
@@ -309,13 +331,18 @@ class Tiles(ScrollView, can_focus=True):
     def _draw(self, index: int, cursor: bool, pair: Pair | None, grid: Grid) -> list[Strip]:
         back, width = self.back(cursor), grid.tile_width
         lines = self._picture_lines(index, pair or (None, None), back, grid)
-        lines.append(self.text_line(self.title(index, back), width - 3, back))
-        lines.append(self.text_line(self.about(index, back), width - 3, back))
+        texts = [
+            self.text_line(text, width - 3, back)
+            for text in (self.title(index, back), self.about(index, back))
+        ]
         edge, blank = self.edge(cursor, back), Segment(" ", back)
         top = Strip([edge, Segment(" " * (width - 1), back)], width)
         gap = Strip.blank(width, self.rich_style)
-        framed = (Strip([edge, blank, *line]).adjust_cell_length(width, back) for line in lines)
-        return [top, *framed, gap]
+        drawn = 2 * grid.picture_columns + 5
+        side = Segment(" " * (width - drawn), back)
+        pictures = [Strip([edge, blank, *line, side], width) for line in lines]
+        words = [Strip([edge, blank, *line, blank], width) for line in texts]
+        return [top, *pictures, *words, gap]
 
     def text_line(self, text: Text, width: int, back: Style) -> Line:
         """A text as one line of exactly ``width`` cells."""
