@@ -240,6 +240,9 @@ class DiffinvApp(App[None]):
         title = plain(job.title, limit=60).plain
         if job.state == "done":
             failed = f"; {plural(len(job.failures), 'picture')} failed" if job.failures else ""
+            screen = self.screen
+            if not failed and isinstance(screen, Place) and screen.is_showing(job):
+                return
             severity: SeverityLevel = "warning" if failed else "information"
             self.notify(f"{title} is done{failed}.", severity=severity, markup=False)
         elif job.state in ("failed", "interrupted"):

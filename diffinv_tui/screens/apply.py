@@ -389,6 +389,10 @@ class ApplyScreen(Place):
         inputs = list(self._planned) if len(requests) == 1 else self._planned[:1]
         self.diffinv.submit([request for request, _ in requests], started)
 
+    def is_showing(self, job: Job) -> bool:
+        """Results appear as they come: six jobs of a sweep need no six messages."""
+        return job.id in self._started_jobs
+
     def jobs_changed(self, jobs: list[Job]) -> None:
         """Show what the jobs that were started here have brought so far."""
         own = [job for job in sorted(jobs, key=lambda job: job.id) if job.id in self._started_jobs]

@@ -77,6 +77,10 @@ class Place(Screen[None]):
         self.query_one(NavBar).show_jobs(jobs)
         self.jobs_changed(jobs)
 
+    def is_showing(self, job: Job) -> bool:
+        """Whether somebody sees here what becomes of a job."""
+        return False
+
     def jobs_changed(self, jobs: list[Job]) -> None:
         """Show the jobs; most screens have no more to do than the line at the top does."""
 

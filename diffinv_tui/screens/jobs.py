@@ -90,6 +90,10 @@ class JobsScreen(Place):
         index = self.query_one(JobList).highlighted
         return self._jobs[index] if index is not None and index < len(self._jobs) else None
 
+    def is_showing(self, job: Job) -> bool:
+        """The one under the cursor is seen whole."""
+        return self.current is not None and self.current.id == job.id
+
     def jobs_changed(self, jobs: list[Job]) -> None:
         """Show the jobs, with the cursor on the same one as before."""
         before = self._wanted or (self.current.id if self.current else None)

@@ -375,6 +375,22 @@ async def test_a_job_that_is_interrupted_is_told_anywhere(
         await shows(pilot, "Its worker stopped.")
 
 
+async def test_what_is_done_is_told_where_it_is_not_seen(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        jobs = await go(pilot, "jobs")
+        await shows(pilot, "winter on trip")
+        jobs.select(7)
+        await until(pilot, lambda: jobs.current and jobs.current.id == 7)
+        app.store._change(7, state="done")
+        await until(pilot, lambda: jobs.current.state == "done")
+        assert "winter is done" not in screen(app)
+        app.store._change(8, state="done")
+        await shows(pilot, "winter on trip is done")
+
+
 async def test_results_of_a_job_can_be_looked_at(full_home: Path, make_app: MakeApp) -> None:
     app = make_app(full_home)
     async with app.run_test(size=(120, 40)) as pilot:
