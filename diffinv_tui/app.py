@@ -21,6 +21,7 @@ from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import Input
+from textual.widgets._select import SelectOverlay
 
 from diffinv.difference import read_info
 from diffinv.errors import DiffinvError
@@ -274,8 +275,8 @@ class DiffinvApp(App[None]):
 
     def show_job(self, id: int) -> None:
         """Go to a job."""
-        self.action_go("jobs")
-        self.call_after_refresh(lambda: cast(JobsScreen, self.screen).select(id))
+        place = cast(JobsScreen, self._go("jobs"))
+        place.call_after_refresh(place.select, id)
 
     # Places
 
@@ -283,28 +284,43 @@ class DiffinvApp(App[None]):
         """To another screen."""
         self.switch_mode(mode)
 
+    def _go(self, mode: str) -> Screen[Any]:
+        """To another screen, which may be covered by a window or left again at once."""
+        self.action_go(mode)
+        return self.screen_stack[0]
+
     def apply_these(self, differences: Sequence[tuple[str, Path]]) -> None:
         """To the Apply screen, with these differences on its list."""
-        self.action_go("apply")
-        self.call_after_refresh(lambda: cast(ApplyScreen, self.screen).choose(differences))
+        place = cast(ApplyScreen, self._go("apply"))
+        place.call_after_refresh(place.choose, differences)
 
     def edit(self, request: InvertRequest | ApplyRequest) -> None:
         """Back to the form with what was asked for, to ask for it with changes."""
+        self.with_registry(lambda _registry: self._edit(request))
+
+    def _edit(self, request: InvertRequest | ApplyRequest) -> None:
         if isinstance(request, InvertRequest):
-            self.action_go("new")
-            self.call_after_refresh(lambda: cast(NewScreen, self.screen).refill(request))
+            place = cast(NewScreen, self._go("new"))
+            place.call_after_refresh(place.refill, request)
         else:
             self.do(partial(self._find_differences, request), partial(self._edit_apply, request))
 
     def _find_differences(self, request: ApplyRequest) -> list[tuple[str, Path, float]]:
-        found = [(self.library.find(name), weight) for name, weight in request.differences]
-        return [(read_info(path).name, path, weight) for path, weight in found]
+        """Those of a request that are there still; for each other one a message."""
+        there = []
+        for name, strength in request.differences:
+            try:
+                path = self.library.find(name)
+                there.append((read_info(path).name, path, strength))
+            except DiffinvError as error:
+                tell(self, self.complain, str(error))
+        return there
 
     def _edit_apply(
         self, request: ApplyRequest, differences: list[tuple[str, Path, float]]
     ) -> None:
-        self.action_go("apply")
-        self.call_after_refresh(lambda: cast(ApplyScreen, self.screen).refill(request, differences))
+        place = cast(ApplyScreen, self._go("apply"))
+        place.call_after_refresh(place.refill, request, differences)
 
     def regret(self, lost: list[str]) -> None:
         """Name what a form cannot show of what was asked for."""
@@ -350,7 +366,9 @@ class DiffinvApp(App[None]):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Escape closes the help only where it is open."""
         if action == "close_help":
-            return bool(self.screen_stack and self.screen.query_children("Help"))
+            if not self.screen_stack or isinstance(self.focused, SelectOverlay):
+                return False  # an open list of choices is closed first
+            return bool(self.screen.query_children("Help"))
         return True
 
     def action_show_help_panel(self) -> None:
@@ -372,10 +390,8 @@ class DiffinvApp(App[None]):
             save_preferences(self.preferences, preferences_file())
 
     def _set_theme(self, name: str) -> None:
-        if name in self.available_themes:
-            self.theme = name
-        else:
-            self.theme = DARK.name
+        self.theme = name if name in self.available_themes else DARK.name
+        if name and self.theme != name:
             self._problems.append(f"There is no theme {name!r}; 6 shows those there are.")
 
     def _check_keys(self) -> None:

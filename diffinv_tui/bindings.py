@@ -66,6 +66,10 @@ PLUGINS: list[BindingType] = [
     Binding("escape", "app.go('library')", "Library", show=False, id="plugins.leave"),
 ]
 
+SETTINGS: list[BindingType] = [
+    Binding("escape", "app.go('library')", "Library", show=False, id="settings.leave"),
+]
+
 APPLY: list[BindingType] = [
     Binding("ctrl+s", "start", "Start", id="apply.start"),
     Binding("ctrl+d", "add_difference", "Difference", id="apply.add-difference"),
@@ -137,6 +141,7 @@ GROUPS = {
     "Jobs": JOBS,
     "Apply": [*APPLY, *SLIDER],
     "Plugins": [*PLUGINS, *INSTALL[:2]],
+    "Settings": SETTINGS,
 }
 """All keys that have names, by where they do something."""
 

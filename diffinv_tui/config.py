@@ -52,7 +52,7 @@ def load_preferences(path: Path) -> tuple[Preferences, str | None]:
         return Preferences(), None
     try:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         return Preferences(), (
             f"{text_safe(str(path))} cannot be read: {text_safe(str(error))}. Mend it and start "
             f"again; if a setting is changed here before, it is kept as {_ASIDE}."
@@ -64,6 +64,11 @@ def _checked(table: dict[str, Any], path: Path) -> tuple[Preferences, str | None
     known = {entry.name for entry in fields(Preferences)}
     good = {key: value for key, value in table.items() if key in known and _fits(key, value)}
     bad = [key for key in table if key in known and key not in good]
+    if isinstance(table.get("keys"), dict):
+        keys = _flat(table["keys"])
+        good["keys"] = {id: key for id, key in keys.items() if isinstance(key, str)}
+        bad = [key for key in bad if key != "keys"]
+        bad += [id for id, key in keys.items() if not isinstance(key, str)]
     problem = None
     if bad:
         names = ", ".join(text_safe(key) for key in bad)
@@ -72,15 +77,22 @@ def _checked(table: dict[str, Any], path: Path) -> tuple[Preferences, str | None
 
 
 def _fits(key: str, value: object) -> bool:
-    if key == "keys":
-        return isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
     if key == "pictures":
         return value in get_args(PictureMode)
     if key == "view":
         return value in ("cards", "table")
     if key == "sort":
         return value in ("newest", "oldest", "name", "backbone")
-    return isinstance(value, str)
+    return isinstance(value, str) and key != "keys"
+
+
+def _flat(table: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Keys by their ids, ``library.new`` with and without quotes."""
+    flat: dict[str, Any] = {}
+    for name, value in table.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return flat
 
 
 def save_preferences(preferences: Preferences, path: Path) -> None:
@@ -101,10 +113,11 @@ def save_preferences(preferences: Preferences, path: Path) -> None:
             f"{text_safe(str(path))} cannot be read ({error.strerror}), so nothing is changed in "
             "it; see that you may read it."
         ) from error
-    except ValueError:
+    except (ValueError, RecursionError):
         _put_aside(path)
+    before = asdict(_checked(document.unwrap(), path)[0])
     for key, value in asdict(preferences).items():
-        if document.get(key) != value:
+        if value != before[key]:  # what cannot be used stays until another choice is made
             document[key] = value
     atomic_write(path, tomlkit.dumps(document).encode())
 

@@ -226,6 +226,13 @@ class ApplyScreen(Place):
         self.query_one("#images").remove_children()
         self._started_jobs.clear()
         self._show_results([])
+        defaults = ApplicationSettings()
+        for line in self.query(".form Input").results(Input):
+            line.value = self.diffinv.preferences.device if line.id == "device" else ""
+        if self.query("#editor"):
+            choose(self, {"editor": defaults.editor, "captioner": AUTOMATIC})
+            self.query_one("#mask", Checkbox).value = defaults.mask
+            self.query_one("#replace", Checkbox).value = False
         self.call_after_refresh(self._sources_changed)
         self.query_one("#add-difference").focus()
 
@@ -233,15 +240,14 @@ class ApplyScreen(Place):
         self, request: ApplyRequest, differences: Sequence[tuple[str, Path, float]]
     ) -> None:
         """The form as it was when something was asked for, to ask for it with changes."""
-        for id, rows in (
-            ("chosen", [Chosen(*difference) for difference in differences]),
-            ("images", [Source(path) for path in request.images]),
-        ):
+        rows = [Chosen(*difference) for difference in differences]
+        sources = [Source(path) for path in request.images]
+        for id, made in (("chosen", rows), ("images", sources)):
             await self.query_one(f"#{id}").remove_children()
-            await self.query_one(f"#{id}").mount_all(rows)
+            await self.query_one(f"#{id}").mount_all(made)
         await self.query_one(More).unfold()
         write(self, _lines(request))
-        if request.out != self._out([(row.path.stem, row.strength) for row in self.query(Chosen)]):
+        if request.out != self._out([(path.stem, asked) for _, path, asked in differences]):
             write(self, {"out": str(request.out)})
         self.query_one("#mask", Checkbox).value = request.settings.mask
         self.query_one("#replace", Checkbox).value = request.replace
@@ -250,9 +256,9 @@ class ApplyScreen(Place):
         self._sources_changed()
         shown = self.request()
         lost = beyond(request.settings, shown.settings, vars(request.settings))
-        lost += beyond(request, shown, ["captioner", "backbone", "memory", "batch"])
-        asked = (strength for _, _, strength in differences)
-        pairs = zip(asked, (row.strength for row in self.query(Chosen)), strict=True)
+        lost += beyond(request, shown, ["captioner", "prompt_b", "backbone", "memory", "batch"])
+        asked = [strength for _, _, strength in differences]
+        pairs = zip(asked, [row.strength for row in rows], strict=True)
         lost += [f"strength {a:g}" for a, b in pairs if a != b]
         self.diffinv.regret(lost)
 
@@ -341,9 +347,13 @@ class ApplyScreen(Place):
         if not self.is_attached or request is not self._asked:  # it was changed meanwhile
             return
         self._ready = request
-        self._planned = [source for source, _ in plan.targets]
+        left = [source for source, _ in plan.targets]
+        self._planned = list(dict.fromkeys([*left, *(output.input for output in plan.done)]))
+        count = plural(len(left), "picture")
+        if plan.done:
+            count = f"{count} left to do, {len(plan.done)} done before"
         facts = [
-            f"{plural(len(plan.targets), 'picture')}, with {plan.backbone.spec.title}",
+            f"{count}, with {plan.backbone.spec.title}",
             f"Results go to {short_path(request.out)}",
             *plan.notes,
         ]
@@ -446,7 +456,7 @@ def _lines(request: ApplyRequest) -> dict[str, str]:
         "out": "",
         "prompt_b": request.prompt_b or "",
         "device": request.device or "",
-        **{id: "" if value is None else number(value) for id, value in changed.items()},
+        **{id: "" if value is None else str(value) for id, value in changed.items()},
     }
 
 

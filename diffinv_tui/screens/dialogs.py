@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from diffinv.library.store import Entry
 
 _AT_ONCE = 100
+_LOOK_EVERY = 0.5
 
 DETAIL_WISHES = ("apply", "rename", "tag", "trash", "export")
 """What can be wished of a difference that is shown."""
@@ -159,9 +160,10 @@ class Large(Window[int]):
 
     BINDINGS: ClassVar[list[BindingType]] = LARGE
 
-    def __init__(self, results: Sequence[Result], index: int) -> None:
+    def __init__(self, wall: Wall) -> None:
         super().__init__()
-        self._results, self._index = results, index
+        self._wall, self._index = wall, wall.cursor
+        self._shown: Result | None = None
 
     def compose(self) -> ComposeResult:
         """Both pictures and what they are."""
@@ -173,13 +175,14 @@ class Large(Window[int]):
         yield KeyLine()
 
     def on_mount(self) -> None:
-        """Show what was asked for."""
+        """Show what was asked for, and what becomes of it."""
         self._show_result()
+        self.set_interval(_LOOK_EVERY, self._follow)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """There may be no neighbour."""
         if action == "step" and isinstance(parameters[0], int):
-            return 0 <= self._index + parameters[0] < len(self._results)
+            return 0 <= self._index + parameters[0] < len(self._wall.results)
         return True
 
     def action_step(self, by: int) -> None:
@@ -192,10 +195,18 @@ class Large(Window[int]):
         """Back, to the result that is shown."""
         self.dismiss(self._index)
 
+    def _follow(self) -> None:
+        if self._index < len(self._wall.results) and self._result != self._shown:
+            self._show_result()
+
+    @property
+    def _result(self) -> Result:
+        return self._wall.results[self._index]
+
     def _show_result(self) -> None:
-        result = self._results[self._index]
+        result = self._shown = self._result
         text = plain(short_path(result.after or result.before))
-        for part in (result.about, f"{self._index + 1} of {len(self._results)}"):
+        for part in (result.about, f"{self._index + 1} of {len(self._wall.results)}"):
             text.append("   ").append_text(plain(part, "muted", 200))
         self.query_one("#large-about", Static).update(text)
         if result.after is None:
@@ -213,7 +224,7 @@ class Large(Window[int]):
                 tell(self.app, self._show, result, index, None, str(error))
 
     def _show(self, result: Result, index: int, image: Image | None, message: str) -> None:
-        if self.is_attached and result is self._results[self._index]:
+        if self.is_attached and result is self._shown:
             list(self.query(Figure))[index].show(image, message)
 
 
@@ -224,4 +235,4 @@ def enlarge(wall: Wall) -> None:
         wall.set_cursor(index or 0)
 
     if wall.current:
-        wall.app.push_screen(Large(list(wall.results), wall.cursor), back)
+        wall.app.push_screen(Large(wall), back)

@@ -73,7 +73,11 @@ _NUMBERS: dict[str, tuple[str, type[Any]]] = {
 
 
 class PairRow(Horizontal):
-    """A and A′ of one pair."""
+    """A and A′ of one pair; one that is ``wanted`` takes the focus when it is there."""
+
+    def __init__(self, wanted: bool = False) -> None:
+        super().__init__()
+        self._wanted = wanted
 
     def compose(self) -> ComposeResult:
         """Two pictures and the arrow between them."""
@@ -81,11 +85,17 @@ class PairRow(Horizontal):
         yield Static("→", classes="pair-arrow")
         yield PictureField("A′  after", "prime")
 
+    def on_mount(self) -> None:
+        """A comes first."""
+        for field in self.query(PictureField):  # none where the row is taken away at once
+            if self._wanted and field.kind == "a":
+                field.focus()
+
     @property
     def paths(self) -> tuple[Path | None, Path | None]:
         """What was chosen."""
-        a, a_prime = self.query(PictureField)
-        return a.path, a_prime.path
+        chosen = {field.kind: field.path for field in self.query(PictureField)}
+        return chosen.get("a"), chosen.get("prime")
 
 
 class NewScreen(Place):
@@ -262,6 +272,11 @@ class NewScreen(Place):
     def _say_good(self, request: InvertRequest, plan: InversionPlan, seconds: float | None) -> None:
         if not self.is_attached or request is not self._asked:  # it was changed meanwhile
             return
+        for job in self.diffinv.jobs:
+            if job.kind == "invert" and not job.is_finished and job.title == plan.name:
+                taken = f"Job {job.id} learns a {plan.name!r} already; give this one another name."
+                self.query_one(Checks).say(bad=taken)
+                return
         parts = [plan.backbone, plan.delta_encoder, *([plan.captioner] if plan.captioner else [])]
         megabytes = sum(part.spec.size_mb for part in parts)
         time = f"about {duration(seconds)}" if seconds else "time not known yet"
@@ -292,9 +307,7 @@ class NewScreen(Place):
 
     def action_add_pair(self) -> None:
         """Another pair that shows the same difference."""
-        row = PairRow()
-        self.query_one("#pairs").mount(row, before=".hint")
-        self.call_after_refresh(lambda: row.query_one(PictureField).focus())
+        self.query_one("#pairs").mount(PairRow(wanted=True), before=".hint")
 
     def action_remove_pair(self) -> None:
         """Take the last pair away."""
@@ -311,9 +324,16 @@ class NewScreen(Place):
             field.choose(None)
         for line in self.query(".form Input").results(Input):
             line.value = self.diffinv.preferences.device if line.id == "device" else ""
+        choose(self, {"backbone": self._own_backbone(), "captioner": "", "delta_encoder": ""})
         if self.query("#preset"):
             choose(self, {"preset": _PRESET, "token_space": "", "prompter": ""})
         self.query_one(PictureField).focus()
+
+    def _own_backbone(self) -> str:
+        """The backbone that is taken where none is named."""
+        ids = list(self.diffinv.registry.backbones) if self.diffinv.registry else []
+        wanted = self.diffinv.preferences.backbone
+        return wanted if wanted in ids else next(iter(ids), AUTOMATIC)
 
     async def refill(self, request: InvertRequest) -> None:
         """The form as it was when something was asked for, to ask for it with changes."""
@@ -323,12 +343,14 @@ class NewScreen(Place):
         )
         for row in rows[len(request.pairs) :]:
             await row.remove()
-        for row, pair in zip(self.query(PairRow), request.pairs, strict=True):
+        for row, pair in zip(self.query(PairRow), request.pairs, strict=False):
             for field, path in zip(row.query(PictureField), pair, strict=True):
                 field.choose(path)
         await self.query_one(More).unfold()
         write(self, _lines(request))
-        lost = choose(self, _choices(request))
+        choices = _choices(request)
+        choices["backbone"] = choices["backbone"] or self._own_backbone()
+        lost = choose(self, choices)
         shown = self.request()
         lost += beyond(request.settings, shown.settings, vars(request.settings))
         lost += beyond(request, shown, ["captions", "memory"])
@@ -357,7 +379,8 @@ class NewScreen(Place):
 
 
 def _lines(request: InvertRequest) -> dict[str, str]:
-    settings, preset = request.settings, PRESETS[request.settings.preset]
+    settings = request.settings
+    blank = inversion_settings(settings.preset, token_space=_changed_space(request))
     a, a_prime = request.captions[0] if request.captions else ("", "")
     numbers = {id: getattr(settings, id) for id in _NUMBERS}
     return {
@@ -366,8 +389,13 @@ def _lines(request: InvertRequest) -> dict[str, str]:
         "caption_a": a,
         "caption_a_prime": a_prime,
         "device": request.device or "",
-        **{id: number(v) if v != getattr(preset, id) else "" for id, v in numbers.items()},
+        **{id: str(v) if v != getattr(blank, id) else "" for id, v in numbers.items()},
     }
+
+
+def _changed_space(request: InvertRequest) -> str | None:
+    space = request.settings.token_space
+    return None if space == PRESETS[request.settings.preset].token_space else space
 
 
 def _choices(request: InvertRequest) -> dict[str, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rich.cells import set_cell_size
 from rich.text import Text
 from textual import on
-from textual.binding import Binding
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.widgets import Input, Select, Static
 
@@ -37,6 +37,7 @@ class SettingsScreen(Place):
     """A form; what is changed is kept at once."""
 
     MODE = "settings"
+    BINDINGS: ClassVar[list[BindingType]] = bindings.SETTINGS
 
     def body(self) -> ComposeResult:
         """The form and the keys."""

@@ -51,7 +51,7 @@ class PictureField(Vertical, can_focus=True):
 
     def __init__(self, label: str, kind: str) -> None:
         super().__init__(classes=f"figure -{kind}")
-        self.label = label
+        self.label, self.kind = label, kind
         self.path: Path | None = None
 
     def compose(self) -> ComposeResult:

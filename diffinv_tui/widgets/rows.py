@@ -53,7 +53,8 @@ class Chosen(Row):
 
     def on_mount(self) -> None:
         """Its strength comes next."""
-        self.query_one(Slider).focus()
+        for slider in self.query(Slider):  # none where the row is taken away at once
+            slider.focus()
 
     @property
     def strength(self) -> float:

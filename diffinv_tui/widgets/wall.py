@@ -48,6 +48,8 @@ class Wall(Tiles):
         if list(results) != self.results:
             self.results = list(results)
             self._folder = _common_folder(self.results)
+            for key in self._pairs.keys() - set(self.results):
+                del self._pairs[key]  # the file may be another one when the result is here again
             self.renew(len(self.results))
 
     @property

@@ -106,8 +106,75 @@ async def test_an_application_comes_back_to_be_changed(full_home: Path, make_app
         await told(pilot, "backbone diorama=/x, batch 2")
         app.edit(replace(asked, differences=(("first snow", 3.0),)))
         await told(pilot, "strength 3")
-        app.edit(replace(asked, differences=(("nowhere", 1.0),)))
-        await shows(pilot, "There is no difference 'nowhere'")
+        app.edit(replace(asked, differences=(("nowhere", 1.0), (str(file), 0.7))))
+        await told(pilot, "There is no difference 'nowhere'")
+        await until(pilot, lambda: [r.strength for r in app.screen.query(Chosen)] == [0.7])
+        await pilot.press("ctrl+l")
+        await until(pilot, lambda: not app.screen.query(Source))
+        assert app.screen.request().settings == ApplicationSettings()
+        assert not app.screen.request().replace
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize("keys", [["ctrl+n", "ctrl+x"], ["ctrl+n", "ctrl+l"]])
+async def test_keys_in_a_burst_on_pairs(
+    full_home: Path, make_app: MakeApp, keys: list[str]
+) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        for key in keys * 3:
+            app.simulate_key(key)
+        await pilot.pause(0.3)
+        await until(pilot, lambda: len(new.query(PairRow)) == 1)
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(
+    ("mode", "keys"), [("library", "a1"), ("library", "a3"), ("jobs", "e1"), ("jobs", "e3e31")]
+)
+async def test_a_screen_that_is_left_at_once(
+    full_home: Path, make_app: MakeApp, mode: str, keys: str
+) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        if mode == "jobs":
+            await go(pilot, "jobs")
+            await shows(pilot, "harvest")
+            app.screen.select(4)
+            await shows(pilot, "e Edit")
+        for key in keys:
+            app.simulate_key(key)
+        await pilot.pause(0.5)
+        assert app.current_mode == ("jobs" if keys.endswith("3") else "library")
+
+
+@pytest.mark.asyncio
+async def test_settings_of_a_job_come_back_to_the_digit(full_home: Path, make_app: MakeApp) -> None:
+    app, pictures = make_app(full_home), full_home / "pictures"
+    asked = InvertRequest(
+        pairs=((pictures / "before.png", pictures / "after.png"),),
+        settings=inversion_settings("default", token_space="output", tokens=1, lr=0.123456789),
+        library=app.library.folder,
+    )
+    async with app.run_test(size=(120, 40), notifications=True) as pilot:
+        app.edit(asked)
+        await until(pilot, lambda: app.current_mode == "new" and app.screen.query("#device"))
+        await until(pilot, lambda: app.screen.request().settings == asked.settings)
+        assert not app._notifications
+
+
+@pytest.mark.asyncio
+async def test_a_name_that_a_job_is_about_to_take(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        await until(pilot, lambda: app.jobs)
+        for field, name in zip(new.query(PictureField), ("before", "after"), strict=True):
+            field.choose(full_home / "pictures" / f"{name}.png")
+        new.query_one("#name", Input).value = "winter"
+        await shows(pilot, "Job 7 learns a 'winter' already")
 
 
 @pytest.mark.asyncio

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from driving import go, screen, shows, until
 from diffinv.errors import DiffinvError
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.bindings import GROUPS, key_problems, key_shown
-from diffinv_tui.config import load_preferences, preferences_file, save_preferences
+from diffinv_tui.config import Preferences, load_preferences, preferences_file, save_preferences
 
 MakeApp = Callable[..., DiffinvApp]
 
@@ -72,6 +73,33 @@ async def test_settings_that_cannot_be_read_are_kept(full_home: Path, make_app: 
     save_preferences(app.preferences, file)
     assert (file.parent / "settings-unreadable.toml").read_text() == BROKEN
     assert (file.parent / "settings-unreadable-2.toml").read_text() == "again = ["
+
+
+ODD = """theme = 4
+[keys]
+"library.new" = "z"
+"library.apply" = 5
+# my note
+jobs.cancel = "y"
+"""
+
+
+def test_what_cannot_be_used_stays_in_the_file(home: Path) -> None:
+    file = home / "settings.toml"
+    file.write_text(ODD)
+    preferences, problem = load_preferences(file)
+    assert preferences.keys == {"library.new": "z", "jobs.cancel": "y"}
+    assert "theme, library.apply cannot be used" in (problem or "")
+    save_preferences(replace(preferences, view="table"), file)
+    assert file.read_text() == ODD.replace("[keys]", 'view = "table"\n\n[keys]')
+
+
+def test_settings_nested_beyond_all_sense(home: Path) -> None:
+    file = home / "settings.toml"
+    file.write_text("a=" + "[" * 5000)
+    assert "cannot be read" in (load_preferences(file)[1] or "")
+    save_preferences(Preferences(view="table"), file)
+    assert load_preferences(file) == (Preferences(view="table"), None)
 
 
 def test_settings_that_may_not_be_read_are_left_alone(

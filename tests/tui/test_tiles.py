@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from driving import go, shows, until
+from PIL import Image, ImageColor
 from textual.geometry import Size
 
 from diffinv_tui.app import DiffinvApp
@@ -68,6 +70,33 @@ async def test_a_result_has_neighbours(full_home: Path, make_app: MakeApp) -> No
         assert app.current_mode == "jobs"
         await pilot.press("escape")
         await until(pilot, lambda: app.current_mode == "library")
+
+
+@pytest.mark.asyncio
+async def test_a_large_result_and_its_tile_follow_their_files(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app, made = make_app(full_home), full_home / "made.png"
+    async with app.run_test(size=(120, 40)) as pilot:
+        place = await go(pilot, "apply")
+        wall = place.query_one(Wall)
+        before = full_home / "pictures" / "before.png"
+
+        def is_drawn(shade: str) -> bool:
+            pair = wall._pairs.get(Result(before, made, "1 s"))
+            image = pair[1] if pair else None
+            return image is not None and image.getpixel((0, 0)) == ImageColor.getrgb(shade)
+
+        for shade in ("red", "blue"):
+            place._show_results([Result(before, None, "waiting")])
+            wall.focus()
+            await pilot.press("enter")
+            await shows(pilot, "waiting   1 of 1")
+            Image.new("RGB", (64, 64), shade).save(made)
+            place._show_results([Result(before, made, "1 s")])
+            await shows(pilot, "1 s   1 of 1")
+            await pilot.press("escape")
+            await until(pilot, partial(is_drawn, shade), what=shade)
 
 
 @pytest.mark.asyncio
