@@ -307,7 +307,7 @@ async def test_numbers_beyond_all_sense_are_refused(full_home: Path, make_app: M
         for id, value in (("seed", 10**30), ("tokens", 10**6), ("steps", 10**9)):
             line = new.query_one(f"#{id}", Input)
             line.value = str(value)
-            await shows(pilot, f"(--{id}) is between")
+            await shows(pilot, f"{id} is between")
             line.value = ""
         await until(pilot, lambda: new._ready)
 
