@@ -272,11 +272,9 @@ class NewScreen(Place):
     def _say_good(self, request: InvertRequest, plan: InversionPlan, seconds: float | None) -> None:
         if not self.is_attached or request is not self._asked:  # it was changed meanwhile
             return
-        for job in self.diffinv.jobs:
-            if job.kind == "invert" and not job.is_finished and job.title == plan.name:
-                taken = f"Job {job.id} learns a {plan.name!r} already; give this one another name."
-                self.query_one(Checks).say(bad=taken)
-                return
+        if taken := self._learned_already(request.name):
+            self.query_one(Checks).say(bad=taken)
+            return
         parts = [plan.backbone, plan.delta_encoder, *([plan.captioner] if plan.captioner else [])]
         megabytes = sum(part.spec.size_mb for part in parts)
         time = f"about {duration(seconds)}" if seconds else "time not known yet"
@@ -288,6 +286,13 @@ class NewScreen(Place):
         self._ready = request
         self.query_one(Checks).say(facts, plan.warnings)
         self.query_one("#start", Button).disabled = False
+
+    def _learned_already(self, name: str | None) -> str:
+        """A sentence where a job is about to take a name; a name that nobody gave is numbered."""
+        for job in self.diffinv.jobs:
+            if name and job.kind == "invert" and not job.is_finished and job.title == name:
+                return f"Job {job.id} learns a {name!r} already; give this one another name."
+        return ""
 
     # Doing things
 
