@@ -256,7 +256,9 @@ class ApplyScreen(Place):
         self._sources_changed()
         shown = self.request()
         lost = beyond(request.settings, shown.settings, vars(request.settings))
-        lost += beyond(request, shown, ["captioner", "prompt_b", "backbone", "memory", "batch"])
+        lost += beyond(request, shown, ["captioner", "prompt_b", "memory", "batch"])
+        if request.backbone and "=" in request.backbone:  # else the differences' own
+            lost.append(f"backbone {request.backbone}")
         asked = [strength for _, _, strength in differences]
         pairs = zip(asked, [row.strength for row in rows], strict=True)
         lost += [f"strength {a:g}" for a, b in pairs if a != b]

@@ -102,8 +102,11 @@ async def test_an_application_comes_back_to_be_changed(full_home: Path, make_app
         await until(pilot, lambda: app.current_mode == "apply" and app.screen.query(Source))
         await shows(pilot, "-0.5")
         await until(pilot, lambda: app.screen.request() == asked, what="the same request")
+        app.edit(replace(asked, backbone="diorama"))
+        await pilot.pause(0.5)
+        assert not app._notifications
         app.edit(replace(asked, batch=2, backbone="diorama=/x"))
-        await told(pilot, "backbone diorama=/x, batch 2")
+        await told(pilot, "batch 2", "backbone diorama=/x")
         app.edit(replace(asked, differences=(("first snow", 3.0),)))
         await told(pilot, "strength 3")
         app.edit(replace(asked, differences=(("nowhere", 1.0), (str(file), 0.7))))
