@@ -348,7 +348,7 @@ class DiffinvApp(App[None]):
 
     def get_key_display(self, binding: Binding) -> str:
         """A key as the footer shows it; where text is typed, help has a key that is no text."""
-        if binding.key in ("f1", "question_mark", "f1,question_mark"):
+        if binding.id == "app.help" and binding.key in ("f1", "question_mark"):
             return "F1" if isinstance(self.focused, Input) else "?"
         return key_shown(binding.key)
 
@@ -359,13 +359,9 @@ class DiffinvApp(App[None]):
         else:
             self.action_show_help_panel()
 
-    def action_close_help(self) -> None:
-        """Hide it."""
-        self.action_hide_help_panel()
-
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Escape closes the help only where it is open."""
-        if action == "close_help":
+        if action == "hide_help_panel":
             if not self.screen_stack or isinstance(self.focused, SelectOverlay):
                 return False  # an open list of choices is closed first
             return bool(self.screen.query_children("Help"))

@@ -16,7 +16,9 @@ APP: list[BindingType] = [
     Binding("5", "go('plugins')", "Plugins", show=False, id="go.plugins"),
     Binding("6", "go('settings')", "Settings", show=False, id="go.settings"),
     Binding("f1,question_mark", "help", "Help", id="app.help"),
-    Binding("escape", "close_help", "Close help", show=False, id="app.close-help", priority=True),
+    Binding(
+        "escape", "hide_help_panel", "Close help", show=False, id="app.close-help", priority=True
+    ),
     Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True),
 ]
 

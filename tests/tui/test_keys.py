@@ -134,6 +134,14 @@ async def test_help_has_a_key_where_text_is_typed(full_home: Path, make_app: Mak
 
 
 @pytest.mark.asyncio
+async def test_the_keys_of_help_can_be_others(full_home: Path, make_app: MakeApp) -> None:
+    preferences_file().write_text('[keys]\n"app.help" = "f2"\n"library.tag" = "f1"\n')
+    async with make_app(full_home).run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "F1 Tags")
+        await shows(pilot, "F2 Help")
+
+
+@pytest.mark.asyncio
 async def test_the_palette_names_keys_as_people_do(full_home: Path, make_app: MakeApp) -> None:
     async with make_app(full_home).run_test(size=(120, 40), notifications=True) as pilot:
         await go(pilot, "jobs")
