@@ -322,7 +322,7 @@ class DiffinvApp(App[None]):
         place = cast(ApplyScreen, self._go("apply"))
         place.call_after_refresh(place.refill, request, differences)
 
-    def regret(self, lost: list[str]) -> None:
+    def say_not_shown(self, lost: list[str]) -> None:
         """Name what a form cannot show of what was asked for."""
         if lost:
             what = ", ".join(dict.fromkeys(lost))

@@ -29,11 +29,11 @@ from ..widgets.form import (
     Checks,
     Field,
     More,
-    beyond,
     choice,
     choose,
     chosen,
     fill,
+    not_shown,
     number_typed,
     part_options,
     text_line,
@@ -158,12 +158,9 @@ class ApplyScreen(Place):
     def choose(self, differences: Sequence[tuple[str, Path]]) -> None:
         """Put differences on the list, in place of others; one that stays keeps its strength."""
         before = {row.path: row.strength for row in self.query(Chosen)}
-        self._list([(name, path, before.get(path, 1.0)) for name, path in differences])
-
-    def _list(self, differences: Sequence[tuple[str, Path, float]]) -> None:
         rows = self.query_one("#chosen")
         rows.remove_children()
-        rows.mount_all(Chosen(*difference) for difference in differences)
+        rows.mount_all(Chosen(name, path, before.get(path, 1.0)) for name, path in differences)
         self.call_after_refresh(self._changed)
 
     def action_add_difference(self) -> None:
@@ -255,14 +252,14 @@ class ApplyScreen(Place):
         choose(self, choices)
         self._sources_changed()
         shown = self.request()
-        lost = beyond(request.settings, shown.settings, vars(request.settings))
-        lost += beyond(request, shown, ["captioner", "prompt_b", "memory", "batch"])
+        lost = not_shown(request.settings, shown.settings, vars(request.settings))
+        lost += not_shown(request, shown, ["captioner", "prompt_b", "memory", "batch"])
         if request.backbone and "=" in request.backbone:  # else the differences' own
             lost.append(f"backbone {request.backbone}")
         asked = [strength for _, _, strength in differences]
         pairs = zip(asked, [row.strength for row in rows], strict=True)
         lost += [f"strength {a:g}" for a, b in pairs if a != b]
-        self.diffinv.regret(lost)
+        self.diffinv.say_not_shown(lost)
 
     # The request
 

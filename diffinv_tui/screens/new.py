@@ -30,11 +30,11 @@ from ..widgets.form import (
     Checks,
     Field,
     More,
-    beyond,
     choice,
     choose,
     chosen,
     fill,
+    not_shown,
     number_typed,
     part_options,
     text_line,
@@ -357,9 +357,9 @@ class NewScreen(Place):
         choices["backbone"] = choices["backbone"] or self._own_backbone()
         lost = choose(self, choices)
         shown = self.request()
-        lost += beyond(request.settings, shown.settings, vars(request.settings))
-        lost += beyond(request, shown, ["captions", "memory"])
-        self.diffinv.regret(lost)
+        lost += not_shown(request.settings, shown.settings, vars(request.settings))
+        lost += not_shown(request, shown, ["captions", "memory"])
+        self.diffinv.say_not_shown(lost)
 
     def action_start(self) -> None:
         """Put the request into the queue."""

@@ -114,7 +114,7 @@ def choose(screen: Widget, choices: Mapping[str, str]) -> list[str]:
     return lost
 
 
-def beyond(asked: Any, shown: Any, names: Iterable[str]) -> list[str]:
+def not_shown(asked: Any, shown: Any, names: Iterable[str]) -> list[str]:
     """What was asked for and a form cannot show, ``NAME VALUE`` each."""
     values = {name: (getattr(asked, name), getattr(shown, name)) for name in names}
     return [f"{name.replace('_', ' ')} {a}" for name, (a, b) in values.items() if a != b]

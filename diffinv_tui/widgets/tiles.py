@@ -52,7 +52,7 @@ class Grid:
 
 
 @dataclass(frozen=True)
-class Row:
+class TileRow:
     """Tiles side by side, put together."""
 
     tiles: list[list[Strip]]
@@ -130,8 +130,8 @@ class Tiles(ScrollView, can_focus=True):
         self._pairs: OrderedDict[Hashable, Pair] = OrderedDict()
         self._missing: list[Hashable] = []
         self._drawn: OrderedDict[tuple[object, ...], list[Strip]] = OrderedDict()
-        self._rows: dict[int, Row] = {}
-        self._before: dict[int, Row] = {}
+        self._rows: dict[int, TileRow] = {}
+        self._before: dict[int, TileRow] = {}
         self._row_height = 1
 
     # What subclasses say
@@ -286,7 +286,7 @@ class Tiles(ScrollView, can_focus=True):
             self._rows[row] = self._row(row)
         return self._rows[row].lines[line]
 
-    def _row(self, row: int) -> Row:
+    def _row(self, row: int) -> TileRow:
         grid, plain, width = self.grid, self.rich_style, self.size.width
         first = row * grid.columns
         tiles = [
@@ -300,7 +300,7 @@ class Tiles(ScrollView, can_focus=True):
             [part for tile in tiles for part in (tile[y], gap)] for y in range(grid.row_height)
         )
         joined = [Strip.join(line).adjust_cell_length(width, plain) for line in lines]
-        return Row(tiles, width, plain, joined)
+        return TileRow(tiles, width, plain, joined)
 
     def _tile(self, index: int, grid: Grid) -> list[Strip]:
         cursor = index == self.cursor
