@@ -16,7 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from .errors import DiffinvError
-from .text import text_safe
+from .text import path_text, text_safe
 
 Row = sqlite3.Row
 
@@ -261,7 +261,7 @@ class Database:
 
     @property
     def _shown(self) -> str:
-        return text_safe(str(self.path))
+        return path_text(self.path)
 
 
 class MemoryDatabase(Database):

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, get_args
 from .contracts import TokenSpace
 from .errors import DiffinvError
 from .files import atomic_write
-from .text import text_safe
+from .text import path_text, text_safe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -211,7 +211,7 @@ def read_info(path: Path) -> DifferenceInfo:
     Raises DiffinvError where there is no file, or it is not a difference, is damaged, or is of a
     later format.
     """
-    shown = text_safe(str(path))
+    shown = path_text(path)
     size = _checked_size(path, shown)
     try:
         with path.open("rb") as file:
@@ -227,7 +227,7 @@ def load(path: Path) -> Difference:
     Raises DiffinvError as :func:`read_info` does, and where tensors are missing, of the wrong
     shape or type, not finite, or not those the checksum was made of.
     """
-    shown = text_safe(str(path))
+    shown = path_text(path)
     if _checked_size(path, shown) > _MAX_FILE:
         raise DiffinvError(
             f"{shown} is larger than {_MAX_FILE // 2**20} MB, which no difference is; "

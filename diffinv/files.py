@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from .errors import DiffinvError
-from .text import text_safe
+from .text import path_text
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -97,6 +97,6 @@ def _errors_named(path: Path) -> Iterator[None]:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DiffinvError(
-            f"Cannot write {text_safe(str(path))} ({reason}); "
+            f"Cannot write {path_text(path)} ({reason}); "
             "choose a folder that you can write to and that has space left."
         ) from error

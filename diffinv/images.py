@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageDraw, ImageFont, ImageOps, UnidentifiedIma
 
 from .errors import DiffinvError, UsageError
 from .files import atomic_write
-from .text import natural_key, text_safe
+from .text import natural_key, path_text, text_safe
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,7 +48,7 @@ def open_image(path: Path) -> Image.Image:
     is taken. Raises UsageError where there is no such file, DiffinvError where it is no picture,
     is damaged, is smaller than ``MIN_SIDE``, or larger or longer than the limits above.
     """
-    shown = text_safe(str(path))
+    shown = path_text(path)
     try:
         _check_file(path, shown)
         with warnings.catch_warnings(), path.open("rb") as file:
@@ -249,7 +249,7 @@ def list_images(folder: Path) -> list[Path]:
     """
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
-        raise UsageError(f"{text_safe(str(folder))} {problem}; name a folder of pictures.")
+        raise UsageError(f"{path_text(folder)} {problem}; name a folder of pictures.")
     found = []
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]

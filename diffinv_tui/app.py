@@ -34,7 +34,7 @@ from diffinv.library.store import Library
 from diffinv.paths import library_folder
 from diffinv.plugins import Registry, reload
 from diffinv.plugins import registry as load_registry
-from diffinv.text import plural, text_safe
+from diffinv.text import path_text, plural
 
 from .bindings import APP, key_problems, key_shown
 from .commands import DiffinvCommands
@@ -392,7 +392,7 @@ class DiffinvApp(App[None]):
 
     def _check_keys(self) -> None:
         if wrong := key_problems(self.preferences.keys):
-            where = text_safe(str(preferences_file()))
+            where = path_text(preferences_file())
             self._problems.append(f"{where}: under [keys], {'; '.join(wrong[:3])}.")
 
     def _theme_chosen(self, theme: Theme) -> None:

@@ -11,7 +11,7 @@ import platformdirs
 
 from diffinv.errors import DiffinvError
 from diffinv.files import atomic_create, atomic_write, numbered
-from diffinv.text import text_safe
+from diffinv.text import path_text, text_safe
 
 from .pictures import PictureMode
 
@@ -54,7 +54,7 @@ def load_preferences(path: Path) -> tuple[Preferences, str | None]:
         table = tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         return Preferences(), (
-            f"{text_safe(str(path))} cannot be read: {text_safe(str(error))}. Mend it and start "
+            f"{path_text(path)} cannot be read: {text_safe(str(error))}. Mend it and start "
             f"again; if a setting is changed here before, it is kept as {_ASIDE}."
         )
     return _checked(table, path)
@@ -72,7 +72,7 @@ def _checked(table: dict[str, Any], path: Path) -> tuple[Preferences, str | None
     problem = None
     if bad:
         names = ", ".join(text_safe(key) for key in bad)
-        problem = f"{text_safe(str(path))}: {names} cannot be used and is left as it was."
+        problem = f"{path_text(path)}: {names} cannot be used and is left as it was."
     return replace(Preferences(), **good), problem
 
 
@@ -110,7 +110,7 @@ def save_preferences(preferences: Preferences, path: Path) -> None:
         pass
     except OSError as error:
         raise DiffinvError(
-            f"{text_safe(str(path))} cannot be read ({error.strerror}), so nothing is changed in "
+            f"{path_text(path)} cannot be read ({error.strerror}), so nothing is changed in "
             "it; see that you may read it."
         ) from error
     except (ValueError, RecursionError):

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.style import Style
 from rich.text import Text
 
-from diffinv.text import text_safe
+from diffinv.text import path_text, text_safe
 
 _SHOWN = 2_000
 """Characters of one text that are shown; nobody reads more in a terminal."""
@@ -82,7 +82,7 @@ def short_path(path: Path) -> str:
     try:
         return text_safe(f"~/{path.absolute().relative_to(Path.home())}")
     except (ValueError, RuntimeError):
-        return text_safe(str(path))
+        return path_text(path)
 
 
 def tilde(text: str) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from ..errors import DiffinvError
-from ..text import text_safe
+from ..text import path_text
 from .store import JobStore
 from .surroundings import worker_environment
 
@@ -45,7 +45,7 @@ def start(store: JobStore, device: str) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DiffinvError(
-            f"The worker cannot be started ({reason}); check {text_safe(str(log.parent))}."
+            f"The worker cannot be started ({reason}); check {path_text(log.parent)}."
         ) from error
     _started[store.folder, device] = process
 

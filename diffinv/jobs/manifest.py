@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DiffinvError
-from ..text import text_safe
+from ..text import path_text
 from .requests import AppliedImage
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class Manifest:
             handle = os.open(self._path, flags, 0o666)
         except FileNotFoundError as error:
             raise DiffinvError(
-                f"The folder {text_safe(str(self.folder))} was removed while results were written "
+                f"The folder {path_text(self.folder)} was removed while results were written "
                 "into it; run the same again to make them anew."
             ) from error
         except OSError as error:
@@ -144,6 +144,6 @@ def _size_and_time(path: Path) -> list[int] | None:
 def _unwritable(path: Path, error: OSError) -> DiffinvError:
     reason = error.strerror or type(error).__name__
     return DiffinvError(
-        f"Cannot write {text_safe(str(path))} ({reason}); "
+        f"Cannot write {path_text(path)} ({reason}); "
         "choose a folder that you can write to and that has space left."
     )
