@@ -128,7 +128,7 @@ class DifferenceView(VerticalScroll, can_focus=True):
             self._write(plain(entry.name, limit=160), "", plain(tilde(error), limit=600), "")
 
     def _show(self, entry: Entry, difference: Difference, pictures: Mapping[str, Image]) -> None:
-        if entry != self._entry or not self.is_attached:
+        if entry != self._entry or not self.query(Curve):  # none where the app is about to end
             return
         for figure, name in zip(self.query(Figure), ("a", "a_prime", "preview"), strict=True):
             figure.show(pictures.get(name), "none")
