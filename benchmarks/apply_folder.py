@@ -16,8 +16,8 @@ from diffusers import DDIMScheduler, StableDiffusionImg2ImgPipeline
 from numpy.random import default_rng
 from PIL import Image
 
+from diffinv.contracts import DiffTokens
 from diffinv.method.application import apply_differences
-from diffinv.method.conditioning import DiffTokens
 from diffinv.method.settings import ApplicationSettings
 from diffinv_diorama.backbone import DioramaBackbone
 from diffinv_diorama.command import load_parts

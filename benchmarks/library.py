@@ -21,9 +21,9 @@ import numpy as np
 from PIL import Image
 
 from diffinv.difference import Difference, DifferenceInfo, to_bytes
-from diffinv.images import to_webp
 from diffinv.library.index import FILE
 from diffinv.library.store import Library
+from diffinv.pictures.writing import to_webp
 
 WORDS = [
     "cabin",

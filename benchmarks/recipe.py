@@ -18,8 +18,8 @@ from typing import Any
 
 from safetensors.torch import load_file, save_file
 
+from diffinv.contracts import DiffTokens
 from diffinv.evaluation.statistics import bootstrap
-from diffinv.method.conditioning import DiffTokens
 from diffinv.method.settings import ApplicationSettings, inversion_settings
 from diffinv_diorama.command import load_parts
 from diffinv_diorama.evaluation import Batch, Parts, Row, score

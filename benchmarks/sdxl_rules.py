@@ -22,14 +22,15 @@ from sdxl_world import FOLDER, load
 from torch import Tensor
 from torch.nn import functional as F
 
+from diffinv.contracts import Conditioning, DiffTokens
+from diffinv.contracts.conditioning import concatenate
 from diffinv.evaluation.statistics import bootstrap
-from diffinv.method.conditioning import Conditioning, DiffTokens, concatenate
 from diffinv.method.deltas import learned_direction
 from diffinv.method.editors import seeded_noise
 from diffinv.method.objective import change_weight, token_consistency
-from diffinv.method.pictures import to_tensor
 from diffinv.method.sampling import add_noise, alpha_bar, training_target
 from diffinv.method.settings import ApplicationSettings, inversion_settings
+from diffinv.pictures.tensors import to_tensor
 from diffinv_diorama.captions import caption
 from diffinv_diorama.command import load_parts
 from diffinv_diorama.evaluation import Batch, Parts, score

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
-from diffinv.method.pictures import to_tensor
+from diffinv.pictures.tensors import to_tensor
 from diffinv_diorama.captions import caption
 from diffinv_diorama.render import SIZE, render
 from diffinv_diorama.weights import pipeline_folder

@@ -25,8 +25,8 @@ from numpy.random import default_rng
 from PIL import Image
 from random_checkpoint import make_checkpoint, set_side, write_projection
 
+from diffinv.contracts import Conditioning, DiffTokens
 from diffinv.method.application import apply_differences
-from diffinv.method.conditioning import Conditioning, DiffTokens
 from diffinv.method.editors import SDEdit
 from diffinv.method.inversion import Inversion, Pair
 from diffinv.method.settings import ApplicationSettings, inversion_settings

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, get_args
 
 from .contracts import TokenSpace
 from .errors import DiffinvError
-from .files import atomic_write
-from .text import path_text, text_safe
+from .system.files import atomic_write
+from .system.text import path_text, text_safe
 
 if TYPE_CHECKING:
     import numpy as np

@@ -30,7 +30,7 @@ def _serve(options: argparse.Namespace) -> int:
 def _run(options: argparse.Namespace) -> int:
     gc.disable()  # while the app is imported, which leaves no garbage; it goes on in memory.py
     from diffinv.errors import UsageError
-    from diffinv.streams import kept_for_python
+    from diffinv.system.streams import kept_for_python
 
     from .config import load_preferences, preferences_file
     from .pictures import probe

@@ -29,12 +29,13 @@ from diffinv.jobs.demo import find_example, submit_demo
 from diffinv.jobs.launch import ensure_worker
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.jobs.store import Job, JobStore
-from diffinv.jobs.surroundings import dismiss_stale_worker
+from diffinv.jobs.worker_environment import dismiss_stale_worker
 from diffinv.library.store import Library
-from diffinv.paths import library_folder
-from diffinv.plugins import Registry, reload
-from diffinv.plugins import registry as load_registry
-from diffinv.text import path_text, plural
+from diffinv.plugins.loading import registry as load_registry
+from diffinv.plugins.loading import reload
+from diffinv.plugins.registry import Registry
+from diffinv.system.paths import library_folder
+from diffinv.system.text import path_text, plural
 
 from .bindings import APP, key_problems, key_shown
 from .commands import DiffinvCommands

@@ -10,8 +10,8 @@ from typing import Any, get_args
 import platformdirs
 
 from diffinv.errors import DiffinvError
-from diffinv.files import atomic_create, atomic_write, numbered
-from diffinv.text import path_text, text_safe
+from diffinv.system.files import atomic_create, atomic_write, numbered
+from diffinv.system.text import path_text, text_safe
 
 from .pictures import PictureMode
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
-from diffinv.text import plural
+from diffinv.system.text import plural
 
 from .words import duration, in_app, plain, short_path, tilde
 

@@ -88,7 +88,7 @@ def _style(upper: ColorTriplet, lower: ColorTriplet) -> Style:
 
 def open_thumbnail(path: Path) -> Image:
     """A picture file, small. Slow: for threads. Raises DiffinvError as ``open_image`` does."""
-    from diffinv.images import open_image
+    from diffinv.pictures.reading import open_image
 
     image = open_image(path)
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
@@ -98,7 +98,7 @@ def open_thumbnail(path: Path) -> Image:
 def difference_pictures(difference: Difference) -> dict[str, Image]:
     """The thumbnails of a difference that can be read. Slow: for threads."""
     from diffinv.errors import DiffinvError
-    from diffinv.images import from_webp
+    from diffinv.pictures.writing import from_webp
 
     pictures = {}
     for name, data in difference.thumbnails.items():

@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.style import Style
 from rich.text import Text
 
-from diffinv.text import path_text, text_safe
+from diffinv.system.text import path_text, text_safe
 
 _SHOWN = 2_000
 """Characters of one text that are shown; nobody reads more in a terminal."""

@@ -19,7 +19,7 @@ from diffinv.cli import app
 from diffinv.jobs import launch
 from diffinv.jobs.store import JobStore
 from diffinv.jobs.worker import Worker
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
 
 ROOT = Path(__file__).parent.parent
 

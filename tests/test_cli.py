@@ -561,9 +561,9 @@ def test_what_is_no_strength_is_refused(diffinv, pictures, tmp_path, learned, te
 
 
 def test_a_name_with_a_colon_wins_over_a_strength(diffinv, pictures, tmp_path, learned):
-    from diffinv.library.names import find_strength
     from diffinv.library.store import Library
-    from diffinv.paths import library_folder
+    from diffinv.library.strengths import find_strength
+    from diffinv.system.paths import library_folder
 
     diffinv("library", "rename", "blue", "blue:sky")
     diffinv(

@@ -24,7 +24,7 @@ from diffinv.jobs.process import this_process
 from diffinv.jobs.store import JobStore
 from diffinv.library.store import Library
 from diffinv.method.settings import MAX_LEARNING_STEPS
-from diffinv.paths import library_folder
+from diffinv.system.paths import library_folder
 
 
 @pytest.fixture

@@ -10,10 +10,8 @@ from torch import nn
 
 from diffinv.conformance import check_part
 from diffinv.conformance.kit import KITS
-from diffinv.contracts import EditorSpec
-from diffinv.method.conditioning import Conditioning
-from diffinv.method.editors import Trajectory
-from diffinv.plugins import registry
+from diffinv.contracts import Conditioning, EditorSpec, Trajectory
+from diffinv.plugins.loading import registry
 
 
 def failures(kind, part):

@@ -454,7 +454,7 @@ def test_a_failed_save_keeps_the_old_file(saved, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("diffinv.files.os.fsync", fail)
+    monkeypatch.setattr("diffinv.system.files.os.fsync", fail)
     with pytest.raises(DiffinvError, match="No space left"):
         save(make(name="new"), saved)
     assert saved.read_bytes() == before

@@ -6,7 +6,7 @@ import pytest
 from huggingface_hub import constants
 from installing import install
 
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ import pytest
 from command_line import end_workers, leave_once_learning
 from PIL import Image
 
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
 
 
 def diffinv(*args: object, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from diffinv.contracts import DeltaEncoderSpec
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
 
 
 class Colours:

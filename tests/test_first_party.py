@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from diffinv.hookspecs import GROUP
-from diffinv.plugins import load_plugins
+from diffinv.plugins.loading import load_plugins
 
 ROOT = Path(__file__).parent.parent
 PLUGINS = sorted(path.parent for path in ROOT.glob("plugins/diffinv-*/pyproject.toml"))

@@ -13,7 +13,8 @@ from click.testing import CliRunner
 
 from diffinv import hookspecs
 from diffinv.conformance import check_part
-from diffinv.plugins import COMMANDS_HOOK, HOOKS, kind_of, load_plugins
+from diffinv.plugins.checking import COMMANDS_HOOK, HOOKS, kind_of
+from diffinv.plugins.loading import load_plugins
 
 ROOT = Path(__file__).parent.parent
 DOCS = (ROOT / "docs" / "plugins.md").read_text(encoding="utf-8")

@@ -14,20 +14,12 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
-from diffinv import images
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.images import (
-    contact_sheet,
-    fit_square,
-    framing_warning,
-    from_webp,
-    list_images,
-    open_image,
-    pixel_hash,
-    save_png,
-    to_webp,
-    unlike_warning,
-)
+from diffinv.pictures import contact_sheet as sheets
+from diffinv.pictures.contact_sheet import contact_sheet
+from diffinv.pictures.framing import fit_square, framing_warning, unlike_warning
+from diffinv.pictures.reading import list_images, open_image, pixel_hash
+from diffinv.pictures.writing import from_webp, save_png, to_webp
 
 
 def gradient(width: int = 32, height: int = 24) -> Image.Image:
@@ -447,14 +439,16 @@ def test_contact_sheet_takes_any_shape_and_any_title():
 def test_contact_sheet_draws_its_title():
     image = gradient()
     empty = contact_sheet(image, image, [], "")
-    assert holds(contact_sheet(image, image, [], "A title"), images._INK) > holds(
-        empty, images._INK
+    assert holds(contact_sheet(image, image, [], "A title"), sheets._INK) > holds(
+        empty, sheets._INK
     )
 
 
 def test_nothing_here_imports_torch():
     code = (
-        "import sys; from diffinv import difference, files, images, paths, text; "
+        "import sys; from diffinv import difference; "
+        "from diffinv.pictures import contact_sheet, framing, reading, writing; "
+        "from diffinv.system import files, paths, text; "
         "import diffinv.library.store; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from diffinv import paths
 from diffinv.difference import Difference, DifferenceInfo, load, save
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.library import store
 from diffinv.library.store import Library
+from diffinv.system import paths
 
 
 def make(name: str = "castle", value: float = 1.0) -> Difference:
@@ -188,7 +188,7 @@ def test_without_hard_links_nothing_is_overwritten_either(library, monkeypatch):
     def no_links(*_):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr("diffinv.files.os.link", no_links)
+    monkeypatch.setattr("diffinv.system.files.os.link", no_links)
     monkeypatch.setattr(Path, "exists", lambda self: False)  # as if another came in between
     added = [library.add(make(value=v)).path for v in (1, 2)]
     assert [load_value(path) for path in added] == [1, 2]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from diffinv import local_models, paths
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.pip import parse_target
+from diffinv.plugins.installing import parse_target
+from diffinv.system import local_models, paths
 from diffinv_clip.sources import find_source as find_clip
 from diffinv_stable_diffusion.families import FAMILIES
 from diffinv_stable_diffusion.hub import resolve_id

@@ -11,7 +11,9 @@ import pytest
 
 from diffinv.contracts import BackboneSpec, CaptionerSpec, DeltaEncoderSpec, EditorSpec
 from diffinv.hookspecs import GROUP, hookimpl
-from diffinv.plugins import COMMANDS_HOOK, HOOKS, Registry, load_plugins
+from diffinv.plugins.checking import COMMANDS_HOOK, HOOKS
+from diffinv.plugins.loading import load_plugins
+from diffinv.plugins.registry import Registry
 
 SPECS = {
     "register_backbones": BackboneSpec,

@@ -18,11 +18,11 @@ from installing import (
     install_project,
 )
 
-from diffinv import pip
 from diffinv.cli import app
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.plugins import installed_plugins, registry, reload_if_changed
-from diffinv.switches import switch
+from diffinv.plugins import installing as pip
+from diffinv.plugins.loading import installed_plugins, registry, reload_if_changed
+from diffinv.plugins.switches import switch
 
 ROOT = Path(__file__).parent.parent
 TEMPLATE = ROOT / "plugins" / "template"

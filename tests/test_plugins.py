@@ -15,7 +15,10 @@ from installing import MODULES, install
 from diffinv.contracts import API_VERSION, BackboneSpec, Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.hookspecs import GROUP
-from diffinv.plugins import PluginRow, Registry, describe, load_plugins, parse_part
+from diffinv.plugins.checking import describe
+from diffinv.plugins.loading import load_plugins
+from diffinv.plugins.registry import Registry, parse_part
+from diffinv.plugins.rows import PluginRow
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from diffinv.cli import app
 from diffinv.difference import read_info
 from diffinv.jobs.tasks import PROMPT_IDS
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 

@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 
-from diffinv.streams import kept_for_python, pointed, swallowed
+from diffinv.system.streams import kept_for_python, pointed, swallowed
 
 
 def spoken(when: str) -> set[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from diffinv.text import natural_key, text_safe
+from diffinv.system.text import natural_key, text_safe
 
 
 @pytest.mark.parametrize(

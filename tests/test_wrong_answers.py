@@ -9,7 +9,7 @@ import pytest
 from command_line import is_one_sentence
 from installing import install
 
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
 
 
 @pytest.fixture

@@ -10,16 +10,16 @@ import click
 
 from .. import __version__
 from ..errors import DiffinvError
-from ..plugins import ONLY_OWN
+from ..plugins.switches import ONLY_OWN
 from .apply import apply
 from .demo import demo
 from .doctor import doctor
 from .evaluate import evaluate
-from .extensible import ExtensibleGroup
 from .invert import invert
 from .jobs import jobs
 from .library import library
 from .output import complain
+from .plugin_commands import ExtensibleGroup
 from .plugins import plugins
 
 _state = {"debug": False}

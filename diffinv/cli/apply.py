@@ -22,7 +22,7 @@ from .options import (
 from .output import complain, print_job, print_json, say, stdout_for_data
 
 if TYPE_CHECKING:
-    from ..jobs.checks import ApplicationPlan
+    from ..jobs.planning import ApplicationPlan
     from ..jobs.requests import ApplicationReport, ApplyRequest
 
 _SETTINGS = ("editor", "guidance_scale", "steps", "seed")
@@ -60,7 +60,7 @@ def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> No
     STRENGTH is 1 unless given; a negative one undoes the difference. Results are PNG files; none
     that exists is overwritten. The same command does only what is new or was left undone.
     """
-    from ..jobs.checks import plan_application
+    from ..jobs.planning import plan_application
     from .following import submit_and_follow
 
     request = _request(**options)
@@ -119,10 +119,10 @@ def _request(
     name: str, others: tuple[str, ...], images: tuple[Path, ...], out: Path, **options: Any
 ) -> ApplyRequest:
     from ..jobs.requests import ApplyRequest
-    from ..library.names import find_strength
     from ..library.store import Library
+    from ..library.strengths import find_strength
     from ..method.settings import ApplicationSettings
-    from ..paths import library_folder
+    from ..system.paths import library_folder
 
     library = Library(library_folder())
     changes = {key: options.pop(key) for key in _SETTINGS}

@@ -32,7 +32,7 @@ def demo(ctx: click.Context, out: Path) -> None:
     jobs to go on by themselves; 'diffinv jobs' watches and cancels them.
     """
     from ..jobs.demo import find_example
-    from ..plugins import registry
+    from ..plugins.loading import registry
 
     example = find_example(registry())
     with stdout_for_data():
@@ -49,11 +49,11 @@ def demo(ctx: click.Context, out: Path) -> None:
 
 def _run(example: Example, out: Path) -> tuple[Job, Job]:
     """Both jobs, one after the other, as they end."""
-    from ..jobs.checks import check_writable
     from ..jobs.demo import submit_demo
+    from ..jobs.planning import check_writable
     from ..jobs.store import JobStore
     from ..library.store import Library
-    from ..paths import library_folder
+    from ..system.paths import library_folder
     from .following import follow
 
     check_writable(out)
@@ -70,7 +70,9 @@ def _run(example: Example, out: Path) -> tuple[Job, Job]:
 
 
 def _contact_sheet(example: Example, job: Job, out: Path) -> Path:
-    from ..images import contact_sheet, open_image, save_png
+    from ..pictures.contact_sheet import contact_sheet
+    from ..pictures.reading import open_image
+    from ..pictures.writing import save_png
 
     a, a_prime = (open_image(path) for path in example.pair)
     rows = [(open_image(done.input), open_image(done.output)) for done in job.outputs]

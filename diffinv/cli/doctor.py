@@ -46,7 +46,7 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 
 def _report(ctx: click.Context) -> dict[str, Any]:
-    from ..plugins import registry
+    from ..plugins.loading import registry
     from .model_states import model_states, what_works
 
     root = ctx.find_root().command
@@ -106,8 +106,8 @@ def _version(distribution: str) -> str | None:
 
 
 def _library() -> tuple[dict[str, Any], str | None]:
-    from ..jobs.checks import check_writable
-    from ..paths import library_folder
+    from ..jobs.planning import check_writable
+    from ..system.paths import library_folder
 
     folder = library_folder()
     try:
@@ -149,7 +149,7 @@ def _print(report: dict[str, Any]) -> None:
 
 
 def _sections(report: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    from ..plugins import in_words
+    from ..plugins.rows import in_words
 
     library, terminal = report["paths"]["library"], report["terminal"]
     writable = "writable" if library["writable"] else "not writable"

@@ -19,7 +19,7 @@ def draw_pair(path: Path) -> None:
     from rich.text import Text
 
     from ..difference import load
-    from ..images import from_webp
+    from ..pictures.writing import from_webp
 
     thumbnails = load(path).thumbnails
     titles = {"a": "A", "a_prime": "A′", "preview": "preview"}

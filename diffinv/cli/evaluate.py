@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .extensible import ExtensibleGroup
 from .options import PATH, device_option, json_option
 from .output import complain, print_json, print_table, stdout_for_data
+from .plugin_commands import ExtensibleGroup
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,7 +78,7 @@ def _pairs(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
 
 def _in_folders(before: Path, after: Path) -> Iterator[tuple[Path, Path]]:
     """Results bear the names of their pictures, as 'diffinv apply' writes them."""
-    from ..images import list_images
+    from ..pictures.reading import list_images
 
     wanted = [(b, after / b.relative_to(before).with_suffix(".png")) for b in list_images(before)]
     found = [pair for pair in wanted if pair[1].is_file()]
@@ -93,8 +93,9 @@ def _scores(
     text: str, device: str | None, example: tuple[Path, Path], pairs: Sequence[tuple[Path, Path]]
 ) -> list[AnalogyScores]:
     from ..evaluation.scores import score_analogies
-    from ..jobs.models import choose_device
-    from ..plugins import parse_part, registry
+    from ..plugins.loading import registry
+    from ..plugins.registry import parse_part
+    from ..running.models import choose_device
 
     id, weights = parse_part(text)
     spec = registry().get("delta encoder", id)
@@ -106,7 +107,8 @@ def _scores(
 
 def _square(path: Path) -> Image:
     """The centred square of a picture: what every model here sees of it."""
-    from ..images import fit_square, open_image
+    from ..pictures.framing import fit_square
+    from ..pictures.reading import open_image
 
     image = open_image(path)
     return fit_square(image, min(image.size))

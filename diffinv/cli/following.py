@@ -26,7 +26,7 @@ def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = Fals
     detached. Raises DiffinvError where the job came to nothing."""
     from ..jobs.launch import ensure_worker
     from ..jobs.store import JobStore
-    from ..jobs.surroundings import dismiss_stale_worker
+    from ..jobs.worker_environment import dismiss_stale_worker
 
     store = JobStore()
     dismiss_stale_worker(store, request.device)
@@ -91,7 +91,7 @@ class _Follower:
 
     def show(self, job: Job) -> None:
         """One look at it."""
-        from ..jobs.requests import Progress
+        from ..running.progress import Progress
 
         if job.state == "queued":
             self._tell(self._waiting(job))

@@ -87,7 +87,7 @@ def invert(as_json: bool, detach: bool, **options: Any) -> None:
     """
     request = _request(**options)
     from ..difference import read_info
-    from ..jobs.checks import plan_inversion
+    from ..jobs.planning import plan_inversion
     from .following import submit_and_follow
 
     with stdout_for_data():

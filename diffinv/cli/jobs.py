@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..text import plural
+from ..system.text import plural
 from .options import json_option
 from .output import complain, print_fields, print_json, print_table, say, stdout_for_data
 
@@ -174,7 +174,7 @@ def _store() -> JobStore:
 
 
 def _renew_worker(store: JobStore, id: int) -> None:
-    from ..jobs.surroundings import dismiss_stale_worker
+    from ..jobs.worker_environment import dismiss_stale_worker
 
     dismiss_stale_worker(store, store.get(id).device)
 

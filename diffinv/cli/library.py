@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..text import path_text
+from ..system.text import path_text
 from .options import PATH, json_option
 from .output import complain, print_fields, print_json, print_table, say
 
@@ -61,7 +61,7 @@ def list_differences(sort: Sort, as_json: bool) -> None:
 def _has_vanished(folder: Path) -> bool:
     """Whether a folder that is not there is known to have been."""
     from ..jobs.store import JobStore
-    from ..paths import data_folder
+    from ..system.paths import data_folder
 
     if folder.exists() or not (data_folder() / "jobs.sqlite").exists():
         return False
@@ -298,7 +298,7 @@ def _how_to_use(format: Format, done: Exported) -> str:
 
 def _library() -> Library:
     from ..library.store import Library
-    from ..paths import library_folder
+    from ..system.paths import library_folder
 
     return Library(library_folder())
 

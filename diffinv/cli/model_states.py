@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..contracts import BackboneSpec, Use
 from ..errors import DiffinvError
-from ..plugins import kind_of, registry
-from ..text import plural
+from ..plugins.checking import kind_of
+from ..plugins.loading import registry
+from ..system.text import plural
 
 if TYPE_CHECKING:
     from ..contracts import Spec
@@ -53,7 +54,7 @@ def _model(spec: Spec) -> str | None:
 
 
 def _status(spec: Spec) -> tuple[str, str | None]:
-    from ..local_models import find_model
+    from ..system.local_models import find_model
 
     module = spec.factory.partition(":")[0]
     if not _has_code(module):

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..streams import pointed, replaced
-from ..text import text_safe
+from ..system.streams import pointed, replaced
+from ..system.text import text_safe
 
 if TYPE_CHECKING:
     from ..jobs.job import Job

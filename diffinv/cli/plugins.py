@@ -14,8 +14,8 @@ from .output import complain, print_fields, print_json, print_table, say, stdout
 if TYPE_CHECKING:
     from ..conformance import CheckResult
     from ..contracts import Spec
-    from ..pip import Change
-    from ..plugins import PluginRow
+    from ..plugins.installing import Change
+    from ..plugins.rows import PluginRow
 
 _KINDS = ("backbone", "captioner", "delta-encoder", "editor")
 
@@ -30,7 +30,7 @@ def plugins() -> None:
 @click.pass_context
 def list_plugins(ctx: click.Context, as_json: bool) -> None:
     """Every installed plugin with its version and status; broken ones with the reason."""
-    from ..plugins import in_words
+    from ..plugins.rows import in_words
 
     rows = _rows(ctx)
     if as_json:
@@ -79,8 +79,7 @@ def disable_plugin(ctx: click.Context, name: str) -> None:
 
 
 def _switch(ctx: click.Context, name: str, on: bool) -> None:
-    from ..plugins import can_be_disabled
-    from ..switches import switch
+    from ..plugins.switches import can_be_disabled, switch
 
     row = next((row for row in _rows(ctx) if name in (row.name, row.distribution)), None)
     if row is None:
@@ -104,7 +103,7 @@ def check_plugin(
 
     The exit code is 1 where a check fails.
     """
-    from ..plugins import parse_part
+    from ..plugins.registry import parse_part
 
     id, weights = parse_part(part)
     specs = _specs_to_check(id, kind)
@@ -121,7 +120,8 @@ def check_plugin(
 
 def _specs_to_check(id: str, kind: str | None) -> list[Spec]:
     """Every installed part with that id, of the kind asked for."""
-    from ..plugins import HOOKS, registry
+    from ..plugins.checking import HOOKS
+    from ..plugins.loading import registry
 
     kinds = [known for known, _ in HOOKS.values() if kind in (None, known.replace(" ", "-"))]
     found = [registry().parts(known).get(id) for known in kinds]
@@ -135,7 +135,8 @@ def _specs_to_check(id: str, kind: str | None) -> list[Spec]:
 def _check(spec: Spec, weights: str | None, device: str | None) -> list[CheckResult]:
     from ..conformance import check_part
     from ..jobs.tasks import choose_device
-    from ..plugins import kind_of, registry
+    from ..plugins.checking import kind_of
+    from ..plugins.loading import registry
 
     kind = kind_of(spec)
     part = registry().create(spec, weights, choose_device(device))
@@ -143,7 +144,7 @@ def _check(spec: Spec, weights: str | None, device: str | None) -> list[CheckRes
 
 
 def _print_report(spec: Spec, results: list[CheckResult]) -> None:
-    from ..plugins import kind_of
+    from ..plugins.checking import kind_of
 
     say(f"{kind_of(spec)} {spec.id}")
     for result in results:
@@ -157,7 +158,7 @@ def _print_report(spec: Spec, results: list[CheckResult]) -> None:
 
 
 def _report_as_dict(spec: Spec, results: list[CheckResult]) -> dict[str, Any]:
-    from ..plugins import kind_of
+    from ..plugins.checking import kind_of
 
     checks = [vars(result) for result in results]
     passed = all(result.passed for result in results)
@@ -174,7 +175,7 @@ def install_plugin(what: str, yes: bool, as_json: bool) -> None:
     NAME is a distribution's name, of which wheels alone are taken; PATH a folder or a wheel (with a
     slash, or ending in .whl). What would change the installed torch or textual is refused.
     """
-    from .. import pip
+    from ..plugins import installing as pip
 
     target = pip.parse_target(what)
     changes = pip.plan(target)
@@ -203,7 +204,7 @@ def _ask() -> None:
 
 
 def _tell_installed(changes: list[Change], as_json: bool) -> None:
-    from .. import pip
+    from ..plugins import installing as pip
 
     found = [name for change in changes for name in pip.plugins_of(change.name)]
     if as_json:
@@ -216,7 +217,7 @@ def _tell_installed(changes: list[Change], as_json: bool) -> None:
 
 def _rows(ctx: click.Context) -> list[PluginRow]:
     """The rows, after the plugins have been asked for their commands too."""
-    from ..plugins import registry
+    from ..plugins.loading import registry
 
     root = ctx.find_root().command
     if isinstance(root, click.Group):
@@ -229,14 +230,15 @@ def _names(row: PluginRow) -> set[str]:
 
 
 def _brings(row: PluginRow) -> str:
-    from ..plugins import COMMANDS_HOOK, kind_of
+    from ..plugins.checking import COMMANDS_HOOK, kind_of
 
     parts = [f"{kind_of(spec)} {spec.id}" for spec in row.specs]
     return ", ".join(parts + (["commands"] if COMMANDS_HOOK in row.hooks else []))
 
 
 def _fields(row: PluginRow) -> list[tuple[str, str]]:
-    from ..plugins import in_words, kind_of
+    from ..plugins.checking import kind_of
+    from ..plugins.rows import in_words
 
     fields = [
         ("plugin", row.name),
@@ -258,7 +260,7 @@ def _fields(row: PluginRow) -> list[tuple[str, str]]:
 
 
 def _as_dict(row: PluginRow) -> dict[str, Any]:
-    from ..plugins import kind_of
+    from ..plugins.checking import kind_of
 
     specs = [
         {

@@ -6,8 +6,8 @@ import sys
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..jobs.requests import Progress
-from ..text import text_safe
+from ..running.progress import Progress
+from ..system.text import text_safe
 from .output import complain
 
 if TYPE_CHECKING:

@@ -9,10 +9,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..contracts import Backbone, PredictionType, TokenSpace
-from ..method.conditioning import Conditioning, DiffTokens
-from ..method.pictures import to_tensor
+from ..contracts import Backbone, Conditioning, DiffTokens, PredictionType, TokenSpace
 from ..method.sampling import add_noise, alpha_bar, training_target
+from ..pictures.tensors import to_tensor
 from .kit import Check, require
 from .tensors import check_detached, check_same, check_tensor, distance, example_images, noise
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..contracts import Captioner
-from ..text import text_safe
+from ..system.text import text_safe
 from .kit import Check, require
 from .tensors import example_images
 

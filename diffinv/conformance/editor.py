@@ -11,9 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, Editor, PredictionType
-from ..method.conditioning import Conditioning
-from ..method.editors import Trajectory
+from ..contracts import Backbone, Conditioning, Editor, PredictionType, Trajectory
 from .kit import Check, require
 from .tensors import check_same, check_tensor, noise
 

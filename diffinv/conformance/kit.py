@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..plugins import describe
+from ..plugins.checking import describe
 
 Check = Callable[[Any], "str | None"]
 """Takes the part; returns nothing, or a figure worth showing. Raises where the part is wrong."""

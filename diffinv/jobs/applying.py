@@ -8,21 +8,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from ..errors import DiffinvError
-from ..files import atomic_create, atomic_write, numbered
-from ..images import fit_square, open_image, to_png
-from ..text import plural
-from .checks import ApplicationPlan
-from .meter import APPLYING, Meter
-from .models import Models
-from .prompting import Prompting
-from .requests import ApplicationReport, AppliedImage, ApplyRequest
+from ..pictures.framing import fit_square
+from ..pictures.reading import open_image
+from ..pictures.writing import to_png
+from ..running.models import Models
+from ..running.progress import APPLYING, AppliedImage, Meter
+from ..running.prompting import Prompting
+from ..system.files import atomic_create, atomic_write, numbered
+from ..system.text import plural
+from .planning import ApplicationPlan
+from .requests import ApplicationReport, ApplyRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from ..contracts import Backbone, TokenSpace
+    from ..contracts import Backbone, DiffTokens, TokenSpace
     from ..difference import Difference
-    from ..method.conditioning import DiffTokens
 
 
 class Applier:
@@ -147,7 +148,7 @@ class Applier:
     def _tokens(self, difference: Difference) -> DiffTokens:
         import torch
 
-        from ..method.conditioning import DiffTokens
+        from ..contracts import DiffTokens
 
         values = torch.from_numpy(difference.tokens.copy())[None].float()
         space = cast("TokenSpace", difference.info.token_space)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from ..errors import DiffinvError
 from ..library.store import Library
-from ..plugins import Registry
+from ..plugins.registry import Registry
 from .job import Job
 from .requests import ApplyRequest, InvertRequest
 from .store import JobStore
-from .surroundings import dismiss_stale_worker
+from .worker_environment import dismiss_stale_worker
 
 RESULTS = "results"
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from .requests import AppliedImage, ApplyRequest, InvertRequest
+from ..running.progress import AppliedImage
+from .requests import ApplyRequest, InvertRequest
 
 Kind = Literal["invert", "apply"]
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]

@@ -9,9 +9,9 @@ from pathlib import Path
 import psutil
 
 from ..errors import DiffinvError
-from ..text import path_text
+from ..system.text import path_text
 from .store import JobStore
-from .surroundings import worker_environment
+from .worker_environment import worker_environment
 
 _LOG_LIMIT = 2**20
 

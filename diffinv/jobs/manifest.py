@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DiffinvError
-from ..text import path_text
-from .requests import AppliedImage
+from ..running.progress import AppliedImage
+from ..system.text import path_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

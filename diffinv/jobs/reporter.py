@@ -12,8 +12,8 @@ from types import TracebackType
 import psutil
 
 from ..errors import DiffinvError
+from ..running.progress import Progress
 from .job import JobProgress
-from .requests import Progress
 from .store import JobStore, Report
 
 _EVERY = 0.25

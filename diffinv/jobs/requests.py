@@ -1,12 +1,12 @@
-"""Requests and progress: plain values that any front end can make. Nothing here loads a model."""
+"""Requests: plain values that any front end can make. Nothing here loads a model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..method.settings import ApplicationSettings, InversionSettings
+from ..running.progress import AppliedImage
 
 
 @dataclass(frozen=True)
@@ -56,38 +56,6 @@ class ApplyRequest:
     library: Path | None = None
     batch: int = 8
     replace: bool = False
-
-
-@dataclass(frozen=True)
-class AppliedImage:
-    """One result: where B came from, where B' went, and the seconds it took."""
-
-    input: Path
-    output: Path
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Progress:
-    """One event of a running task: where it is, or something the user should know (``warning``)
-    or may want to (``note``).
-
-    ``output`` is a result that has just been written. ``rate`` is steps a second,
-    ``eta`` seconds to the end of the phase.
-    """
-
-    phase: str
-    step: int = 0
-    total: int = 0
-    loss: float | None = None
-    rate: float | None = None
-    eta: float | None = None
-    warning: str | None = None
-    output: AppliedImage | None = None
-    note: str | None = None
-
-
-OnProgress = Callable[[Progress], None]
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import get_args
 
-from ..database import Database, Row
 from ..errors import UsageError
-from ..paths import data_folder
-from .codec import absolute, kind_of, title_of, to_json
-from .devices import device_key
+from ..running.devices import device_key
+from ..running.progress import AppliedImage
+from ..system.database import Database, Row
+from ..system.paths import data_folder
 from .job import FINISHED, Job, JobProgress, State
+from .job_rows import COLUMNS, to_job
 from .process import Identity
-from .requests import AppliedImage, ApplyRequest, InvertRequest
-from .rows import COLUMNS, to_job
+from .request_json import absolute, kind_of, title_of, to_json
+from .requests import ApplyRequest, InvertRequest
 
 __all__ = ["FINISHED", "Job", "JobProgress", "JobStore", "Report", "State"]
 

@@ -14,20 +14,23 @@ from typing import TYPE_CHECKING, Any
 
 from ..difference import Difference, DifferenceInfo
 from ..errors import DiffinvError, UsageError
-from ..images import fit_square, pixel_hash, to_webp
 from ..library.store import Library
-from ..paths import library_folder
-from ..plugins import registry
+from ..pictures.framing import fit_square
+from ..pictures.reading import pixel_hash
+from ..pictures.writing import to_webp
+from ..plugins.loading import registry
+from ..running.devices import device_warnings
+from ..running.models import Models, choose_device, make_deterministic
+from ..running.out_of_memory import with_room
+from ..running.parts import Part
+from ..running.progress import DESCRIBING, LEARNING, LOADING, PREVIEW, Meter, OnProgress, ignore
+from ..running.prompting import shorten
+from ..running.remembered_weights import remember_checkpoint, remember_encoder
+from ..system.paths import library_folder
 from .applying import Applier
-from .checkpoints import remember_checkpoint, remember_encoder
-from .checks import ApplicationPlan, InversionPlan, Part, plan_application, plan_inversion
-from .devices import device_warnings
-from .keeper import Keeper
-from .meter import DESCRIBING, LEARNING, LOADING, PREVIEW, Meter, ignore
-from .models import Models, choose_device, make_deterministic
-from .prompting import shorten
-from .requests import ApplicationReport, ApplyRequest, InvertRequest, OnProgress
-from .room import with_room
+from .checkpointing import Keeper
+from .planning import ApplicationPlan, InversionPlan, plan_application, plan_inversion
+from .requests import ApplicationReport, ApplyRequest, InvertRequest
 from .workspace import JOB_KEY, Workspace
 
 if TYPE_CHECKING:
@@ -270,8 +273,8 @@ def _preview(
     settings: ApplicationSettings,
     meter: Meter | None = None,
 ) -> Image:
+    from ..contracts import DiffTokens
     from ..method.application import apply_differences
-    from ..method.conditioning import DiffTokens
 
     editor = registry().create(registry().editors[settings.editor])
     difference = DiffTokens(tokens[None].to(parts.backbone.device), space)

@@ -19,15 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DiffinvError
-from ..plugins import describe, reload_if_changed
-from ..streams import pointed
+from ..plugins.checking import describe
+from ..plugins.loading import reload_if_changed
+from ..running.models import Models
+from ..system.streams import pointed
 from .job import Job
+from .job_rows import CHECKPOINT
 from .process import this_process
 from .reporter import JobStopped, Reporter
 from .requests import InvertRequest
-from .rows import CHECKPOINT
 from .store import JobStore
-from .tasks import Models, run_application, run_inversion
+from .tasks import run_application, run_inversion
 from .workspace import Workspace
 
 _LOOK_EVERY = 0.2

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DiffinvError
-from ..files import atomic_write
-from .rows import CHECKPOINT, PREVIEW
+from ..system.files import atomic_write
+from .job_rows import CHECKPOINT, PREVIEW
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -16,8 +16,8 @@ import safetensors
 
 from ..difference import Difference, DifferenceInfo
 from ..errors import DiffinvError, UsageError
-from ..plugins import registry
-from ..text import path_text, text_safe
+from ..plugins.loading import registry
+from ..system.text import path_text, text_safe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,10 +21,10 @@ import safetensors.numpy
 
 from ..difference import SUFFIX, DifferenceInfo, load
 from ..errors import UsageError
-from ..files import atomic_create, atomic_write, take_back
-from ..images import from_webp, to_png
-from ..plugins import registry
-from ..text import path_text, text_safe
+from ..pictures.writing import from_webp, to_png
+from ..plugins.loading import registry
+from ..system.files import atomic_create, atomic_write, take_back
+from ..system.text import path_text, text_safe
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

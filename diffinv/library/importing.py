@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..difference import Difference, is_difference, load, to_bytes
 from ..errors import DiffinvError, UsageError
-from ..text import path_text
+from ..system.text import path_text
 from .embeddings import read_embedding
 from .names import checked_name, own_name
 

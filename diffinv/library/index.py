@@ -17,11 +17,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..database import Database, MemoryDatabase
 from ..difference import SUFFIX, DifferenceInfo, NotSafetensorsError, read_info
 from ..errors import DiffinvError
-from ..paths import cache_folder
-from ..text import natural_key, text_safe
+from ..system.database import Database, MemoryDatabase
+from ..system.paths import cache_folder
+from ..system.text import natural_key, text_safe
 from .query import Condition, parse
 
 FILE = "index.sqlite"

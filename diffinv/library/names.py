@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 from ..errors import UsageError
-from ..text import text_safe
-
-if TYPE_CHECKING:
-    from .store import Library
+from ..system.text import text_safe
 
 MAX_NAME = 200
 """Characters of a difference's name."""
@@ -27,23 +23,6 @@ def parse_strength(text: str) -> tuple[str, float]:
     if not name or not math.isfinite(strength):
         raise UsageError(f"{text!r} is neither NAME nor NAME:STRENGTH with a finite number.")
     return name, strength
-
-
-def find_strength(library: Library, text: str) -> tuple[str, float]:
-    """:func:`parse_strength` for a difference of a library, whose names may hold colons.
-
-    Raises UsageError for what follows a difference's name and is no strength.
-    """
-    name, colon, number = text.rpartition(":")
-    if not colon or library.has(text, exactly=True):
-        return text, 1.0
-    parsed = parse_strength(text)
-    if parsed[0] == text and library.has(name):
-        raise UsageError(
-            f"{text_safe(number)!r} is not a strength; write {text_safe(name) + ':0.5'!r}, or "
-            f"{text_safe(name)!r} alone for the whole strength."
-        )
-    return parsed
 
 
 def checked_name(name: str) -> str:

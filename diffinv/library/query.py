@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from ..errors import UsageError
-from ..text import text_safe
+from ..system.text import text_safe
 
 _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _CREATED = re.compile(r"(<=|>=|<|>|=?)(.*)")

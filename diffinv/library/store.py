@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from ..database import UnusableError
 from ..difference import (
     SUFFIX,
     Difference,
@@ -24,8 +23,9 @@ from ..difference import (
     to_bytes,
 )
 from ..errors import DiffinvError, UsageError
-from ..files import atomic_create, atomic_write, take_back
-from ..text import path_text, text_safe
+from ..system.database import UnusableError
+from ..system.files import atomic_create, atomic_write, take_back
+from ..system.text import path_text, text_safe
 from .index import Entry, Index, read_entry
 from .names import MAX_NAME, checked_name
 from .trash import Locked, Trash, Trashed, TrashId, locked

@@ -13,8 +13,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..errors import DiffinvError, UsageError
-from ..files import numbered, publish_new
-from ..text import path_text, text_safe
+from ..system.files import numbered, publish_new
+from ..system.text import path_text, text_safe
 from .index import list_files, read_entry
 
 FOLDER = ".trash"

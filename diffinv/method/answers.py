@@ -12,16 +12,15 @@ from typing import TYPE_CHECKING, NoReturn
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, Captioner, DeltaEncoder
+from ..contracts import Backbone, Captioner, DeltaEncoder, Kind
 from ..errors import DiffinvError
-from ..plugins import Kind
-from ..text import plural, text_safe
-from .pictures import to_images, to_tensor
+from ..pictures.tensors import to_images, to_tensor
+from ..system.text import plural, text_safe
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from .conditioning import Conditioning
+    from ..contracts import Conditioning
 
 _INSTEAD: dict[Kind, str] = {
     "backbone": "--backbone names another",

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, Editor
+from ..contracts import Backbone, Conditioning, DiffTokens, Editor, Trajectory
+from ..contracts.conditioning import concatenate
 from ..errors import UsageError
 from . import answers
-from .conditioning import Conditioning, DiffTokens, concatenate
-from .editors import Trajectory, ddpm_mean, seeded_noise
+from .editors import ddpm_mean, seeded_noise
 from .objective import blur
 from .sampling import add_noise, alpha_bar, predicted_noise, timestep_pairs
 from .settings import ApplicationSettings

@@ -7,14 +7,12 @@ Denoising along it with B's own prompt gives B back; with {prompt_B, D} it gives
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, PredictionType
+from ..contracts import Backbone, Conditioning, PredictionType, Trajectory
 from . import answers
-from .conditioning import Conditioning
 from .sampling import (
     add_noise,
     alpha_bar,
@@ -24,18 +22,6 @@ from .sampling import (
     step_variance,
     timestep_pairs,
 )
-
-
-@dataclass(frozen=True)
-class Trajectory:
-    """B on its way from noise. ``samples`` [s + 1, n, c, h, w] are its latents at ``timesteps``
-    (s of them, descending) and, last, without noise. ``corrections`` [s, n, c, h, w] are added
-    after each step; with them the steps are those of a DDPM (eta 1), without them DDIM's.
-    """
-
-    timesteps: list[int]
-    samples: Tensor
-    corrections: Tensor | None = None
 
 
 def seeded_noise(shape: torch.Size, seed: int, device: torch.device) -> Tensor:

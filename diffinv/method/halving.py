@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from ..contracts import Backbone
-from .conditioning import Conditioning
+from ..contracts import Backbone, Conditioning
 
 
 def halved(backbone: Backbone) -> Backbone:

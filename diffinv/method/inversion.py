@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, DeltaEncoder
+from ..contracts import Backbone, Conditioning, DeltaEncoder, DiffTokens
+from ..contracts.conditioning import concatenate
 from ..errors import DiffinvError
 from . import answers
-from .conditioning import Conditioning, DiffTokens, concatenate
 from .deltas import learned_direction
 from .objective import change_weight, clip_loss, token_consistency, total_loss
 from .sampling import add_noise, alpha_bar, training_target

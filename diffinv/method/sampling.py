@@ -10,9 +10,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, PredictionType
+from ..contracts import Backbone, Conditioning, PredictionType
+from ..contracts.conditioning import concatenate
 from . import answers
-from .conditioning import Conditioning, concatenate
 
 CLEAN = -1
 """The timestep that stands for no noise at all: alphas_cumprod is 1 there."""

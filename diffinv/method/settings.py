@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -84,3 +85,30 @@ def inversion_settings(preset: str = "default", **changes: Any) -> InversionSett
     if given.get("token_space") in ("input", "output"):
         given.setdefault("tokens", PRESETS["paper"].tokens)
     return replace(PRESETS[preset], **given)
+
+
+def check_settings(settings: InversionSettings) -> None:
+    """Refuse settings outside their ranges."""
+    _check_range("number of steps (--steps)", settings.steps, 1, MAX_LEARNING_STEPS)
+    _check_range("number of tokens (--tokens)", settings.tokens, 1, MAX_TOKENS)
+    _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)
+    if not 0 <= settings.alpha <= 1:
+        raise UsageError(f"Alpha (--alpha) is between 0 and 1, not {settings.alpha}.")
+    if not (math.isfinite(settings.lr) and settings.lr > 0):
+        raise UsageError(f"The learning rate (--lr) is a number above 0, not {settings.lr}.")
+
+
+def check_application_settings(settings: ApplicationSettings) -> None:
+    """Refuse settings outside their ranges."""
+    _check_range("number of steps (--steps)", settings.steps, 1, MAX_DENOISING_STEPS)
+    _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)
+    scale = settings.guidance_scale
+    if not (math.isfinite(scale) and scale >= 0):
+        raise UsageError(
+            f"The guidance scale (--guidance-scale) is a number from 0 up, not {scale}."
+        )
+
+
+def _check_range(what: str, value: int, first: int, last: int) -> None:
+    if not first <= value <= last:
+        raise UsageError(f"The {what} is between {first} and {last}, not {value}.")

@@ -16,11 +16,11 @@ from textual.widgets import Button, Checkbox, Input, Select, Static
 from textual.worker import get_current_worker
 
 from diffinv.errors import DiffinvError
-from diffinv.jobs.checks import ApplicationPlan, plan_application
+from diffinv.jobs.planning import ApplicationPlan, plan_application
 from diffinv.jobs.requests import ApplyRequest
-from diffinv.jobs.results import results_folder
+from diffinv.jobs.results_folder import results_folder
 from diffinv.method.settings import ApplicationSettings
-from diffinv.text import plural
+from diffinv.system.text import plural
 
 from ..bindings import APPLY
 from ..messages import tell
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 
     from diffinv.jobs.store import Job
     from diffinv.library.store import Entry
-    from diffinv.plugins import Registry
+    from diffinv.plugins.registry import Registry
 
 _DEBOUNCE = 0.3
 _PLANNED = 2_000

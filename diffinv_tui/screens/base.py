@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from textual.events import ScreenResume
 
     from diffinv.jobs.store import Job
-    from diffinv.plugins import Registry
+    from diffinv.plugins.registry import Registry
 
     from ..app import DiffinvApp
 

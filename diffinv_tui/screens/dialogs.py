@@ -13,7 +13,7 @@ from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from diffinv.errors import DiffinvError
-from diffinv.text import text_safe
+from diffinv.system.text import text_safe
 
 from ..bindings import DETAIL, DIALOG, LARGE
 from ..messages import tell

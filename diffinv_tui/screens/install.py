@@ -13,8 +13,8 @@ from textual.containers import Vertical
 from textual.widgets import Footer, Input, Log, Static
 from textual_fspicker.suggest_path import SuggestPath
 
-from diffinv import pip
 from diffinv.errors import DiffinvError
+from diffinv.plugins import installing as pip
 
 from ..bindings import INSTALL
 from ..messages import tell

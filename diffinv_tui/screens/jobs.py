@@ -13,7 +13,7 @@ from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
 from diffinv.library.store import Entry
-from diffinv.text import plural
+from diffinv.system.text import plural
 
 from ..bindings import JOBS
 from ..job_words import prompt

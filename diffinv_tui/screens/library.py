@@ -14,7 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import ContentSwitcher, Input, Static
 
 from diffinv.errors import DiffinvError
-from diffinv.text import path_text, plural
+from diffinv.system.text import path_text, plural
 
 from ..bindings import LIBRARY
 from ..messages import tell

@@ -17,11 +17,11 @@ from textual.worker import get_current_worker
 
 from diffinv.contracts import Spec
 from diffinv.errors import DiffinvError
-from diffinv.jobs.checks import InversionPlan, plan_inversion
+from diffinv.jobs.planning import InversionPlan, plan_inversion
 from diffinv.jobs.requests import InvertRequest
 from diffinv.library.store import Library
 from diffinv.method.settings import PRESETS, inversion_settings
-from diffinv.text import plural
+from diffinv.system.text import plural
 
 from ..bindings import NEW
 from ..messages import tell
@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from textual.events import ScreenResume
 
     from diffinv.jobs.store import Job
-    from diffinv.plugins import Registry
+    from diffinv.plugins.registry import Registry
 
 _DEBOUNCE = 0.3
 _PRESET = "default"

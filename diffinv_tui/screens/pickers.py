@@ -24,7 +24,7 @@ from textual_fspicker.parts.directory_navigation import DirectoryEntry
 
 from diffinv.difference import SUFFIX
 from diffinv.errors import DiffinvError
-from diffinv.images import SUFFIXES
+from diffinv.pictures.reading import SUFFIXES
 
 from ..messages import tell
 from ..pictures import open_thumbnail

@@ -12,9 +12,9 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from diffinv.plugins import COMMANDS_HOOK, SWITCHED_OFF, can_be_disabled, kind_of
-from diffinv.switches import switch
-from diffinv.text import plural
+from diffinv.plugins.checking import COMMANDS_HOOK, kind_of
+from diffinv.plugins.switches import SWITCHED_OFF, can_be_disabled, switch
+from diffinv.system.text import plural
 
 from ..bindings import PLUGINS
 from ..words import in_app, plain
@@ -24,7 +24,8 @@ from .install import InstallPlugin
 if TYPE_CHECKING:
     from textual.app import ComposeResult
 
-    from diffinv.plugins import PluginRow, Registry
+    from diffinv.plugins.registry import Registry
+    from diffinv.plugins.rows import PluginRow
 
 
 _LOOKS = {

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from textual.events import ScreenResume
 
     from diffinv.contracts import Spec
-    from diffinv.plugins import Registry
+    from diffinv.plugins.registry import Registry
 
 _PICTURES = [
     ("what the terminal can", "auto"),

@@ -13,7 +13,7 @@ from textual.widgets import Static
 
 from diffinv.difference import Difference, load
 from diffinv.errors import DiffinvError
-from diffinv.text import plural
+from diffinv.system.text import plural
 
 from ..messages import tell
 from ..pictures import difference_pictures

@@ -14,7 +14,7 @@ from textual.widgets.select import InvalidSelectValueError
 
 from diffinv.contracts import Spec
 from diffinv.errors import UsageError
-from diffinv.text import text_safe
+from diffinv.system.text import text_safe
 
 from ..words import in_app, plain, tilde
 

@@ -13,10 +13,10 @@ from safetensors.torch import load_file, save_file
 from torch.nn import functional as F  # noqa: N812
 from transformers import CLIPTokenizer
 
-from diffinv import local_models
 from diffinv.conformance import check_part
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.method.prompts import HardPromptEncoder, make_prompts
+from diffinv.system import local_models
 from diffinv_clip.encoder import load, load_h14, load_l14
 from diffinv_clip.network import space_of
 from diffinv_clip.sources import FAMILIES, find_source

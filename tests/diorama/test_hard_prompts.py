@@ -6,11 +6,12 @@ from dataclasses import replace
 
 import pytest
 
-from diffinv.jobs import prompting
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
-from diffinv.jobs.tasks import Models, run_application, run_inversion
+from diffinv.jobs.tasks import run_application, run_inversion
 from diffinv.method.settings import ApplicationSettings, inversion_settings
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
+from diffinv.running import prompting
+from diffinv.running.models import Models
 from diffinv_diorama.clip import load_captioner, load_delta_encoder
 from diffinv_diorama.render import render
 from diffinv_diorama.weights import pipeline_folder
@@ -69,7 +70,7 @@ def prompts(monkeypatch):
 
 
 def captions(request: ApplyRequest) -> list[str]:
-    from diffinv.images import open_image
+    from diffinv.pictures.reading import open_image
 
     return load_captioner(None, "cpu").caption([open_image(path) for path in request.images])
 

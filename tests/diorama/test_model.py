@@ -7,11 +7,12 @@ import pytest
 import torch
 
 import diffinv_diorama
+from diffinv.contracts import Trajectory
 from diffinv.evaluation.scores import psnr
 from diffinv.method.application import denoise
-from diffinv.method.editors import Ddim, Trajectory, seeded_noise
-from diffinv.method.pictures import to_images, to_tensor
+from diffinv.method.editors import Ddim, seeded_noise
 from diffinv.method.prompts import make_prompts
+from diffinv.pictures.tensors import to_images, to_tensor
 from diffinv_diorama.backbone import load
 from diffinv_diorama.captions import caption
 from diffinv_diorama.clip import load_captioner, load_delta_encoder

@@ -12,7 +12,7 @@ from PIL import Image
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.jobs.store import JobStore
 from diffinv.method.settings import ApplicationSettings, inversion_settings
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
 
 ROOT = Path(__file__).parents[2]
 

@@ -8,15 +8,15 @@ from types import SimpleNamespace
 import pytest
 
 from diffinv.errors import UsageError
-from diffinv.jobs.checkpoints import (
+from diffinv.plugins.loading import registry
+from diffinv.running.models import Models
+from diffinv.running.parts import Part
+from diffinv.running.remembered_weights import (
     find_checkpoint,
     find_encoder,
     remember_checkpoint,
     remember_encoder,
 )
-from diffinv.jobs.checks import Part
-from diffinv.jobs.models import Models
-from diffinv.plugins import registry
 
 INFO = SimpleNamespace(name="winter", backbone="sd15", backbone_weights="abc")
 

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 
 from diffinv.errors import UsageError
-from diffinv.jobs import devices
-from diffinv.jobs.checks import plan_application, plan_inversion
-from diffinv.jobs.devices import check_device, device_warnings
-from diffinv.jobs.models import choose_device
+from diffinv.jobs.planning import plan_application, plan_inversion
 from diffinv.jobs.tasks import run_inversion
+from diffinv.running import devices
+from diffinv.running.devices import check_device, device_warnings
+from diffinv.running.models import choose_device
 
 
 @pytest.fixture

@@ -16,8 +16,9 @@ from diffinv.errors import DiffinvError, UsageError
 from diffinv.jobs import process as processes
 from diffinv.jobs import store as stores
 from diffinv.jobs.process import Identity, this_process
-from diffinv.jobs.requests import AppliedImage, ApplyRequest
+from diffinv.jobs.requests import ApplyRequest
 from diffinv.jobs.store import JobProgress, JobStore, Report
+from diffinv.running.progress import AppliedImage
 
 ME = this_process()
 

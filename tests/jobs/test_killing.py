@@ -17,8 +17,8 @@ from diffinv.jobs.tasks import run_inversion
 from diffinv.jobs.worker import Worker
 from diffinv.library.store import Library
 from diffinv.method.settings import inversion_settings
-from diffinv.paths import library_folder
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
+from diffinv.system.paths import library_folder
 
 STEPS = 100
 KILLS = 10

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from diffinv.errors import UsageError
-from diffinv.jobs.checks import check_application_settings, check_settings
+from diffinv.jobs.planning import check_application_settings, check_settings
 from diffinv.method.settings import PRESETS, ApplicationSettings, InversionSettings
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from diffinv.jobs.results import results_folder
+from diffinv.jobs.results_folder import results_folder
 
 
 @pytest.mark.parametrize(

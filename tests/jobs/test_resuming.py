@@ -15,16 +15,17 @@ from working import pictures_in, start_worker
 
 from diffinv.difference import load
 from diffinv.errors import DiffinvError
-from diffinv.jobs import keeper, tasks
+from diffinv.jobs import checkpointing as keeper
+from diffinv.jobs import tasks
+from diffinv.jobs.job_rows import CHECKPOINT
 from diffinv.jobs.manifest import FILE
-from diffinv.jobs.requests import Progress
-from diffinv.jobs.rows import CHECKPOINT
 from diffinv.jobs.tasks import run_application, run_inversion
 from diffinv.jobs.worker import Worker
 from diffinv.jobs.workspace import Workspace
 from diffinv.library.store import Library
 from diffinv.method.inversion import Inversion
-from diffinv.paths import library_folder
+from diffinv.running.progress import Progress
+from diffinv.system.paths import library_folder
 
 STEPS = 120
 
@@ -320,8 +321,8 @@ def test_a_full_disk_is_one_sentence_and_the_rest_can_follow(
             raise OSError(errno.ENOSPC, "No space left on device")
         real(*args)
 
-    monkeypatch.setattr("diffinv.files.os.link", full)
-    monkeypatch.setattr("diffinv.files.os.replace", full)  # nor the way without hard links
+    monkeypatch.setattr("diffinv.system.files.os.link", full)
+    monkeypatch.setattr("diffinv.system.files.os.replace", full)  # nor the way without hard links
     job = store.submit(applied())
     Worker(store, "cpu", idle=0).run()
     job = store.get(job.id)
@@ -329,7 +330,7 @@ def test_a_full_disk_is_one_sentence_and_the_rest_can_follow(
     assert "No space left on device" in job.error
     kept = pictures_in(tmp_path / "out")
     assert len(kept) == len(job.outputs) == 4
-    monkeypatch.setattr("diffinv.files.os.link", real)
+    monkeypatch.setattr("diffinv.system.files.os.link", real)
     store.resume(job.id)
     Worker(store, "cpu", idle=0).run()
     assert store.get(job.id).state == "done"

@@ -17,17 +17,17 @@ from working import start_worker, wait_for
 from diffinv.errors import DiffinvError
 from diffinv.jobs import reporter as reporters
 from diffinv.jobs import worker as workers
-from diffinv.jobs.devices import device_key
+from diffinv.jobs.job_rows import CHECKPOINT
 from diffinv.jobs.launch import ensure_worker, worker_log
 from diffinv.jobs.process import this_process
 from diffinv.jobs.reporter import JobStopped, Reporter, thinned
-from diffinv.jobs.requests import Progress
-from diffinv.jobs.rows import CHECKPOINT
-from diffinv.jobs.surroundings import dismiss_stale_worker
 from diffinv.jobs.worker import Worker
+from diffinv.jobs.worker_environment import dismiss_stale_worker
 from diffinv.library.store import Library
 from diffinv.method.settings import MAX_LEARNING_STEPS
-from diffinv.paths import library_folder
+from diffinv.running.devices import device_key
+from diffinv.running.progress import Progress
+from diffinv.system.paths import library_folder
 
 ENDLESS = MAX_LEARNING_STEPS
 
@@ -270,7 +270,7 @@ def test_a_cancelled_job_hears_of_it(store, learn, monkeypatch):
 def test_reports_that_could_not_be_written_are_not_lost(store, learn, monkeypatch):
     from pathlib import Path
 
-    from diffinv.jobs.requests import AppliedImage
+    from diffinv.running.progress import AppliedImage
 
     id = store.submit(learn()).id
     store.register("cpu", this_process())

@@ -17,7 +17,7 @@ from diffinv.errors import DiffinvError, UsageError
 from diffinv.library import trash as trashes
 from diffinv.library.importing import import_file
 from diffinv.library.store import Library
-from diffinv.paths import library_folder
+from diffinv.system.paths import library_folder
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from diffinv.library import importing, store
 from diffinv.library.importing import import_file, import_files
 from diffinv.library.names import MAX_NAME
 from diffinv.library.store import Library
-from diffinv.paths import library_folder
+from diffinv.system.paths import library_folder
 
 
 @pytest.fixture

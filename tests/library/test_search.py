@@ -18,7 +18,7 @@ from diffinv.errors import UsageError
 from diffinv.library.index import FILE, Index, sort_text
 from diffinv.library.query import unknown_filters
 from diffinv.library.store import Library
-from diffinv.text import natural_key
+from diffinv.system.text import natural_key
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
+from diffinv.contracts import DiffTokens
 from diffinv.errors import UsageError
 from diffinv.method.application import apply_differences, edit_latents, ramp_mask
-from diffinv.method.conditioning import DiffTokens
 from diffinv.method.editors import Ddim, EditFriendly, SDEdit
 from diffinv.method.settings import ApplicationSettings
 

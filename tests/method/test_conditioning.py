@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from diffinv.method.conditioning import Conditioning, DiffTokens
+from diffinv.contracts import Conditioning, DiffTokens
 
 SPACES = ["additive", "input", "output"]
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from installing import MODULES
 
-from diffinv.method.conditioning import DiffTokens
+from diffinv.contracts import DiffTokens
 from diffinv.method.halving import halved
 
 

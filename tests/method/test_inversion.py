@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from diffinv.method.conditioning import DiffTokens
+from diffinv.contracts import DiffTokens
 from diffinv.method.inversion import Pair, invert, learning_rate_factor
 from diffinv.method.settings import PRESETS, InversionSettings
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 from diffusers import DDIMScheduler, DDPMScheduler
 
+from diffinv.contracts import DiffTokens
 from diffinv.method.application import denoise
-from diffinv.method.conditioning import DiffTokens
 from diffinv.method.editors import Ddim, EditFriendly, SDEdit
 from diffinv.method.sampling import (
     add_noise,

@@ -3,7 +3,7 @@
 import torch
 from toy_model import Toy, ToyCaptioner, ToyEncoder
 
-from diffinv.method.conditioning import Conditioning
+from diffinv.contracts import Conditioning
 
 CAPTIONS = {
     "none": None,

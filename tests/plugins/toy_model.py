@@ -5,7 +5,7 @@ import os
 import numpy as np
 import torch
 
-from diffinv.method.conditioning import Conditioning
+from diffinv.contracts import Conditioning
 
 WIDTH = 8
 

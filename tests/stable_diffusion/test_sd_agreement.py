@@ -17,9 +17,9 @@ from diffusers import (
     StableDiffusionXLPipeline,
 )
 
+from diffinv.contracts import DiffTokens, Trajectory
 from diffinv.method.application import denoise
-from diffinv.method.conditioning import DiffTokens
-from diffinv.method.editors import Ddim, SDEdit, Trajectory
+from diffinv.method.editors import Ddim, SDEdit
 from diffinv.method.sampling import add_noise, alpha_bar, training_target
 from diffinv_stable_diffusion.backbone import load
 

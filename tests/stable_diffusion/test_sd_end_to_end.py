@@ -13,7 +13,7 @@ from diffinv.cli import app
 from diffinv.contracts import DeltaEncoderSpec
 from diffinv.jobs import launch
 from diffinv.jobs.worker import Worker
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
 from diffinv_stable_diffusion.families import FAMILIES
 from diffinv_stable_diffusion.projection import VARIABLE
 
@@ -98,7 +98,7 @@ def test_a_difference_of_other_weights_is_refused(checkpoints, pictures, tmp_pat
 
     from diffinv.difference import Difference, DifferenceInfo
     from diffinv.library.store import Library
-    from diffinv.paths import library_folder
+    from diffinv.system.paths import library_folder
 
     Library(library_folder()).add(
         Difference(

@@ -12,8 +12,8 @@ from ldm import write_single_file
 from safetensors.torch import load_file, save_file
 from tiny_sd import make_checkpoint, write_configs, write_projection
 
+from diffinv.contracts import DiffTokens
 from diffinv.errors import DiffinvError
-from diffinv.method.conditioning import DiffTokens
 from diffinv_stable_diffusion import sources
 from diffinv_stable_diffusion.backbone import load
 from diffinv_stable_diffusion.families import FAMILIES

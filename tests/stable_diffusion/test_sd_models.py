@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from diffinv.contracts import DeltaEncoderSpec
-from diffinv.plugins import Registry
+from diffinv.plugins.registry import Registry
 from diffinv_stable_diffusion import hub as hub_module
 from diffinv_stable_diffusion.families import FAMILIES
 from diffinv_stable_diffusion.hub import choose_files

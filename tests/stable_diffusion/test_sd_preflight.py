@@ -14,7 +14,7 @@ from test_sd_end_to_end import encoder, pictures  # noqa: F401 - fixtures
 from diffinv.cli import app
 from diffinv.contracts import Use
 from diffinv.errors import DiffinvError
-from diffinv.jobs.checks import plan_inversion
+from diffinv.jobs.planning import plan_inversion
 from diffinv.jobs.requests import InvertRequest
 from diffinv_stable_diffusion import memory
 from diffinv_stable_diffusion.preflight import preflight

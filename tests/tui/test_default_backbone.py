@@ -12,7 +12,7 @@ from textual.pilot import Pilot
 from textual.widgets import Select
 
 from diffinv.contracts import BackboneSpec
-from diffinv.plugins import Registry
+from diffinv.plugins.registry import Registry
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.config import load_preferences, preferences_file
 

@@ -14,7 +14,8 @@ from textual.pilot import Pilot
 
 from diffinv.contracts import BackboneSpec, CaptionerSpec, DeltaEncoderSpec
 from diffinv.difference import save
-from diffinv.plugins import PluginRow, Registry
+from diffinv.plugins.registry import Registry
+from diffinv.plugins.rows import PluginRow
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.screens.dialogs import Ask, Choose
 from diffinv_tui.screens.pickers import PickFolder, PickPicture

@@ -17,7 +17,7 @@ from textual_fspicker.parts import DirectoryNavigation
 
 from diffinv.jobs.launch import ensure_worker
 from diffinv.jobs.store import JobStore
-from diffinv.plugins import registry
+from diffinv.plugins.loading import registry
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.widgets.picture_field import PictureField
 from diffinv_tui.widgets.rows import Chosen

@@ -11,8 +11,8 @@ from driving import go, screen, shows, until
 from installing import borrowing_environment, build_wheel
 from textual.widgets import Input, Log
 
-from diffinv.plugins import registry
-from diffinv.switches import switched_off
+from diffinv.plugins.loading import registry
+from diffinv.plugins.switches import switched_off
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.screens.install import InstallPlugin
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from diffinv.errors import DiffinvError
-from diffinv.text import text_safe
+from diffinv.system.text import text_safe
 
 PROMPT = (
     "Describe this picture in one short sentence: what it shows and where, its colours, its style."

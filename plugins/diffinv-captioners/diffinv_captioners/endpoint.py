@@ -25,7 +25,7 @@ from PIL import Image
 
 from diffinv import __version__
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.text import text_safe
+from diffinv.system.text import text_safe
 
 from .answers import PROMPT, clean
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from diffinv.errors import DiffinvError
-from diffinv.local_models import check_weights, find_model
+from diffinv.system.local_models import check_weights, find_model
 
 from .answers import MAX_TOKENS
 

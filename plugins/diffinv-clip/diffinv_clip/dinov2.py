@@ -11,7 +11,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoImageProcessor, Dinov2Model
 
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.local_models import check_weights, find_model
+from diffinv.system.local_models import check_weights, find_model
 
 from .sources import DINOV2
 

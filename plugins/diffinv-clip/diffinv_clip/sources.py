@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.local_models import cached_snapshot, check_weights, find_model, refuse_pickled
-from diffinv.paths import given_path
+from diffinv.system.local_models import cached_snapshot, check_weights, find_model, refuse_pickled
+from diffinv.system.paths import given_path
 
 QUICK = "-quickgelu"
 """The ending of the architectures that use OpenAI's own approximation of GELU."""

@@ -11,8 +11,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
-from diffinv.contracts import PredictionType
-from diffinv.method.conditioning import Conditioning
+from diffinv.contracts import Conditioning, PredictionType
 
 from .weights import pipeline_folder, without_loading_bars
 

@@ -18,7 +18,7 @@ from transformers import (
     CLIPVisionModelWithProjection,
 )
 
-from diffinv.method.pictures import to_tensor
+from diffinv.pictures.tensors import to_tensor
 
 from .backbone import JOINT_SPACE
 from .captions import caption

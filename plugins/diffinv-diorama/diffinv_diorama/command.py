@@ -77,7 +77,7 @@ def load_parts(editor: str, device: str | None = None) -> Parts:
     """The embedded models and an editor, through the public registry."""
     import torch
 
-    from diffinv.plugins import registry
+    from diffinv.plugins.loading import registry
 
     from .evaluation import Parts
 

@@ -15,16 +15,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from diffinv.contracts import Backbone, Captioner, DeltaEncoder, Editor
+from diffinv.contracts import (
+    Backbone,
+    Captioner,
+    Conditioning,
+    DeltaEncoder,
+    DiffTokens,
+    Editor,
+    Trajectory,
+)
 from diffinv.evaluation.scores import clip_directional, psnr
 from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.application import apply_differences, edit_latents, extend_all
-from diffinv.method.conditioning import Conditioning, DiffTokens
-from diffinv.method.editors import Trajectory
 from diffinv.method.inversion import Pair, invert
-from diffinv.method.pictures import to_images, to_tensor
 from diffinv.method.prompts import make_prompts
 from diffinv.method.settings import ApplicationSettings, InversionSettings
+from diffinv.pictures.tensors import to_images, to_tensor
 
 from .captions import caption
 from .oracle import read_scenes

@@ -15,10 +15,11 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from diffinv.contracts import Trajectory
 from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.application import denoise
-from diffinv.method.editors import Ddim, Trajectory, seeded_noise
-from diffinv.method.pictures import to_images, to_tensor
+from diffinv.method.editors import Ddim, seeded_noise
+from diffinv.pictures.tensors import to_images, to_tensor
 from diffinv_diorama.backbone import DioramaBackbone, load
 from diffinv_diorama.captions import caption
 from diffinv_diorama.clip import load_captioner, load_delta_encoder

@@ -8,9 +8,8 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from diffinv.contracts import PredictionType
+from diffinv.contracts import Conditioning, PredictionType
 from diffinv.errors import UsageError
-from diffinv.method.conditioning import Conditioning
 
 from .encoding import Tower
 from .families import FAMILIES

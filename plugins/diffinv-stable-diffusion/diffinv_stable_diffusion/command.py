@@ -71,7 +71,7 @@ def pull_model(model: str, full_precision: bool, include: tuple[str, ...], yes: 
 @click.argument("model")
 def model_path(model: str) -> None:
     """Print the folder of MODEL on this machine."""
-    from diffinv.local_models import find_snapshot
+    from diffinv.system.local_models import find_snapshot
 
     from .hub import resolve_id
 

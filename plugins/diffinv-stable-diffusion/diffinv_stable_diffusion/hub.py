@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.plugins import registry
-from diffinv.text import text_safe
+from diffinv.plugins.loading import registry
+from diffinv.system.text import text_safe
 
 from .families import FAMILIES
 from .sources import find_source

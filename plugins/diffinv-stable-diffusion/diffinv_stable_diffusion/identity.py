@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from diffinv.errors import DiffinvError
-from diffinv.files import atomic_write
-from diffinv.paths import cache_folder
+from diffinv.system.files import atomic_write
+from diffinv.system.paths import cache_folder
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

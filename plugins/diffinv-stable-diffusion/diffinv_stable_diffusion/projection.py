@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from safetensors import safe_open
 
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.paths import given_path
-from diffinv.text import text_safe
+from diffinv.system.paths import given_path
+from diffinv.system.text import text_safe
 
 from .families import Family
 from .sources import Source, has_projection, read_shapes, towers

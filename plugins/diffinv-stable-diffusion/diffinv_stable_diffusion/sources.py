@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.local_models import find_snapshot
-from diffinv.paths import given_path
-from diffinv.text import text_safe
+from diffinv.system.local_models import find_snapshot
+from diffinv.system.paths import given_path
+from diffinv.system.text import text_safe
 
 from .component_settings import wrong_settings
 from .families import FAMILIES, Family

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from diffinv.method.conditioning import Conditioning
+from diffinv.contracts import Conditioning
 
 WIDTH, WORDS, JOINT = 16, 32, 8  # of a token; in a prompt; of the joint space
 

@@ -1,0 +1,118 @@
+"""{prompt, D}: how DIFF tokens meet a prompt.
+
+Three token spaces, each with a rule for the sign and the strength w:
+
+``additive``  one vector a difference, added to every hidden state of the prompt but the start
+              token's: h + w * D. The negative is exact and strength is a plain factor.
+``input``     word embeddings run through the text encoder behind the prompt's words. The sign
+              goes to the embeddings, |w| blends hidden states with and without the tokens.
+``output``    the paper's concatenation behind the text encoder's output: [h; w * D].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TokenSpace = Literal["additive", "input", "output"]
+
+
+@dataclass(frozen=True)
+class DiffTokens:
+    """DIFF tokens of n differences: ``values`` [n, k, width] float32 in one token space."""
+
+    values: Tensor
+    space: TokenSpace
+
+    def __neg__(self) -> DiffTokens:
+        return replace(self, values=-self.values)
+
+    def __getitem__(self, index: Tensor | slice) -> DiffTokens:
+        return replace(self, values=self.values[index])
+
+
+Reencode: TypeAlias = "Callable[[Tensor], Conditioning]"
+"""Word embeddings [n, k, width] to the conditioning of {prompt, D}: hidden states
+[n, length, width], and those of the prompt's ``extra`` that depend on its words."""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What the denoiser attends to.
+
+    ``prompt_embeds`` are hidden states [n, length, width]; ``extra`` holds whatever else a model
+    wants row by row (a pooled embedding, sizes); ``reencode`` runs the text encoder once more
+    with word embeddings behind the prompt's words (input space), where the backbone can.
+    """
+
+    prompt_embeds: Tensor
+    extra: Mapping[str, Tensor] = field(default_factory=dict)
+    reencode: Reencode | None = None
+
+    def __len__(self) -> int:
+        return len(self.prompt_embeds)
+
+    def extend(self, tokens: DiffTokens, strength: float = 1.0) -> Conditioning:
+        """{prompt, w * D}. Strength 0 gives the prompt itself, a negative one {prompt, -|w| * D}.
+
+        ``tokens`` has one row for each prompt, or one for all. Raises ValueError where the
+        backbone has no input-space tokens.
+        """
+        if strength == 0:
+            return self
+        if tokens.space == "additive":
+            return self._add(tokens.values * strength)
+        if tokens.space == "output":
+            return self._append(tokens.values * strength)
+        return self._insert(tokens.values, strength)
+
+    def _add(self, values: Tensor) -> Conditioning:
+        vector = values.sum(dim=1, keepdim=True)
+        start, rest = self.prompt_embeds[:, :1], self.prompt_embeds[:, 1:]
+        return replace(self, prompt_embeds=_cat([start, rest + vector], dim=1))
+
+    def _append(self, values: Tensor) -> Conditioning:
+        rows = values.expand(len(self), -1, -1)
+        return replace(self, prompt_embeds=_cat([self.prompt_embeds, rows], dim=1))
+
+    def _insert(self, values: Tensor, strength: float) -> Conditioning:
+        if self.reencode is None:
+            raise ValueError("this backbone takes no input-space tokens")
+        reencode = self.reencode
+        signed = (1.0 if strength > 0 else -1.0) * values.expand(len(self), -1, -1)
+        other, share = reencode(signed), abs(strength)
+        blended = {k: self.extra[k].lerp(v, share) for k, v in other.extra.items()}
+        return replace(
+            self,
+            prompt_embeds=self.prompt_embeds.lerp(other.prompt_embeds, share),
+            extra={**self.extra, **blended},
+            reencode=lambda more: reencode(_cat([signed, more], dim=1)),
+        )
+
+    def repeat(self, times: int) -> Conditioning:
+        """Every row ``times`` times over, whole batch after whole batch."""
+        extra = {k: _cat([v] * times) for k, v in self.extra.items()}
+        embeds = _cat([self.prompt_embeds] * times)
+        return Conditioning(embeds, extra)
+
+    def __getitem__(self, index: slice | Tensor) -> Conditioning:
+        extra = {k: v[index] for k, v in self.extra.items()}
+        return Conditioning(self.prompt_embeds[index], extra)
+
+
+def concatenate(*parts: Conditioning) -> Conditioning:
+    """One batch of several; shorter sequences are refused (they would attend to padding)."""
+    keys = parts[0].extra.keys()
+    extra = {k: _cat([p.extra[k] for p in parts]) for k in keys}
+    return Conditioning(_cat([p.prompt_embeds for p in parts]), extra)
+
+
+def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
+    """The only thing here that needs torch itself, which front ends do not load."""
+    import torch
+
+    return torch.cat(list(tensors), dim=dim)

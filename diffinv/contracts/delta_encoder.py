@@ -1,0 +1,28 @@
+"""The space in which deltas are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+
+class DeltaEncoder(Protocol):
+    """The joint space of pictures and texts: E_I and E_T of the paper.
+
+    ``space`` is the joint space's id; it has to equal the backbone's ``joint_space``. An encoder of
+    pictures alone has ``reads_texts = False`` and an ``encode_texts`` that raises UsageError; its
+    deltas are those of the pictures.
+    """
+
+    id: str
+    space: str
+
+    def encode_images(self, images: Sequence[Image]) -> Tensor:
+        """E_I: [n, d] float32."""
+
+    def encode_texts(self, texts: Sequence[str]) -> Tensor:
+        """E_T: [n, d] float32."""

@@ -1,0 +1,82 @@
+"""Light specs: what is known of a part without loading it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Kind = Literal["backbone", "captioner", "delta encoder", "editor"]
+"""What a plugin can bring, as people are told of it."""
+
+API_VERSION = 1
+"""The version of these contracts. A spec made for a later one is refused, with the reason."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is known of a part without loading it.
+
+    ``factory`` is ``"module:callable"``; it is imported in the process that runs the model and
+    called as ``factory(weights, device)``: ``weights`` is the path or hub id the user gave
+    (``ID=PATH``) or None for the part's own default, ``device`` a torch device name.
+    """
+
+    id: str
+    title: str
+    factory: str
+    description: str = ""
+    api_version: int = API_VERSION
+    licence: str = ""
+    size_mb: int = 0
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Use:
+    """What a backbone is going to be loaded for.
+
+    ``weights`` and ``device`` are what its factory will get; ``memory`` is ``auto``, ``low`` or
+    ``high``, None for what the environment says. It learns a difference (``learning``), or makes
+    ``pictures`` at once.
+    """
+
+    weights: str | None
+    device: str
+    memory: str | None = None
+    learning: bool = False
+    pictures: int = 1
+
+
+@dataclass(frozen=True)
+class BackboneSpec(Spec):
+    """A text-to-image model. ``captioner`` and ``delta_encoder`` are the ids that suit it.
+
+    ``embedding_layout`` are the tensor names, and their widths, of the textual-inversion file that
+    other programs read for this model, in the order in which they make up ``token_width``; empty
+    where there is no such file.
+
+    ``preflight`` (``"module:callable"``, optional) is called as ``preflight(use) -> list[str]``
+    before the model is loaded, by front ends too: it imports no torch. It raises DiffinvError for
+    what would go wrong later, and gives notes for the user, such as the expected peak memory.
+    """
+
+    captioner: str | None = None
+    delta_encoder: str | None = None
+    embedding_layout: Mapping[str, int] = field(default_factory=dict)
+    preflight: str | None = None
+
+
+@dataclass(frozen=True)
+class CaptionerSpec(Spec):
+    """A model that describes pictures."""
+
+
+@dataclass(frozen=True)
+class DeltaEncoderSpec(Spec):
+    """A joint space of pictures and texts."""
+
+
+@dataclass(frozen=True)
+class EditorSpec(Spec):
+    """A way to find B's noise. Its factory takes no arguments: ``factory() -> Editor``."""

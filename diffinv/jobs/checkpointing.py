@@ -1,0 +1,94 @@
+"""Keeps an inversion safe while it runs: checkpoints, and the preview on the way."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..errors import DiffinvError
+from ..pictures.writing import save_png
+from ..running.progress import Meter
+from .workspace import Checkpoint, Workspace, fingerprint
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ..method.inversion import Inversion
+
+
+class Keeper:
+    """Writes to a workspace; without one it does nothing.
+
+    ``decisive`` is all that decides the result, ``started`` when this run began
+    (``time.perf_counter``).
+    """
+
+    def __init__(
+        self, workspace: Workspace | None, decisive: Sequence[object], meter: Meter, started: float
+    ) -> None:
+        self._workspace, self._meter = workspace, meter
+        self._fingerprint = fingerprint(decisive)
+        self._started = started
+
+    def begin(self) -> None:
+        """Learning starts now, after everything that was loaded and looked up."""
+        if self._workspace:
+            self._workspace.looked = time.monotonic()
+
+    @property
+    def is_curious(self) -> bool:
+        """Whether a preview is worth its time: a run of a few seconds needs none on the way."""
+        work = self._workspace
+        return work is not None and time.monotonic() - work.looked >= work.look_every
+
+    def seconds(self) -> float:
+        """The time that learning took, that of interrupted runs included."""
+        return time.perf_counter() - self._started
+
+    def restore(self, inversion: Inversion) -> None:
+        """Go on from the last checkpoint, if there is one that fits."""
+        if self._workspace is None:
+            return
+        try:
+            checkpoint = self._workspace.load(self._fingerprint)
+        except DiffinvError as error:
+            self._meter.warn(str(error))
+            return
+        if checkpoint:
+            inversion.load_state(checkpoint.state)
+            self._started -= checkpoint.seconds
+
+    @contextlib.contextmanager
+    def kept(self, inversion: Inversion) -> Iterator[None]:
+        """What is done between two steps: whatever stops it, the state is saved; else when due."""
+        try:
+            yield
+        except BaseException:
+            self._save(inversion)
+            raise
+        if self._workspace and (inversion.is_done or self._workspace.is_due):
+            self._save(inversion)
+
+    def show(self, preview: Image) -> None:
+        """Put a preview where front ends look for it."""
+        if self._workspace:
+            with self._warned("preview"):
+                save_png(preview, self._workspace.preview)
+            self._workspace.looked = time.monotonic()
+
+    def _save(self, inversion: Inversion) -> None:
+        if self._workspace:
+            with self._warned("checkpoint"):
+                checkpoint = Checkpoint(inversion.state(), self.seconds())
+                self._workspace.save(self._fingerprint, checkpoint)
+
+    @contextlib.contextmanager
+    def _warned(self, what: str) -> Iterator[None]:
+        """A full disk is no reason to stop learning: there may be room by the end of it."""
+        try:
+            yield
+        except DiffinvError as error:
+            reason = str(error).partition("; ")[0]
+            self._meter.warn(f"The {what} could not be kept ({reason}); learning goes on.")

@@ -1,0 +1,289 @@
+"""Everything that can be known to be wrong before a model is loaded. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..contracts import BackboneSpec, Use
+from ..difference import Difference
+from ..errors import DiffinvError, UsageError
+from ..library.names import checked_name
+from ..library.store import Library
+from ..method.settings import check_application_settings, check_settings
+from ..pictures.framing import framing_warning, unlike_warning
+from ..pictures.reading import list_images, open_image, pixel_hash
+from ..plugins.loading import registry
+from ..plugins.registry import Registry, parse_part
+from ..running.devices import check_device, device_key, device_warnings
+from ..running.parts import Part, application_backbone, backbone_part, part_id, suited_part
+from ..running.progress import AppliedImage
+from ..system.files import numbered
+from ..system.paths import library_folder
+from .manifest import Manifest, application_key
+from .requests import ApplyRequest, InvertRequest
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True)
+class InversionPlan:
+    """An InvertRequest whose files, ids and folders are all right."""
+
+    pictures: tuple[tuple[Image, Image], ...]
+    name: str
+    library: Library
+    backbone: Part
+    delta_encoder: Part
+    captioner: Part | None
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ApplicationPlan:
+    """An ApplyRequest whose differences, ids and folders are all right.
+
+    ``targets`` are (B, where its B' goes) for all pictures that are left to do, whether they open
+    or not; ``done`` are those that an earlier run with the same request has done.
+    """
+
+    differences: tuple[tuple[Difference, float], ...]
+    targets: tuple[tuple[Path, Path], ...]
+    backbone: Part
+    editor: Part
+    captioner: Part | None
+    manifest: Manifest
+    done: tuple[AppliedImage, ...] = ()
+    failures: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def plan_inversion(request: InvertRequest) -> InversionPlan:
+    """Check an InvertRequest. Raises DiffinvError or UsageError for the first thing wrong."""
+    check_settings(request.settings)
+    check_device(request.device)
+    parts = registry()
+    backbone = backbone_part(parts, request.backbone)
+    assert isinstance(backbone.spec, BackboneSpec)
+    delta_encoder = suited_part(
+        parts, "delta encoder", request.delta_encoder, backbone.spec, backbone.spec.delta_encoder
+    )
+    captioner = None
+    if not request.captions:
+        captioner = suited_part(
+            parts, "captioner", request.captioner, backbone.spec, backbone.spec.captioner
+        )
+    elif len(request.captions) != len(request.pairs):
+        raise UsageError("Captions by hand have to be given for every pair.")
+    pictures, warnings = _open_pairs(request.pairs)
+    library = open_library(request.library)
+    use = Use(backbone.weights, device_key(request.device), request.memory, learning=True)
+    return InversionPlan(
+        pictures=pictures,
+        name=_name(request, library),
+        library=library,
+        backbone=backbone,
+        delta_encoder=delta_encoder,
+        captioner=captioner,
+        warnings=(*warnings, *device_warnings(request.device)),
+        notes=parts.preflight(backbone.spec, use),
+    )
+
+
+def plan_application(request: ApplyRequest, resumed: bool = False) -> ApplicationPlan:
+    """Check an ApplyRequest. A picture that does not open is an error only where it is alone.
+
+    ``resumed``: a request that replaces results has been at it before, and keeps its own.
+    """
+    check_application_settings(request.settings)
+    check_device(request.device)
+    library = Library(request.library or library_folder())
+    differences = tuple((library.load(name), weight) for name, weight in request.differences)
+    if not differences:
+        raise UsageError("Name at least one difference to apply.")
+    parts = registry()
+    backbone = application_backbone(parts, request.backbone, differences[0][0])
+    assert isinstance(backbone.spec, BackboneSpec)
+    for difference, _ in differences:
+        _check_backbone_id(difference, backbone.spec.id)
+    id, weights = parse_part(request.settings.editor)
+    editor = Part(parts.get("editor", id), weights)
+    captioner = _application_captioner(parts, request, backbone)
+    choice = [part_id(part) for part in (backbone, editor, captioner)]
+    key = application_key(request, differences, choice)
+    manifest = Manifest(request.out, key, fresh=request.replace and not resumed)
+    done, targets = _split_inputs(request, manifest)
+    failures = _check_some_open([picture for picture, _ in targets], alone=not done)
+    check_writable(request.out)
+    if len(failures) == len(targets):
+        targets = ()
+    pictures = min(request.batch, len(targets))
+    use = Use(backbone.weights, device_key(request.device), request.memory, pictures=pictures)
+    return ApplicationPlan(
+        differences=differences,
+        targets=targets,
+        backbone=backbone,
+        editor=editor,
+        captioner=captioner,
+        manifest=manifest,
+        done=done,
+        failures=() if targets else failures,
+        warnings=device_warnings(request.device),
+        notes=parts.preflight(backbone.spec, use) if targets else (),
+    )
+
+
+def check_writable(folder: Path) -> None:
+    """Refuse a folder that cannot be written to, or made. Leaves nothing behind."""
+    place = folder.absolute()
+    try:
+        while not os.path.lexists(place):
+            place = place.parent
+        with tempfile.TemporaryDirectory(dir=place):
+            pass
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DiffinvError(f"The folder {str(folder)!r} cannot be written to: {reason}.") from error
+
+
+def open_library(folder: Path | None) -> Library:
+    """The library, once it is known that it can be written to."""
+    folder = folder or library_folder()
+    check_writable(folder)
+    return Library(folder)
+
+
+def plan_outputs(
+    request: ApplyRequest, inputs: Sequence[tuple[Path, Path]] | None = None
+) -> Iterator[tuple[Path, Path]]:
+    """Each B with the file its B' goes to; no two share one, and none that exists is taken."""
+    taken: set[str] = set()
+    for picture, relative in find_inputs(request) if inputs is None else inputs:
+        wanted = request.out / relative.with_suffix(".png")
+        for output in numbered(wanted):
+            is_free = request.replace or not os.path.lexists(output)
+            if is_free and str(output).casefold() not in taken:
+                break
+        taken.add(str(output).casefold())
+        yield picture, output
+
+
+def _split_inputs(
+    request: ApplyRequest, manifest: Manifest
+) -> tuple[tuple[AppliedImage, ...], tuple[tuple[Path, Path], ...]]:
+    """What is done already, and what is left with where it goes."""
+    done, left = [], []
+    for picture, relative in find_inputs(request):
+        if result := manifest.done(picture):
+            done.append(result)
+        else:
+            left.append((picture, relative))
+    return tuple(done), tuple(plan_outputs(request, left))
+
+
+def find_inputs(request: ApplyRequest) -> list[tuple[Path, Path]]:
+    """Every B with its path below the folder that was named, or its bare name."""
+    return list(_inputs(request.images, request.out))
+
+
+def _inputs(images: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+    found: dict[Path, Path] = {}
+    for image in images:
+        if not image.is_dir():
+            found.setdefault(image, Path(image.name))
+            continue
+        inside = [path for path in list_images(image) if not _is_result(path, image, out)]
+        if not inside:
+            raise UsageError(f"There are no pictures in the folder {str(image)!r}.")
+        for path in inside:
+            found.setdefault(path, path.relative_to(image))
+    yield from found.items()
+
+
+def _is_result(path: Path, folder: Path, out: Path) -> bool:
+    """Whether a picture lies in the results' folder, itself inside the folder of the pictures."""
+    results, root = out.absolute(), folder.absolute()
+    return (
+        results != root and results.is_relative_to(root) and path.absolute().is_relative_to(results)
+    )
+
+
+def _check_some_open(pictures: Sequence[Path], alone: bool) -> tuple[str, ...]:
+    """The errors of the first pictures, up to one that opens. A single one's error is raised,
+    if it is ``alone``."""
+    failures = []
+    for picture in pictures:
+        try:
+            open_image(picture)
+            break
+        except DiffinvError as error:
+            if alone and len(pictures) == 1:
+                raise
+            failures.append(str(error))
+    return tuple(failures)
+
+
+def _open_pairs(
+    pairs: Sequence[tuple[Path, Path]],
+) -> tuple[tuple[tuple[Image, Image], ...], tuple[str, ...]]:
+    if not pairs:
+        raise UsageError("Give at least one pair of pictures.")
+    pictures = []
+    warnings: list[str] = []
+    for path_a, path_a_prime in pairs:
+        a, a_prime = open_image(path_a), open_image(path_a_prime)
+        if pixel_hash(a) == pixel_hash(a_prime):
+            raise UsageError(
+                f"A and A′ are the same picture: there is no difference to learn from "
+                f"{str(path_a)!r} and {str(path_a_prime)!r}."
+            )
+        found = (framing_warning(a, a_prime), unlike_warning(a, a_prime))
+        warnings += [warning for warning in found if warning]
+        pictures.append((a, a_prime))
+    return tuple(pictures), tuple(warnings)
+
+
+def _application_captioner(parts: Registry, request: ApplyRequest, backbone: Part) -> Part | None:
+    """None where no captioner is needed, or none is known: the pictures may have their .txt."""
+    assert isinstance(backbone.spec, BackboneSpec)
+    wanted = request.captioner or backbone.spec.captioner
+    if request.prompt_b is not None or wanted is None:
+        return None
+    return suited_part(parts, "captioner", wanted, backbone.spec, None)
+
+
+def _name(request: InvertRequest, library: Library) -> str:
+    """The name asked for, unless it is taken, or one made of the files' names."""
+    a, a_prime = request.pairs[0]
+    if request.name is None:
+        return f"{a.stem}-to-{a_prime.stem}".replace(":", " ")  # which would begin a strength
+    checked_name(request.name)
+    if not request.free_name and _is_taken(library, request.name):
+        raise UsageError(
+            f"The library already has a difference {request.name!r}; choose another --name."
+        )
+    return request.name
+
+
+def _is_taken(library: Library, name: str) -> bool:
+    try:
+        library.find(name)
+    except UsageError:
+        return False
+    return True
+
+
+def _check_backbone_id(difference: Difference, backbone: str) -> None:
+    made_for = difference.info.backbone
+    if made_for != backbone:
+        raise UsageError(
+            f"The difference {difference.info.name!r} was made for the backbone {made_for!r} "
+            f"and cannot be applied with {backbone!r}."
+        )

@@ -1,0 +1,130 @@
+"""Requests as JSON, complete in themselves: no path in them depends on where they were made."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ..difference import SUFFIX
+from ..method.settings import ApplicationSettings, InversionSettings
+from ..system.paths import library_folder
+from ..system.text import text_safe
+from .job import Kind
+from .requests import ApplyRequest, InvertRequest
+
+Request = InvertRequest | ApplyRequest
+
+
+def kind_of(request: Request) -> Kind:
+    """What a request asks for."""
+    return "invert" if isinstance(request, InvertRequest) else "apply"
+
+
+def title_of(request: Request) -> str:
+    """A request in a few words."""
+    if isinstance(request, InvertRequest):
+        a, a_prime = request.pairs[0]
+        return text_safe(request.name or f"{a.stem} → {a_prime.stem}")
+    names = " + ".join(_shown(name, strength) for name, strength in request.differences)
+    return text_safe(f"{names} on {_inputs(request.images)}")
+
+
+def _shown(name: str, strength: float) -> str:
+    """A difference's name, or its file's, and the strength if it says anything."""
+    short = Path(name).name.removesuffix(SUFFIX) if name.endswith(SUFFIX) else name
+    return short if strength == 1 else f"{short} ×{strength:g}"
+
+
+def _inputs(images: Sequence[Path]) -> str:
+    if len(images) == 1:
+        return images[0].name
+    folders = sum(path.is_dir() for path in images)
+    what = {0: "pictures", len(images): "folders"}.get(folders, "pictures and folders")
+    return f"{len(images)} {what}"
+
+
+def absolute(request: Request) -> Request:
+    """The same request for a process in any other folder."""
+    library = (request.library or library_folder()).absolute()
+    backbone, captioner = _part(request.backbone), _part(request.captioner)
+    if isinstance(request, InvertRequest):
+        return replace(
+            request,
+            pairs=tuple((a.absolute(), b.absolute()) for a, b in request.pairs),
+            backbone=backbone,
+            captioner=captioner,
+            delta_encoder=_part(request.delta_encoder),
+            library=library,
+        )
+    return replace(
+        request,
+        differences=tuple((_difference(name), weight) for name, weight in request.differences),
+        images=tuple(path.absolute() for path in request.images),
+        out=request.out.absolute(),
+        backbone=backbone,
+        captioner=captioner,
+        library=library,
+    )
+
+
+def to_json(request: Request) -> str:
+    """A request as text."""
+    return json.dumps(asdict(request), default=str)
+
+
+def from_json(kind: Kind, text: str) -> Request:
+    """The request again; fields that this version does not know are left out."""
+    values = json.loads(text)
+    library = Path(values.pop("library"))
+    if kind == "invert":
+        settings = _known(InversionSettings, values.pop("settings"))
+        pairs = tuple((Path(a), Path(b)) for a, b in values.pop("pairs"))
+        captions = tuple((a, b) for a, b in values.pop("captions"))
+        tags = tuple(values.pop("tags", ()))
+        known = _known_values(InvertRequest, values)
+        return InvertRequest(
+            pairs=pairs,
+            captions=captions,
+            settings=settings,
+            library=library,
+            tags=tags,
+            **known,
+        )
+    application = _known(ApplicationSettings, values.pop("settings"))
+    differences = tuple((name, weight) for name, weight in values.pop("differences"))
+    images = tuple(Path(path) for path in values.pop("images"))
+    out = Path(values.pop("out"))
+    known = _known_values(ApplyRequest, values)
+    return ApplyRequest(
+        differences=differences,
+        images=images,
+        out=out,
+        settings=application,
+        library=library,
+        **known,
+    )
+
+
+def _known(cls: Any, values: dict[str, Any]) -> Any:
+    return cls(**_known_values(cls, values))
+
+
+def _known_values(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
+    names = {field.name for field in fields(cls)}
+    return {name: value for name, value in values.items() if name in names}
+
+
+def _difference(name: str) -> str:
+    path = Path(os.path.expanduser(name))
+    return str(path.absolute()) if path.suffix == SUFFIX and os.path.isfile(path) else name
+
+
+def _part(text: str | None) -> str | None:
+    """``ID=PATH`` with the path made absolute, where there is such a path."""
+    id, equals, weights = (text or "").partition("=")
+    path = Path(os.path.expanduser(weights))
+    return f"{id}={path.absolute()}" if equals and weights and path.exists() else text

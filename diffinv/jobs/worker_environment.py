@@ -1,0 +1,71 @@
+"""What a worker takes over from the process that starts it: environment, modules, plugins.
+
+A worker that waits for work has the surroundings of somebody's earlier command. One that was
+started before a key was set or a plugin was installed must not get the next job: it makes way for a
+new process, which alone has the new code of a plugin that was updated. One that is at work cannot,
+and looks for plugins again before its next job (:func:`diffinv.plugins.loading.reload_if_changed`), which
+is enough for those that were added, or switched on or off.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+
+import psutil
+
+from ..plugins.loading import installed_plugins
+from ..running.devices import device_key
+from .process import Identity
+from .store import JobStore
+
+PLUGINS = "DIFFINV_WORKER_PLUGINS"
+"""The variable in a worker's environment that says which plugins there were when it started."""
+
+_DECISIVE = ("DIFFINV_", "HF_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+_DECISIVE_NAMES = ("PYTHONPATH", "CUDA_VISIBLE_DEVICES")
+_PATIENCE = 5.0
+
+
+def worker_environment() -> dict[str, str]:
+    """Ours, with whatever else this process finds modules by: the worker sees the same plugins."""
+    path = [os.path.abspath(entry) for entry in sys.path if entry]
+    plugins = " ".join(installed_plugins())
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path), PLUGINS: plugins}
+
+
+def dismiss_stale_worker(store: JobStore, device: str | None) -> None:
+    """Send away the worker of a device that has nothing to do and was started in surroundings
+    other than these. One that is at work is left alone, and does what waits for it too."""
+    key = device_key(device)
+    worker = store.worker(key)
+    if worker is None or not _is_stale(worker):
+        return
+    if any(job.device == key for job in store.jobs(["running", "queued"])):
+        return
+    try:
+        psutil.Process(worker.pid).terminate()
+    except psutil.Error:
+        return
+    deadline = time.monotonic() + _PATIENCE
+    while worker.is_alive() and time.monotonic() < deadline:
+        time.sleep(0.02)
+
+
+def _is_stale(worker: Identity) -> bool:
+    try:
+        environment = psutil.Process(worker.pid).environ()
+    except (psutil.Error, OSError):
+        return False
+    return worker.is_alive() and _decisive(environment) != _decisive(worker_environment())
+
+
+def _decisive(environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables that change what a worker does."""
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.upper().startswith(_DECISIVE) or name in _DECISIVE_NAMES
+    }

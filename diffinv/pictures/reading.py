@@ -1,0 +1,143 @@
+"""Picture files, opened with care: whatever is in one, it is a picture or one sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import warnings
+from pathlib import Path
+from typing import BinaryIO
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from ..errors import DiffinvError, UsageError
+from ..system.text import natural_key, path_text
+from .colour import to_rgb
+
+MIN_SIDE = 8
+
+
+MAX_SIDE = 20_000
+
+
+MAX_PIXELS = 80_000_000
+
+
+MAX_RATIO = 8
+"""What :func:`open_image` accepts: pixels a side, pixels in all, longer side to shorter side."""
+
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm")
+"""What :func:`list_images` takes for a picture."""
+
+
+_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000", "ICO", "QOI")
+"""Formats whose decoders start no other program."""
+
+
+def open_image(path: Path) -> Image.Image:
+    """The picture in a file: RGB, 8 bits a channel, upright, in sRGB.
+
+    Camera orientation is applied, an embedded colour profile is converted to sRGB, transparency
+    is laid on white, 16-bit and floating-point values are scaled, of an animation the first frame
+    is taken. Raises UsageError where there is no such file, DiffinvError where it is no picture,
+    is damaged, is smaller than ``MIN_SIDE``, or larger or longer than the limits above.
+    """
+    shown = path_text(path)
+    try:
+        _check_file(path, shown)
+        with warnings.catch_warnings(), path.open("rb") as file:
+            warnings.simplefilter("ignore")
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            return _decode(file, shown)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise DiffinvError(f"{shown} cannot be read ({reason}); check its permissions.") from error
+
+
+def _check_file(path: Path, shown: str) -> None:
+    if path.is_dir():
+        raise UsageError(f"{shown} is a folder; name a picture in it.")
+    if not path.exists():
+        raise UsageError(f"{shown} does not exist; check the path.")
+    if not path.is_file():
+        raise UsageError(f"{shown} is not a regular file; name a picture.")
+    if path.stat().st_size == 0:
+        raise DiffinvError(f"{shown} is empty (0 bytes); use another copy of the picture.")
+
+
+def _decode(file: BinaryIO, shown: str) -> Image.Image:
+    try:
+        image = Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise DiffinvError(
+            f"{shown} is not a picture that can be read; save it as PNG, JPEG or WebP."
+        ) from error
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(shown, "has too many pixels") from error
+    except Exception as error:  # decoders raise all kinds of errors for damaged files
+        raise _damaged(shown) from error
+    with image:
+        _check_size(image.width, image.height, shown)
+        try:
+            image.load()
+            return to_rgb(_upright(image))
+        except Exception as error:
+            raise _damaged(shown) from error
+
+
+def _damaged(shown: str) -> DiffinvError:
+    return DiffinvError(f"{shown} is damaged or incomplete; use another copy of the picture.")
+
+
+def _too_large(shown: str, problem: str) -> DiffinvError:
+    return DiffinvError(f"{shown} {problem}; crop it or scale it down first.")
+
+
+def _check_size(width: int, height: int, shown: str) -> None:
+    """Refuse sizes nobody can mean, before any pixel is decoded."""
+    size = f"is {width} x {height} pixels"
+    if min(width, height) < MIN_SIDE:
+        raise DiffinvError(
+            f"{shown} {size}, too small to learn from; "
+            f"use a picture of at least {MIN_SIDE} x {MIN_SIDE}."
+        )
+    if max(width, height) > MAX_SIDE:
+        raise _too_large(shown, f"{size}, more than {MAX_SIDE} on a side")
+    if width * height > MAX_PIXELS:
+        raise _too_large(shown, f"{size}, more than {MAX_PIXELS // 10**6} megapixels")
+    if max(width, height) > MAX_RATIO * min(width, height):
+        raise DiffinvError(
+            f"{shown} {size}, more than {MAX_RATIO} times as long as it is wide; "
+            "crop it to the part that matters first."
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # EXIF that cannot be parsed says nothing about orientation
+        return image
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Every picture in a folder and the folders in it, by suffix, in natural order.
+
+    Hidden files and folders are skipped, links to folders not followed. Raises UsageError where
+    the folder does not exist.
+    """
+    if not folder.is_dir():
+        problem = "is not a folder" if folder.exists() else "does not exist"
+        raise UsageError(f"{path_text(folder)} {problem}; name a folder of pictures.")
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        names = (n for n in files if not n.startswith(".") and n.lower().endswith(SUFFIXES))
+        found += [Path(root, name) for name in names]
+    return sorted(found, key=lambda path: [natural_key(p) for p in path.relative_to(folder).parts])
+
+
+def pixel_hash(image: Image.Image) -> str:
+    """SHA-256 (64 hex digits) of an RGB picture's size and pixels, whatever file held them."""
+    size = f"{image.width}x{image.height}:".encode()
+    return hashlib.sha256(size + image.convert("RGB").tobytes()).hexdigest()

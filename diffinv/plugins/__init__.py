@@ -1,0 +1,1 @@
+"""Installed plugins: found, checked, loaded one by one, switched off, installed."""

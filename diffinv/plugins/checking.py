@@ -1,0 +1,138 @@
+"""What a plugin registers, looked at before it is believed, and its errors in words."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from types import UnionType
+from typing import Any
+
+from ..contracts import (
+    API_VERSION,
+    BackboneSpec,
+    CaptionerSpec,
+    DeltaEncoderSpec,
+    EditorSpec,
+    Kind,
+    Spec,
+)
+from ..errors import DiffinvError
+from ..system.text import text_safe
+
+HOOKS: Mapping[str, tuple[Kind, type[Spec]]] = {
+    "register_backbones": ("backbone", BackboneSpec),
+    "register_captioners": ("captioner", CaptionerSpec),
+    "register_delta_encoders": ("delta encoder", DeltaEncoderSpec),
+    "register_editors": ("editor", EditorSpec),
+}
+
+
+COMMANDS_HOOK = "register_commands"
+
+
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+_LONGEST = 300
+"""Characters of what a plugin says."""
+
+
+_MOST_NOTES = 10
+
+
+_FACTORY = re.compile(r"[\w.]+:[\w.]+")
+
+
+class BrokenPluginError(Exception):
+    """What is wrong with a plugin, in words."""
+
+
+def kind_of(spec: Spec) -> Kind:
+    """What kind of part a spec describes."""
+    for kind, cls in HOOKS.values():
+        if isinstance(spec, cls):
+            return kind
+    raise TypeError(f"{type(spec).__name__} describes no part")
+
+
+def notes(answer: object) -> tuple[str, ...]:
+    """What a preflight says, each note in a line that is not endless."""
+    if not isinstance(answer, list | tuple):
+        raise BrokenPluginError(f"it gave a {type(answer).__name__}, not a list of notes")
+    return tuple(_shortened(text_safe(str(note))) for note in answer[:_MOST_NOTES])
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST else text[:_LONGEST] + "…"
+
+
+def describe(error: BaseException) -> str:
+    """An exception in one line, without a closing full stop."""
+    try:
+        text = " ".join(str(error).split())
+        code = repr(error.code) if isinstance(error, SystemExit) else None
+    except BaseException:  # what puts it in words is a plugin's code as well
+        return type(error).__name__
+    if isinstance(error, BrokenPluginError):
+        return text
+    if code is not None:
+        return f"it called sys.exit({code})"
+    if isinstance(error, DiffinvError):
+        return text.rstrip(".")
+    text = _shortened(text)
+    return f"{type(error).__name__}: {text}".rstrip(".") if text else type(error).__name__
+
+
+def check_commands(found: Mapping[Any, object], before: Mapping[str, object]) -> None:
+    """Raise BrokenPluginError where a plugin has replaced commands, or added what is none."""
+    from click import Command
+
+    for name, command in before.items():
+        if found.get(name) is not command:
+            raise BrokenPluginError(f"the command {name!r} exists already")
+    for name, command in found.items():
+        if not isinstance(name, str) or not isinstance(command, Command):
+            raise BrokenPluginError(f"{name!r} is no command")
+
+
+def check_spec(spec: object, expected: type[Spec]) -> None:
+    """Raise BrokenPluginError for a spec that does not keep to the contract."""
+    if not isinstance(spec, expected):
+        raise BrokenPluginError(f"gave a {type(spec).__name__}, not a {expected.__name__}")
+    version = spec.api_version
+    if not _is_number(version, int) or not 1 <= version <= API_VERSION:
+        raise BrokenPluginError(
+            f"{spec.id!r} is made for version {version!r} of the plugin interface; "
+            f"this diffinv has version {API_VERSION}: update diffinv or the plugin"
+        )
+    if not isinstance(spec.id, str) or not _ID.fullmatch(spec.id):
+        raise BrokenPluginError(f"{spec.id!r} is no id: use letters, digits, '.', '_' and '-'")
+    if not isinstance(spec.title, str) or not isinstance(spec.description, str):
+        raise BrokenPluginError(f"the title and description of {spec.id!r} have to be text")
+    if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
+        raise BrokenPluginError(f"the factory of {spec.id!r} has to read 'module:callable'")
+    preflight = getattr(spec, "preflight", None)
+    if preflight is not None and not (isinstance(preflight, str) and _FACTORY.fullmatch(preflight)):
+        raise BrokenPluginError(f"the preflight of {spec.id!r} has to read 'module:callable'")
+    if not isinstance(spec.defaults, Mapping):
+        raise BrokenPluginError(f"the defaults of {spec.id!r} have to be a mapping")
+    if not isinstance(spec.licence, str) or not _is_number(spec.size_mb, int | float):
+        raise BrokenPluginError(f"{spec.id!r} needs text as its licence, a number as size_mb")
+    if isinstance(spec, BackboneSpec):
+        _check_backbone(spec)
+
+
+def _check_backbone(spec: BackboneSpec) -> None:
+    for name in ("captioner", "delta_encoder"):
+        if not isinstance(getattr(spec, name), str | None):
+            raise BrokenPluginError(f"the {name} of {spec.id!r} has to be an id or None")
+    layout: object = spec.embedding_layout
+    if not isinstance(layout, Mapping) or not all(
+        isinstance(name, str) and _is_number(width, int) for name, width in layout.items()
+    ):
+        raise BrokenPluginError(f"the embedding_layout of {spec.id!r} has to map names to widths")
+
+
+def _is_number(value: object, kind: type | UnionType) -> bool:
+    """True is an int to Python, and no number to anybody else."""
+    return isinstance(value, kind) and not isinstance(value, bool)

@@ -1,0 +1,37 @@
+"""One plugin's hooks called on their own, so that another plugin's failure stays its own."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import pluggy
+
+from .. import hookspecs
+from ..system.interrupts import interruptible
+from ..system.streams import swallowed
+from .rows import PluginRow
+
+
+def new_manager() -> pluggy.PluginManager:
+    """A manager that knows every hook, and no plugin yet."""
+    manager = pluggy.PluginManager(hookspecs.GROUP)
+    manager.add_hookspecs(hookspecs)
+    return manager
+
+
+@contextlib.contextmanager
+def heard(row: PluginRow) -> Iterator[io.StringIO]:
+    """A plugin's own code runs within: what it prints goes here, and Ctrl-C ends the command."""
+    with interruptible(f"the plugin {row.name!r} was being loaded"), swallowed() as printed:
+        yield printed
+
+
+def call(manager: pluggy.PluginManager, key: str, hook: str, **arguments: Any) -> list[Any]:
+    """One hook of one plugin, so that another plugin's failure stays its own."""
+    plugin = manager.get_plugin(key)
+    others = [other for other in manager.get_plugins() if other is not plugin]
+    answers: list[Any] = manager.subset_hook_caller(hook, others)(**arguments)
+    return answers

@@ -1,0 +1,127 @@
+"""Finds the installed plugins and loads each on its own, so that a broken one breaks nothing else.
+
+A plugin is taken whole or not at all: one that fails anywhere becomes a row with its error.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from functools import lru_cache
+from importlib import metadata
+
+from .. import hookspecs
+from ..contracts import Spec
+from .checking import HOOKS, BrokenPluginError, check_spec, describe, kind_of
+from .hooks import call, heard
+from .registry import Registry
+from .rows import PluginRow, key_of, row_of
+from .switches import disabled
+
+
+@lru_cache(maxsize=1)
+def registry() -> Registry:
+    """The plugins of this process, found and loaded at the first call."""
+    return load_plugins(metadata.entry_points(group=hookspecs.GROUP))
+
+
+def reload() -> Registry:
+    """The plugins as they are installed and switched on now. What is imported already stays."""
+    registry.cache_clear()
+    return registry()
+
+
+def reload_if_changed() -> None:
+    """For a process that lives long: look again where other plugins are installed or on now."""
+    importlib.invalidate_caches()
+    if _find(metadata.entry_points(group=hookspecs.GROUP)) != registry().found:
+        reload()
+
+
+def installed_plugins() -> list[str]:
+    """What is installed: each plugin with its version and where its code is. Imports none."""
+    return sorted(_find(metadata.entry_points(group=hookspecs.GROUP)))
+
+
+def load_plugins(entries: Iterable[metadata.EntryPoint]) -> Registry:
+    """Load entry points: diffinv's own first, then by distribution, so that the order is stable."""
+    ordered = sorted(entries, key=_order)
+    result = Registry(found=_find(ordered))
+    for entry in ordered:
+        _load(result, entry)
+    return result
+
+
+def _load(found: Registry, entry: metadata.EntryPoint) -> None:
+    """One entry point: a row in any case, its specs only where everything is right."""
+    row = row_of(entry)
+    if reason := disabled(row):
+        found.rows.append(replace(row, status="disabled", error=reason))
+        return
+    with heard(row) as printed:
+        try:
+            row = _register(found, row, entry)
+        except BaseException as error:
+            _forget(found, row)
+            row = row.broken(describe(error))
+    found.rows.append(replace(row, printed=printed.getvalue()))
+
+
+def _register(found: Registry, row: PluginRow, entry: metadata.EntryPoint) -> PluginRow:
+    plugin = entry.load()
+    found.manager.register(plugin, key_of(row))
+    found.manager.check_pending()
+    callers = found.manager.get_hookcallers(plugin) or []
+    row = replace(row, hooks=tuple(sorted({caller.name for caller in callers})))
+    if not row.hooks:
+        raise BrokenPluginError("it implements none of diffinv's hooks")
+    specs = [s for hook in HOOKS if hook in row.hooks for s in _specs(found, row, hook)]
+    _check_ids(found, row, specs)
+    for spec in specs:
+        found.owners[kind_of(spec), spec.id] = row.name
+        found.parts(kind_of(spec))[spec.id] = spec
+    return replace(row, specs=tuple(specs))
+
+
+def _specs(found: Registry, row: PluginRow, hook: str) -> Iterator[Spec]:
+    try:
+        answers = call(found.manager, key_of(row), hook)
+        if not answers:  # pluggy leaves out None, which a forgotten return gives
+            raise BrokenPluginError("gave nothing, not a list of specs")
+        for answer in answers:
+            if isinstance(answer, str) or not isinstance(answer, Iterable):
+                raise BrokenPluginError(f"gave a {type(answer).__name__}, not a list of specs")
+            for spec in answer:
+                check_spec(spec, HOOKS[hook][1])
+                yield spec
+    except BaseException as error:
+        raise BrokenPluginError(f"{hook}: {describe(error)}") from error
+
+
+def _check_ids(found: Registry, row: PluginRow, specs: list[Spec]) -> None:
+    owners = dict(found.owners)
+    for spec in specs:
+        kind = kind_of(spec)
+        if owner := owners.get((kind, spec.id)):
+            raise BrokenPluginError(
+                f"the {kind} {spec.id!r} of the plugin {row.name!r} "
+                f"is registered already by the plugin {owner!r}"
+            )
+        owners[kind, spec.id] = row.name
+
+
+def _forget(found: Registry, row: PluginRow) -> None:
+    if found.manager.has_plugin(key_of(row)):
+        found.manager.unregister(name=key_of(row))
+
+
+def _find(entries: Iterable[metadata.EntryPoint]) -> dict[str, bool]:
+    """Whether each plugin is used, by all that tells it from another or from itself updated."""
+    rows = [(row_of(entry), entry.value) for entry in entries]
+    return {f"{key_of(row)}={value}@{row.version}": not disabled(row) for row, value in rows}
+
+
+def _order(entry: metadata.EntryPoint) -> tuple[bool, str, str]:
+    distribution = row_of(entry).distribution
+    return distribution != hookspecs.GROUP, distribution, entry.name

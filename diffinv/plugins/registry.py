@@ -1,0 +1,155 @@
+"""Every part that the working plugins offer.
+
+Only light specs are kept here; :meth:`Registry.create` imports a part's factory when it is used.
+"""
+
+from __future__ import annotations
+
+import difflib
+import pkgutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+import pluggy
+
+from ..contracts import (
+    BackboneSpec,
+    CaptionerSpec,
+    DeltaEncoderSpec,
+    EditorSpec,
+    Kind,
+    Spec,
+    Use,
+)
+from ..errors import DiffinvError, UsageError
+from ..system.interrupts import interruptible
+from .checking import COMMANDS_HOOK, check_commands, describe, kind_of, notes
+from .hooks import call, heard, new_manager
+from .rows import PluginRow, in_words, key_of
+
+if TYPE_CHECKING:
+    import click
+
+
+@dataclass
+class Registry:
+    """Every part that the working plugins offer, and a row for each plugin, broken ones too."""
+
+    backbones: dict[str, BackboneSpec] = field(default_factory=dict)
+    captioners: dict[str, CaptionerSpec] = field(default_factory=dict)
+    delta_encoders: dict[str, DeltaEncoderSpec] = field(default_factory=dict)
+    editors: dict[str, EditorSpec] = field(default_factory=dict)
+    rows: list[PluginRow] = field(default_factory=list)
+    manager: pluggy.PluginManager = field(default_factory=new_manager, repr=False)
+    owners: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    _extended: list[click.Group] = field(default_factory=list, repr=False)
+    found: Mapping[str, bool] = field(default_factory=dict, repr=False)
+
+    def parts(self, kind: Kind) -> dict[str, Any]:
+        """The specs of one kind by their ids."""
+        tables: dict[Kind, dict[str, Any]] = {
+            "backbone": self.backbones,
+            "captioner": self.captioners,
+            "delta encoder": self.delta_encoders,
+            "editor": self.editors,
+        }
+        return tables[kind]
+
+    @overload
+    def get(self, kind: Literal["backbone"], id: str) -> BackboneSpec: ...
+
+    @overload
+    def get(self, kind: Kind, id: str) -> Spec: ...
+
+    def get(self, kind: Kind, id: str) -> Spec:
+        """The spec of an installed part; a UsageError that lists them where there is none."""
+        parts = self.parts(kind)
+        if id in parts:
+            spec: Spec = parts[id]
+            return spec
+        raise UsageError(self._unknown(kind, id))
+
+    def _unknown(self, kind: Kind, id: str) -> str:
+        ids = list(self.parts(kind))
+        near = difflib.get_close_matches(id, ids, n=1)
+        guess = f" (did you mean {near[0]!r}?)" if near else ""
+        known = f"installed: {', '.join(ids)}" if ids else "none is installed"
+        faults = list(
+            dict.fromkeys(in_words(row.status) for row in self.rows if row.status != "ok")
+        )
+        states = " and another ".join(faults)
+        hint = f"; a plugin is {states}, see 'diffinv plugins list'" if faults else ""
+        return f"There is no {kind} {id!r} for {option(kind)}{guess}; {known}{hint}."
+
+    def default_backbone(self) -> BackboneSpec:
+        """The backbone that is used where none is named: the first."""
+        for spec in self.backbones.values():
+            return spec
+        raise UsageError(
+            "No backbone is installed; install a plugin that brings one, "
+            "and see 'diffinv plugins list' for plugins that are broken."
+        )
+
+    def create(self, spec: Spec, weights: str | None = None, device: str | None = None) -> Any:
+        """The part itself. Its factory is imported only now, which may import torch."""
+        arguments = () if isinstance(spec, EditorSpec) else (weights, device)
+        if weights is not None and not arguments:
+            raise UsageError(f"The editor {spec.id!r} takes no weights: leave out '={weights}'.")
+        part = f"{kind_of(spec)} {spec.id!r}" + (f" of {weights!r}" if weights else "")
+        with interruptible(f"the {part} was being loaded"):
+            try:
+                return pkgutil.resolve_name(spec.factory)(*arguments)
+            except DiffinvError:
+                raise
+            except BaseException as error:
+                message = f"The {part} cannot be loaded: {describe(error)}."
+                raise DiffinvError(message) from error
+
+    def preflight(self, spec: BackboneSpec, use: Use) -> tuple[str, ...]:
+        """What there is to know before a backbone is loaded; raises what would go wrong."""
+        if spec.preflight is None:
+            return ()
+        with interruptible(f"the backbone {spec.id!r} was at its preflight"):
+            try:
+                return notes(pkgutil.resolve_name(spec.preflight)(use))
+            except DiffinvError:
+                raise
+            except BaseException as error:
+                message = f"The backbone {spec.id!r} fails its own preflight: {describe(error)}."
+                raise DiffinvError(message) from error
+
+    def register_commands(self, cli: click.Group) -> None:
+        """Let every working plugin add its commands, once; it cannot replace one that exists."""
+        if any(group is cli for group in self._extended):
+            return
+        self._extended.append(cli)
+        for index, row in enumerate(self.rows):
+            if row.status == "ok" and COMMANDS_HOOK in row.hooks:
+                self.rows[index] = self._add_commands(row, cli)
+
+    def _add_commands(self, row: PluginRow, cli: click.Group) -> PluginRow:
+        before = dict(cli.commands)
+        with heard(row):
+            try:
+                call(self.manager, key_of(row), COMMANDS_HOOK, cli=cli)
+                check_commands(cli.commands, before)
+            except BaseException as error:
+                cli.commands.clear()
+                cli.commands.update(before)
+                fault = f"{COMMANDS_HOOK}: {describe(error)} (its commands are left out)"
+                return replace(row, status="broken", error=fault)
+        return row
+
+
+def parse_part(text: str) -> tuple[str, str | None]:
+    """``ID`` or ``ID=PATH_OR_HUB_ID``, as an option that names a plugin's part takes it."""
+    id, equals, weights = text.partition("=")
+    if not id or (equals and not weights):
+        raise UsageError(f"{text!r} is neither an ID nor ID=PATH.")
+    return id, weights or None
+
+
+def option(kind: Kind) -> str:
+    """The command line option that names a part of this kind."""
+    return "--" + kind.replace(" ", "-")

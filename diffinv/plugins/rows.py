@@ -1,0 +1,47 @@
+"""One installed plugin as listings show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from importlib import metadata
+from typing import Literal
+
+from ..contracts import Spec
+
+
+@dataclass(frozen=True)
+class PluginRow:
+    """One installed plugin as a listing shows it. ``printed`` is what it wrote on being loaded."""
+
+    name: str
+    version: str
+    distribution: str
+    hooks: tuple[str, ...] = ()
+    status: Literal["ok", "broken", "disabled"] = "ok"
+    error: str | None = None
+    specs: tuple[Spec, ...] = ()
+    printed: str = ""
+
+    def broken(self, error: str) -> PluginRow:
+        """The same plugin with nothing of it in use."""
+        return replace(self, status="broken", error=error, specs=())
+
+
+def row_of(entry: metadata.EntryPoint) -> PluginRow:
+    """What an entry point says of itself, whatever state its distribution is in."""
+    try:
+        name = entry.dist.name if entry.dist else "unknown"
+        version = entry.dist.version if entry.dist else "unknown"
+    except Exception:  # a distribution with damaged metadata is still worth a row
+        name, version = "unknown", "unknown"
+    return PluginRow(name=entry.name, version=version or "unknown", distribution=name or "unknown")
+
+
+def key_of(row: PluginRow) -> str:
+    """What tells a plugin from every other."""
+    return f"{row.distribution}:{row.name}"
+
+
+def in_words(status: str) -> str:
+    """A plugin's status as people are told it."""
+    return "switched off" if status == "disabled" else status

@@ -1,0 +1,78 @@
+"""Which plugins are not to be loaded: switched off by the user, for all processes, or by the
+environment."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from ..hookspecs import GROUP
+from ..system.files import atomic_write
+from ..system.paths import data_folder
+from .rows import PluginRow
+
+DISABLED = "DIFFINV_DISABLE_PLUGINS"
+"""The environment variable that names plugins, or their distributions, that are not to be loaded,
+with commas between."""
+
+ONLY_OWN = "DIFFINV_NO_PLUGINS"
+"""The environment variable that keeps every plugin of a third party from being loaded."""
+
+SWITCHED_OFF = "it is switched off; 'diffinv plugins enable' uses it again"
+"""Why a plugin is not loaded that the user has switched off."""
+
+OWN_DISTRIBUTIONS = (
+    "diffinv",
+    "diffinv-diorama",
+    "diffinv-stable-diffusion",
+    "diffinv-clip",
+    "diffinv-captioners",
+)
+"""The distributions that belong to the project; a plugin of any other is a third party's."""
+
+FILE = "disabled-plugins.txt"
+"""In the data folder: a plugin's or a distribution's name a line."""
+
+
+def plain_name(name: str) -> str:
+    """A name as the package index compares it."""
+    return re.sub(r"[-_.]+", "-", name.strip()).lower()
+
+
+def switched_off() -> set[str]:
+    """The names in the file, plain; none where it cannot be read."""
+    try:
+        text = (data_folder() / FILE).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return set()
+    return {plain_name(line) for line in text.splitlines() if line.strip()}
+
+
+def switch(name: str, on: bool) -> None:
+    """Switch a plugin on or off from now on, in every process that looks for plugins again.
+
+    Raises DiffinvError where that cannot be kept.
+    """
+    names = switched_off() - {plain_name(name)} | (set() if on else {plain_name(name)})
+    text = "".join(f"{name}\n" for name in sorted(names))
+    atomic_write(data_folder() / FILE, text.encode())
+
+
+def can_be_disabled(row: PluginRow) -> bool:
+    """Whether a plugin can be switched off; diffinv's own parts cannot."""
+    return plain_name(row.distribution) != GROUP
+
+
+def disabled(row: PluginRow) -> str | None:
+    """Why a plugin is not to be loaded, if it is not. diffinv's own parts always are."""
+    if not can_be_disabled(row):
+        return None
+    distribution = plain_name(row.distribution)
+    names = {distribution, plain_name(row.name)}
+    if names & {plain_name(name) for name in os.environ.get(DISABLED, "").split(",")}:
+        return f"{DISABLED} names it"
+    if names & switched_off():
+        return SWITCHED_OFF
+    if os.environ.get(ONLY_OWN, "") not in ("", "0") and distribution not in OWN_DISTRIBUTIONS:
+        return "plugins of third parties are switched off (--no-plugins)"
+    return None

@@ -1,0 +1,93 @@
+"""Loaded parts, and where they run. torch is imported inside functions."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ..errors import UsageError
+from ..plugins.loading import registry
+from ..system.paths import given_path
+from .parts import Part
+
+MEMORY = "DIFFINV_MEMORY"
+"""The environment variable by which a backbone learns how to use the device's memory."""
+
+
+class Models:
+    """Loaded parts, kept so that one task after another can use them.
+
+    A part whose weights have changed on the disk since is loaded anew.
+    """
+
+    def __init__(self) -> None:
+        self._loaded: dict[_Key, tuple[_Files, Any]] = {}
+
+    def use_memory(self, setting: str | None) -> None:
+        """``auto``, ``low`` or ``high`` from now on; parts loaded otherwise are let go."""
+        if setting is not None and setting != os.environ.get(MEMORY, "auto"):
+            self._loaded.clear()
+            os.environ[MEMORY] = setting
+
+    def has(self, part: Part, device: str) -> bool:
+        """Whether the part is on the device already, as it is on the disk."""
+        files, _ = self._loaded.get(_key(part, device), (None, None))
+        return files == _files(part.weights)
+
+    def get(self, part: Part, device: str) -> Any:
+        """The part on a device; loaded at the first call."""
+        key = _key(part, device)
+        if not self.has(part, device):
+            self._loaded.pop(key, None)
+            files = _files(part.weights)
+            self._loaded[key] = files, registry().create(part.spec, part.weights, device)
+        return self._loaded[key][1]
+
+
+_Key = tuple[str, str, str | None, str]
+_Files = tuple[tuple[str, int, int], ...]
+
+
+def _key(part: Part, device: str) -> _Key:
+    return type(part.spec).__name__, part.spec.id, part.weights, device
+
+
+def _files(weights: str | None) -> _Files:
+    """The files that a path stands for, with their sizes and times; none where it is no path."""
+    path = given_path(weights) if weights else None
+    if path is None or not path.exists():
+        return ()
+    found = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
+    stats = [(str(file), file.stat()) for file in sorted(found)]
+    return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in stats)
+
+
+def choose_device(wanted: str | None) -> str:
+    """The device asked for, if torch has it, or the best there is."""
+    import torch
+
+    if wanted is None:
+        if torch.cuda.is_available():
+            return "cuda"
+        return "mps" if torch.backends.mps.is_available() else "cpu"
+    wanted = wanted.strip().casefold()
+    try:
+        if torch.device(wanted).type == "meta":
+            raise ValueError(wanted)
+        torch.empty(1, device=wanted)
+    except Exception as error:
+        raise UsageError(
+            f"There is no device {wanted!r} here; 'diffinv doctor' lists those there are."
+        ) from error
+    return wanted
+
+
+def make_deterministic(seed: int) -> None:
+    """The same seed gives the same result: deterministic algorithms, seeded generators."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    import torch
+
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+    torch.backends.cudnn.benchmark = False
+    torch.manual_seed(seed)

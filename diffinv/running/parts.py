@@ -1,0 +1,54 @@
+"""Which part an option means: its spec, and the weights it names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..contracts import Kind, Spec
+from ..difference import Difference
+from ..errors import UsageError
+from ..plugins.registry import Registry, option, parse_part
+from .remembered_weights import find_checkpoint
+
+
+@dataclass(frozen=True)
+class Part:
+    """A plugin's part as an option names it: its spec, and weights other than its own."""
+
+    spec: Spec
+    weights: str | None = None
+
+
+def backbone_part(parts: Registry, text: str | None) -> Part:
+    """The backbone that the user names, else the first one installed."""
+    if text is None:
+        return Part(parts.default_backbone())
+    id, weights = parse_part(text)
+    return Part(parts.get("backbone", id), weights)
+
+
+def application_backbone(parts: Registry, text: str | None, difference: Difference) -> Part:
+    """The backbone that the user names, else the one of the first difference, with its weights."""
+    if text is not None:
+        return backbone_part(parts, text)
+    spec = parts.get("backbone", difference.info.backbone)
+    return Part(spec, find_checkpoint(difference.info))
+
+
+def suited_part(
+    parts: Registry, kind: Kind, text: str | None, backbone: Spec, suited: str | None
+) -> Part:
+    """What the user named, else what the backbone's spec names."""
+    wanted = text or suited
+    if wanted is None:
+        raise UsageError(
+            f"The backbone {backbone.id!r} names no {kind} of its own; choose one with "
+            f"{option(kind)}."
+        )
+    id, weights = parse_part(wanted)
+    return Part(parts.get(kind, id), weights)
+
+
+def part_id(part: Part | None) -> str:
+    """A part and its weights as one short text."""
+    return f"{part.spec.id}={part.weights or ''}" if part else ""

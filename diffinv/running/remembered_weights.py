@@ -1,0 +1,75 @@
+"""Remembers where the weights lie that differences were learned with.
+
+A difference names the checkpoint it was learned on by its hash, since paths are nobody else's
+business. On the machine where it was learned, the path is found again by that hash; that of its
+delta encoder's weights, which have no hash, by the difference's own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from ..difference import DifferenceInfo
+from ..errors import UsageError
+from ..system.files import atomic_write
+from ..system.paths import data_folder, given_path
+from ..system.text import text_safe
+
+
+def remember_checkpoint(backbone: str, weights_id: str, weights: str) -> None:
+    """Keep what the user named as a backbone's weights: a path, or a hub id."""
+    _remember(_note(backbone, weights_id), weights)
+
+
+def find_checkpoint(info: DifferenceInfo) -> str | None:
+    """The weights that a difference was learned on; None where they were the backbone's own, or
+    the difference is from elsewhere. Raises UsageError where they have gone."""
+    known = _known(_note(info.backbone, info.backbone_weights))
+    if known and _has_gone(known):
+        raise UsageError(
+            f"The difference {text_safe(info.name)!r} was learned on the checkpoint "
+            f"{text_safe(known)!r}, which is not there any more; say where it is with "
+            f"--backbone {text_safe(info.backbone)}=PATH."
+        )
+    return known
+
+
+def remember_encoder(info: DifferenceInfo, weights: str) -> None:
+    """Keep what the user named as the weights of the delta encoder of a difference."""
+    _remember(_note(info.delta_encoder, info.hash_sha256), weights)
+
+
+def find_encoder(info: DifferenceInfo) -> str | None:
+    """The weights of the delta encoder that a difference was learned with; None where they were
+    the encoder's own, or the difference is from elsewhere. Raises UsageError where they have gone.
+    """
+    known = _known(_note(info.delta_encoder, info.hash_sha256))
+    if known and _has_gone(known):
+        raise UsageError(
+            f"its weights {text_safe(known)!r} are not there any more; put them back there, or "
+            "say with --prompt-b what is to be seen."
+        )
+    return known
+
+
+def _remember(note: Path, weights: str) -> None:
+    path = given_path(weights)
+    known = str(path.absolute()) if path.exists() else weights
+    atomic_write(note, known.encode("utf-8"))
+
+
+def _known(note: Path) -> str | None:
+    try:
+        return note.read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        return None
+
+
+def _has_gone(weights: str) -> bool:
+    return Path(weights).is_absolute() and not Path(weights).exists()
+
+
+def _note(part: str, hash: str) -> Path:
+    digest = hashlib.sha256(f"{part}={hash}".encode()).hexdigest()
+    return data_folder() / "checkpoints" / f"{digest[:32]}.txt"

@@ -1,0 +1,102 @@
+"""Finds a model's folder on this machine: a path, or a hub id that was fetched before.
+
+Nothing is ever downloaded here, and pickled weights are refused. Imports neither torch nor any
+model library.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from ..errors import DiffinvError, UsageError
+from .paths import given_path
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
+
+
+def find_model(weights: str) -> Path:
+    """The folder or file that a path names, or the cached snapshot of a hub id.
+
+    Raises DiffinvError where there is neither, with the way to get it.
+    """
+    path = given_path(weights)
+    if path.exists():
+        return path
+    if not _HUB_ID.fullmatch(weights):
+        raise DiffinvError(f"There is no model at {weights!r}; give a folder that exists.")
+    return find_snapshot(weights)
+
+
+def find_snapshot(hub_id: str) -> Path:
+    """The folder of a hub model that was fetched before.
+
+    Raises UsageError where it was not, with the command that fetches it.
+    """
+    if snapshot := cached_snapshot(hub_id):
+        return snapshot
+    raise UsageError(
+        f"The model {hub_id!r} is not on this machine: fetch it with "
+        f"'diffinv models pull {hub_id}', or name a folder that holds it as ID=FOLDER."
+    )
+
+
+def cached_snapshot(hub_id: str) -> Path | None:
+    """The folder of a model in the hub's local cache, None where there is none.
+
+    The hub's own look-up refuses a model of which not every file was fetched, which is how models
+    are fetched here; so the reference is read that names the folder.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.file_download import repo_folder_name
+
+    try:
+        name = repo_folder_name(repo_id=hub_id, repo_type="model")
+        cached = Path(constants.HF_HUB_CACHE) / name
+        commit = (cached / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    snapshot = cached / "snapshots" / commit
+    return snapshot if commit and snapshot.is_dir() else None
+
+
+def check_weights(folder: Path) -> None:
+    """Raise DiffinvError unless a folder holds whole weights that are not pickled."""
+    if not folder.is_dir():
+        raise DiffinvError(f"{str(folder)!r} is no folder; give the folder that holds the model.")
+    names = sorted(path.name for path in folder.iterdir())
+    for index in (name for name in names if name.endswith(".safetensors.index.json")):
+        _check_shards(folder, index)
+    if any(name.endswith(".safetensors") for name in names):
+        return
+    for name in names:
+        refuse_pickled(folder / name)
+    raise DiffinvError(f"The folder {str(folder)!r} holds no weights (*.safetensors).")
+
+
+def refuse_pickled(path: Path) -> None:
+    """Raise DiffinvError for weights whose format can run code when they are read."""
+    if path.suffix.lower() in _PICKLED:
+        raise DiffinvError(
+            f"{str(path)!r} is pickled, which can run code and is never loaded; "
+            "get the model as .safetensors, or convert it."
+        )
+
+
+def _check_shards(folder: Path, index: str) -> None:
+    try:
+        shards = set(
+            json.loads((folder / index).read_text(encoding="utf-8"))["weight_map"].values()
+        )
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        raise DiffinvError(
+            f"The list of weights {str(folder / index)!r} is damaged; get the model again."
+        ) from error
+    for shard in sorted(map(str, shards)):
+        if not (folder / shard).is_file():
+            raise DiffinvError(
+                f"The folder {str(folder)!r} lacks a part of its weights, {shard!r}; "
+                "get the model again."
+            )

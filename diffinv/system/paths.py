@@ -1,0 +1,51 @@
+"""The folders that belong to diffinv. ``DIFFINV_HOME`` puts them all into one place."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import platformdirs
+
+from ..errors import UsageError
+from .text import text_safe
+
+_LONGEST_SHOWN = 80
+
+
+def data_folder() -> Path:
+    """Where everything lasting is kept: ``DIFFINV_HOME``, else the user's data folder."""
+    return _home() or platformdirs.user_data_path("diffinv", appauthor=False)
+
+
+def library_folder() -> Path:
+    """Where the library's difference files are. It may not exist yet."""
+    return data_folder() / "library"
+
+
+def cache_folder() -> Path:
+    """What can be made again at any time. It may not exist yet."""
+    home = _home()
+    return home / "cache" if home else platformdirs.user_cache_path("diffinv", appauthor=False)
+
+
+def _home() -> Path | None:
+    value = os.environ.get("DIFFINV_HOME", "").strip()
+    return given_path(value).absolute() if value else None
+
+
+def given_path(text: str) -> Path:
+    """A path as a person writes it, with ``~`` for a home folder; there may be nothing there.
+
+    Raises UsageError for what can be no path on this machine.
+    """
+    shown = text_safe(text[:_LONGEST_SHOWN]) + "…" * (len(text) > _LONGEST_SHOWN)
+    try:
+        path = Path(text).expanduser()
+        path.exists()
+    except RuntimeError as error:
+        raise UsageError(f"The path {shown!r} names a user who is not there; check it.") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UsageError(f"The path {shown!r} cannot be looked at ({reason}); check it.") from error
+    return path
