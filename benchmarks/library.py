@@ -21,9 +21,9 @@ import numpy as np
 from PIL import Image
 
 from diffinv.difference import Difference, DifferenceInfo, to_bytes
-from diffinv.library.index import FILE
-from diffinv.library.store import Library
 from diffinv.pictures.writing import to_webp
+from diffinv.storage.index import FILE
+from diffinv.storage.store import Library
 
 WORDS = [
     "cabin",
@@ -106,7 +106,7 @@ def measure(folder: Path, count: int, rounds: int) -> None:
     print(f"all entries: {median(library.entries, rounds) * 1000:.0f} ms")
     print(f"tags: {median(library.tags, rounds) * 1000:.0f} ms")
     code = (
-        "import sys; from pathlib import Path; from diffinv.library.store import Library; "
+        "import sys; from pathlib import Path; from diffinv.storage.store import Library; "
         "Library(Path(sys.argv[1])).search(limit=100)"
     )
     command = [sys.executable, "-c", code, str(folder)]

@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -22,11 +23,14 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, get_args
 from .contracts import TokenSpace
 from .errors import DiffinvError
 from .system.files import atomic_write
-from .system.text import path_text, text_safe
+from .system.paths import given_path
+from .system.text import path_text, plural, text_safe
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from .pictures.card import Card
 
 FORMAT_VERSION = 1
 """The file format written here. Files of a later one are refused; unknown keys are kept."""
@@ -108,6 +112,43 @@ class Difference:
             f"not fit {backbone_id!r} (weights {weights_id}); "
             "choose the backbone it was learned on, or learn it again on this one."
         )
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the file, in place of any that is there, whole or not at all; where it is now.
+
+        Raises DiffinvError where it cannot be written.
+        """
+        target = given_path(os.fspath(path))
+        save(self, target)
+        return target
+
+    def __repr__(self) -> str:
+        info = self.info
+        k, width = self.tokens.shape
+        return (
+            f"<Difference {text_safe(info.name)!r}: {k} x {width} {info.token_space} tokens for "
+            f"{text_safe(info.backbone)!r}>"
+        )
+
+    def _repr_html_(self) -> str:
+        from .pictures.card import to_html
+
+        return to_html(self._card())
+
+    def _repr_png_(self) -> bytes:
+        from .pictures.card import draw
+        from .pictures.writing import to_png
+
+        return to_png(draw(self._card()))
+
+    def _card(self) -> Card:
+        from .pictures.card import Card
+
+        info = self.info
+        steps = plural(len(self.losses), "step")
+        facts = f"{info.backbone}, {info.token_space} tokens, {steps} in {info.seconds:.1f} s"
+        words = info.description or " + ".join(info.tags)
+        return Card(info.name, words, facts, self.thumbnails, self.losses[:, 0].tolist())
 
 
 # Saving

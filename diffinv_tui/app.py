@@ -30,10 +30,10 @@ from diffinv.jobs.launch import ensure_worker
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.jobs.store import Job, JobStore
 from diffinv.jobs.worker_environment import dismiss_stale_worker
-from diffinv.library.store import Library
 from diffinv.plugins.loading import registry as load_registry
 from diffinv.plugins.loading import reload
 from diffinv.plugins.registry import Registry
+from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
 from diffinv.system.text import path_text, plural
 

@@ -19,7 +19,7 @@ sys.path[:0] = [str(DOCS.parent / "tests" / "tui")]
 import gallery  # noqa: E402
 import sample_home  # noqa: E402
 
-from diffinv.library.store import Library  # noqa: E402
+from diffinv.storage.store import Library  # noqa: E402
 from diffinv_tui.app import DiffinvApp  # noqa: E402
 
 WIDE, SMALL = (120, 40), (80, 24)

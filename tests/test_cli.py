@@ -12,7 +12,7 @@ from PIL import Image
 
 from diffinv.errors import UsageError
 from diffinv.jobs import manifest
-from diffinv.library.names import parse_strength
+from diffinv.storage.names import parse_strength
 
 HEAVY = ("torch", "diffusers", "transformers", "textual")
 
@@ -561,8 +561,8 @@ def test_what_is_no_strength_is_refused(diffinv, pictures, tmp_path, learned, te
 
 
 def test_a_name_with_a_colon_wins_over_a_strength(diffinv, pictures, tmp_path, learned):
-    from diffinv.library.store import Library
-    from diffinv.library.strengths import find_strength
+    from diffinv.storage.store import Library
+    from diffinv.storage.strengths import find_strength
     from diffinv.system.paths import library_folder
 
     diffinv("library", "rename", "blue", "blue:sky")

@@ -22,8 +22,8 @@ from diffinv.difference import save
 from diffinv.jobs import launch
 from diffinv.jobs.process import this_process
 from diffinv.jobs.store import JobStore
-from diffinv.library.store import Library
 from diffinv.method.settings import MAX_LEARNING_STEPS
+from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
 
 

@@ -439,9 +439,7 @@ def test_contact_sheet_takes_any_shape_and_any_title():
 def test_contact_sheet_draws_its_title():
     image = gradient()
     empty = contact_sheet(image, image, [], "")
-    assert holds(contact_sheet(image, image, [], "A title"), sheets._INK) > holds(
-        empty, sheets._INK
-    )
+    assert holds(contact_sheet(image, image, [], "A title"), sheets.INK) > holds(empty, sheets.INK)
 
 
 def test_nothing_here_imports_torch():
@@ -449,7 +447,7 @@ def test_nothing_here_imports_torch():
         "import sys; from diffinv import difference; "
         "from diffinv.pictures import contact_sheet, framing, reading, writing; "
         "from diffinv.system import files, paths, text; "
-        "import diffinv.library.store; print('torch' in sys.modules)"
+        "import diffinv.storage.store; print('torch' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"

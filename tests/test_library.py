@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from diffinv.difference import Difference, DifferenceInfo, load, save
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.library import store
-from diffinv.library.store import Library
+from diffinv.storage import store
+from diffinv.storage.store import Library
 from diffinv.system import paths
 
 

@@ -119,9 +119,9 @@ def _request(
     name: str, others: tuple[str, ...], images: tuple[Path, ...], out: Path, **options: Any
 ) -> ApplyRequest:
     from ..jobs.requests import ApplyRequest
-    from ..library.store import Library
-    from ..library.strengths import find_strength
     from ..method.settings import ApplicationSettings
+    from ..storage.store import Library
+    from ..storage.strengths import find_strength
     from ..system.paths import library_folder
 
     library = Library(library_folder())

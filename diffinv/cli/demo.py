@@ -52,7 +52,7 @@ def _run(example: Example, out: Path) -> tuple[Job, Job]:
     from ..jobs.demo import submit_demo
     from ..jobs.planning import check_writable
     from ..jobs.store import JobStore
-    from ..library.store import Library
+    from ..storage.store import Library
     from ..system.paths import library_folder
     from .following import follow
 

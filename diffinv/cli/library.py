@@ -15,8 +15,8 @@ from .output import complain, print_fields, print_json, print_table, say
 
 if TYPE_CHECKING:
     from ..difference import DifferenceInfo
-    from ..library.exporting import Exported, Format
-    from ..library.store import Entry, Library, Sort
+    from ..storage.exporting import Exported, Format
+    from ..storage.store import Entry, Library, Sort
 
 _SORTS = ("newest", "oldest", "name", "backbone")
 
@@ -80,7 +80,7 @@ def search(query: tuple[str, ...], sort: Sort, limit: int | None, as_json: bool)
     tag:build and backbone:sd find what begins so, tag:"old town" the whole; created:>2026-01 and
     the like a date; is:duplicate and is:damaged what they say. -tag:x and -word exclude.
     """
-    from ..library.query import parse
+    from ..storage.query import parse
 
     text = " ".join(query)
     parse(text)  # for its errors, even where there is nothing to search
@@ -95,7 +95,7 @@ def search(query: tuple[str, ...], sort: Sort, limit: int | None, as_json: bool)
 
 def _unknown_filters(query: str) -> str | None:
     """That what looks like a filter is none, if anything does."""
-    from ..library.query import FILTERS, unknown_filters
+    from ..storage.query import FILTERS, unknown_filters
 
     unknown = dict.fromkeys(repr(key) for key in unknown_filters(query))
     if not unknown:
@@ -252,7 +252,7 @@ def export_difference(
     name: str, format: Format, out: str | None, replace: bool, as_json: bool
 ) -> None:
     """Write a difference as a file for others, with a preview picture beside it."""
-    from ..library.exporting import export
+    from ..storage.exporting import export
 
     done = export(_library(), name, format, out, replace)
     if as_json:
@@ -274,7 +274,7 @@ def import_files(
     files: tuple[Path, ...], name: str | None, backbone: str | None, as_json: bool
 ) -> None:
     """Copy differences, or textual inversions, into the library once all have been checked."""
-    from ..library import importing
+    from ..storage import importing
 
     entries = importing.import_files(_library(), files, name, backbone)
     if as_json:
@@ -297,7 +297,7 @@ def _how_to_use(format: Format, done: Exported) -> str:
 
 
 def _library() -> Library:
-    from ..library.store import Library
+    from ..storage.store import Library
     from ..system.paths import library_folder
 
     return Library(library_folder())

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from .conditioning import Conditioning
 
-
 PredictionType = Literal["epsilon", "v_prediction"]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DiffinvError
 from ..pictures.writing import save_png
+from ..running.keeping import Keeper
 from ..running.progress import Meter
 from .workspace import Checkpoint, Workspace, fingerprint
 
@@ -18,39 +19,17 @@ if TYPE_CHECKING:
     from ..method.inversion import Inversion
 
 
-class Keeper:
-    """Writes to a workspace; without one it does nothing.
+class Checkpoints(Keeper):
+    """Writes to a workspace. ``started`` is when this run began (``time.perf_counter``)."""
 
-    ``decisive`` is all that decides the result, ``started`` when this run began
-    (``time.perf_counter``).
-    """
-
-    def __init__(
-        self, workspace: Workspace | None, decisive: Sequence[object], meter: Meter, started: float
-    ) -> None:
+    def __init__(self, workspace: Workspace, meter: Meter, started: float) -> None:
+        super().__init__(started)
         self._workspace, self._meter = workspace, meter
-        self._fingerprint = fingerprint(decisive)
-        self._started = started
+        self._fingerprint = ""
 
-    def begin(self) -> None:
-        """Learning starts now, after everything that was loaded and looked up."""
-        if self._workspace:
-            self._workspace.looked = time.monotonic()
-
-    @property
-    def is_curious(self) -> bool:
-        """Whether a preview is worth its time: a run of a few seconds needs none on the way."""
-        work = self._workspace
-        return work is not None and time.monotonic() - work.looked >= work.look_every
-
-    def seconds(self) -> float:
-        """The time that learning took, that of interrupted runs included."""
-        return time.perf_counter() - self._started
-
-    def restore(self, inversion: Inversion) -> None:
+    def restore(self, inversion: Inversion, decisive: Sequence[object]) -> None:
         """Go on from the last checkpoint, if there is one that fits."""
-        if self._workspace is None:
-            return
+        self._fingerprint = fingerprint(decisive)
         try:
             checkpoint = self._workspace.load(self._fingerprint)
         except DiffinvError as error:
@@ -60,6 +39,15 @@ class Keeper:
             inversion.load_state(checkpoint.state)
             self._started -= checkpoint.seconds
 
+    def begin(self) -> None:
+        """Learning starts now, after everything that was loaded and looked up."""
+        self._workspace.looked = time.monotonic()
+
+    @property
+    def is_curious(self) -> bool:
+        """Whether a preview is worth its time: a run of a few seconds needs none on the way."""
+        return time.monotonic() - self._workspace.looked >= self._workspace.look_every
+
     @contextlib.contextmanager
     def kept(self, inversion: Inversion) -> Iterator[None]:
         """What is done between two steps: whatever stops it, the state is saved; else when due."""
@@ -68,21 +56,19 @@ class Keeper:
         except BaseException:
             self._save(inversion)
             raise
-        if self._workspace and (inversion.is_done or self._workspace.is_due):
+        if inversion.is_done or self._workspace.is_due:
             self._save(inversion)
 
     def show(self, preview: Image) -> None:
         """Put a preview where front ends look for it."""
-        if self._workspace:
-            with self._warned("preview"):
-                save_png(preview, self._workspace.preview)
-            self._workspace.looked = time.monotonic()
+        with self._warned("preview"):
+            save_png(preview, self._workspace.preview)
+        self._workspace.looked = time.monotonic()
 
     def _save(self, inversion: Inversion) -> None:
-        if self._workspace:
-            with self._warned("checkpoint"):
-                checkpoint = Checkpoint(inversion.state(), self.seconds())
-                self._workspace.save(self._fingerprint, checkpoint)
+        with self._warned("checkpoint"):
+            checkpoint = Checkpoint(inversion.state(), self.seconds())
+            self._workspace.save(self._fingerprint, checkpoint)
 
     @contextlib.contextmanager
     def _warned(self, what: str) -> Iterator[None]:

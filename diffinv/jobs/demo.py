@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..errors import DiffinvError
-from ..library.store import Library
 from ..plugins.registry import Registry
+from ..storage.store import Library
 from .job import Job
 from .requests import ApplyRequest, InvertRequest
 from .store import JobStore

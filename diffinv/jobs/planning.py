@@ -7,36 +7,31 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..contracts import BackboneSpec, Use
 from ..difference import Difference
 from ..errors import DiffinvError, UsageError
-from ..library.names import checked_name
-from ..library.store import Library
 from ..method.settings import check_application_settings, check_settings
-from ..pictures.framing import framing_warning, unlike_warning
-from ..pictures.reading import list_images, open_image, pixel_hash
+from ..pictures.reading import list_images, open_image
 from ..plugins.loading import registry
 from ..plugins.registry import Registry, parse_part
 from ..running.devices import check_device, device_key, device_warnings
+from ..running.lesson import Lesson, read_lesson
 from ..running.parts import Part, application_backbone, backbone_part, part_id, suited_part
 from ..running.progress import AppliedImage
+from ..storage.names import checked_name
+from ..storage.store import Library
 from ..system.files import numbered
 from ..system.paths import library_folder
 from .manifest import Manifest, application_key
 from .requests import ApplyRequest, InvertRequest
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 
 @dataclass(frozen=True)
 class InversionPlan:
     """An InvertRequest whose files, ids and folders are all right."""
 
-    pictures: tuple[tuple[Image, Image], ...]
-    name: str
+    lesson: Lesson
     library: Library
     backbone: Part
     delta_encoder: Part
@@ -80,19 +75,17 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
         captioner = suited_part(
             parts, "captioner", request.captioner, backbone.spec, backbone.spec.captioner
         )
-    elif len(request.captions) != len(request.pairs):
-        raise UsageError("Captions by hand have to be given for every pair.")
-    pictures, warnings = _open_pairs(request.pairs)
+    lesson = read_lesson(_title(request), request.pairs, request.captions, request.tags)
     library = open_library(request.library)
+    _refuse_taken(request, library)
     use = Use(backbone.weights, device_key(request.device), request.memory, learning=True)
     return InversionPlan(
-        pictures=pictures,
-        name=_name(request, library),
+        lesson=lesson,
         library=library,
         backbone=backbone,
         delta_encoder=delta_encoder,
         captioner=captioner,
-        warnings=(*warnings, *device_warnings(request.device)),
+        warnings=(*lesson.warnings, *device_warnings(request.device)),
         notes=parts.preflight(backbone.spec, use),
     )
 
@@ -230,26 +223,6 @@ def _check_some_open(pictures: Sequence[Path], alone: bool) -> tuple[str, ...]:
     return tuple(failures)
 
 
-def _open_pairs(
-    pairs: Sequence[tuple[Path, Path]],
-) -> tuple[tuple[tuple[Image, Image], ...], tuple[str, ...]]:
-    if not pairs:
-        raise UsageError("Give at least one pair of pictures.")
-    pictures = []
-    warnings: list[str] = []
-    for path_a, path_a_prime in pairs:
-        a, a_prime = open_image(path_a), open_image(path_a_prime)
-        if pixel_hash(a) == pixel_hash(a_prime):
-            raise UsageError(
-                f"A and A′ are the same picture: there is no difference to learn from "
-                f"{str(path_a)!r} and {str(path_a_prime)!r}."
-            )
-        found = (framing_warning(a, a_prime), unlike_warning(a, a_prime))
-        warnings += [warning for warning in found if warning]
-        pictures.append((a, a_prime))
-    return tuple(pictures), tuple(warnings)
-
-
 def _application_captioner(parts: Registry, request: ApplyRequest, backbone: Part) -> Part | None:
     """None where no captioner is needed, or none is known: the pictures may have their .txt."""
     assert isinstance(backbone.spec, BackboneSpec)
@@ -259,17 +232,22 @@ def _application_captioner(parts: Registry, request: ApplyRequest, backbone: Par
     return suited_part(parts, "captioner", wanted, backbone.spec, None)
 
 
-def _name(request: InvertRequest, library: Library) -> str:
-    """The name asked for, unless it is taken, or one made of the files' names."""
-    a, a_prime = request.pairs[0]
-    if request.name is None:
-        return f"{a.stem}-to-{a_prime.stem}".replace(":", " ")  # which would begin a strength
-    checked_name(request.name)
-    if not request.free_name and _is_taken(library, request.name):
+def _title(request: InvertRequest) -> str:
+    """The name asked for, or one made of the files' names."""
+    if request.name is not None:
+        checked_name(request.name)
+        return request.name
+    stems = [path.stem for path in request.pairs[0]] if request.pairs else []
+    return "-to-".join(stems).replace(":", " ")  # a colon would begin a strength
+
+
+def _refuse_taken(request: InvertRequest, library: Library) -> None:
+    if request.name is None or request.free_name:
+        return
+    if _is_taken(library, request.name):
         raise UsageError(
             f"The library already has a difference {request.name!r}; choose another --name."
         )
-    return request.name
 
 
 def _is_taken(library: Library, name: str) -> bool:

@@ -1,9 +1,9 @@
-"""What a worker takes over from the process that starts it: environment, modules, plugins.
+"""Whether a waiting worker still is as a new one would be.
 
-A worker that waits for work has the surroundings of somebody's earlier command. One that was
-started before a key was set or a plugin was installed must not get the next job: it makes way for a
-new process, which alone has the new code of a plugin that was updated. One that is at work cannot,
-and looks for plugins again before its next job (:func:`diffinv.plugins.loading.reload_if_changed`), which
+A worker takes over the environment of the process that starts it. One that was started before a
+key was set or a plugin was installed must not get the next job: it makes way for a new process,
+which alone has the new code of a plugin that was updated. One that is at work cannot, and looks
+for plugins again before its next job (:func:`diffinv.plugins.loading.reload_if_changed`), which
 is enough for those that were added, or switched on or off.
 """
 

@@ -17,7 +17,7 @@ from .job_rows import CHECKPOINT, PREVIEW
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from ..library.store import Entry, Library
+    from ..storage.store import Entry, Library
 
 JOB_KEY = "diffinv.job"
 """Header entry of a difference: the job that learned it."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from ..contracts import Backbone, Conditioning, DiffTokens, Editor, Trajectory
 from ..contracts.conditioning import concatenate
@@ -35,11 +36,13 @@ def apply_differences(
     editor: Editor,
     settings: ApplicationSettings,
     on_step: OnStep | None = None,
+    allowed: Tensor | None = None,
 ) -> list[Image]:
     """B' for each B.
 
     ``images`` are RGB squares of the backbone's resolution, ``prompts`` say what each shows,
-    ``differences`` are tokens with strengths (negative: undo), all applied to every picture. The
+    ``differences`` are tokens with strengths (negative: undo), all applied to every picture.
+    ``allowed`` [n, 1, H, W] in [0, 1] is where B may change at all, None for everywhere. The
     result for a picture does not depend on the others in the batch. Raises UsageError where a
     prompt and the tokens exceed the backbone's token budget.
     """
@@ -47,7 +50,9 @@ def apply_differences(
     latents = answers.latents(backbone, images)
     source = answers.conditioning(backbone, prompts)
     target = extend_all(source, differences)
-    edited = edit_latents(backbone, latents, source, target, editor, settings, on_step)
+    edited = edit_latents(
+        backbone, latents, source, target, editor, settings, on_step, None, allowed
+    )
     return answers.pictures(backbone, edited)
 
 
@@ -82,10 +87,12 @@ def edit_latents(
     settings: ApplicationSettings,
     on_step: OnStep | None = None,
     path: Trajectory | None = None,
+    allowed: Tensor | None = None,
 ) -> Tensor:
     """The latents of B' [n, c, h, w] from those of B, going from ``source`` to ``target``.
 
-    ``path`` is B's trajectory under the same settings where the caller has it already.
+    ``path`` is B's trajectory under the same settings where the caller has it already; ``allowed``
+    [n, 1, h, w] narrows the mask of the difference.
     """
     empty = backbone.encode_prompts([""] * len(latents))
     scale = settings.guidance_scale
@@ -94,6 +101,9 @@ def edit_latents(
             backbone, latents, source, empty, settings.steps, scale, settings.seed
         )
     mask = difference_mask(backbone, latents, source, target) if settings.mask else None
+    if allowed is not None:
+        allowed = resize_mask(allowed, latents)
+        mask = allowed if mask is None else mask * allowed
     return denoise(backbone, path, target, empty, scale, mask, on_step)
 
 
@@ -119,6 +129,11 @@ def denoise(
         if on_step:
             on_step(i + 1, len(pairs))
     return sample
+
+
+def resize_mask(mask: Tensor, latents: Tensor) -> Tensor:
+    """A mask of pixels [n, 1, H, W] as one of latents [n, 1, h, w], by the mean of each area."""
+    return F.interpolate(mask, size=latents.shape[-2:], mode="area")
 
 
 @torch.no_grad()

@@ -12,18 +12,13 @@ from .framing import fit_square
 
 _TILE, _GAP, _PAD, _MARGIN, _SPACE = 192, 58, 22, 48, 24
 
-
 _CARD = (2 * _TILE + _GAP + 2 * _PAD, _TILE + 2 * _PAD + 26)
 
+PAPER, WHITE, LINE = (246, 245, 241), (255, 255, 255), (228, 226, 219)
 
-_PAPER, _WHITE, _LINE = (246, 245, 241), (255, 255, 255), (228, 226, 219)
-
-
-_INK, _GREY, _ACCENT = (38, 40, 46), (122, 124, 130), (214, 108, 58)
-
+INK, GREY, ACCENT = (38, 40, 46), (122, 124, 130), (214, 108, 58)
 
 Pair = tuple[Image.Image, Image.Image]
-
 
 Colour = tuple[int, int, int]
 
@@ -42,12 +37,12 @@ def contact_sheet(
     grid = top + _CARD[1] + 84
     bottom = grid + lines * (_CARD[1] + _SPACE) - _SPACE if rows else top + _CARD[1]
     width = 2 * _MARGIN + columns * _CARD[0] + (columns - 1) * _SPACE
-    sheet = Image.new("RGB", (width, bottom + _MARGIN), _PAPER)
-    _write(sheet, (_MARGIN, _MARGIN + 26), title, 34, _INK, width - 2 * _MARGIN)
+    sheet = Image.new("RGB", (width, bottom + _MARGIN), PAPER)
+    write(sheet, (_MARGIN, _MARGIN + 26), title, 34, INK, width - 2 * _MARGIN)
     _draw_card(sheet, (_MARGIN, top), (a, a_prime), "A", accent=True)
     _explain(sheet, (_MARGIN + _CARD[0] + _SPACE + 8, top), bool(rows))
     if rows:
-        _write(sheet, (_MARGIN, grid - 26), "The same difference, applied", 24, _INK)
+        write(sheet, (_MARGIN, grid - 26), "The same difference, applied", 24, INK)
     for index, pair in enumerate(rows):
         line, column = divmod(index, columns)
         left = _MARGIN + column * (_CARD[0] + _SPACE)
@@ -60,27 +55,27 @@ def _explain(sheet: Image.Image, corner: tuple[int, int], applied: bool) -> None
     lines = ["What changes from A to A' is learned", "from this example."]
     if applied:
         lines += ["Below, it is applied to pictures B", "that were never part of the example."]
-    _write(sheet, (left, top + 82), "The example", 24, _ACCENT)
+    write(sheet, (left, top + 82), "The example", 24, ACCENT)
     for index, line in enumerate(lines):
-        _write(sheet, (left, top + 118 + 27 * index), line, 18, _GREY)
+        write(sheet, (left, top + 118 + 27 * index), line, 18, GREY)
 
 
 def _draw_card(
     sheet: Image.Image, corner: tuple[int, int], pair: Pair, letter: str, accent: bool = False
 ) -> None:
     left, top = corner
-    edge = _ACCENT if accent else _LINE
-    _paste_rounded(sheet, Image.new("RGB", _CARD, edge), corner, 16)
-    _paste_rounded(
-        sheet, Image.new("RGB", (_CARD[0] - 4, _CARD[1] - 4), _WHITE), (left + 2, top + 2), 14
+    edge = ACCENT if accent else LINE
+    paste_rounded(sheet, Image.new("RGB", _CARD, edge), corner, 16)
+    paste_rounded(
+        sheet, Image.new("RGB", (_CARD[0] - 4, _CARD[1] - 4), WHITE), (left + 2, top + 2), 14
     )
     for index, (image, label) in enumerate(zip(pair, (letter, f"{letter}'"), strict=True)):
         x = left + _PAD + index * (_TILE + _GAP)
-        _paste_rounded(sheet, _tile(image), (x, top + _PAD), 8)
+        paste_rounded(sheet, _tile(image), (x, top + _PAD), 8)
         middle = (x + _TILE // 2, top + _PAD + _TILE + 26)
-        _write(sheet, middle, label, 19, _INK, anchor="ms")
+        write(sheet, middle, label, 19, INK, anchor="ms")
     arrow = (left + _PAD + _TILE, top + _PAD + _TILE // 2)
-    _draw_arrow(sheet, arrow, _ACCENT if accent else _GREY)
+    _draw_arrow(sheet, arrow, ACCENT if accent else GREY)
 
 
 def _tile(image: Image.Image) -> Image.Image:
@@ -91,9 +86,11 @@ def _tile(image: Image.Image) -> Image.Image:
     )
 
 
-def _paste_rounded(
+def paste_rounded(
     sheet: Image.Image, image: Image.Image, corner: tuple[int, int], radius: int
 ) -> None:
+    """Put a picture on a sheet with round, smooth corners; ``corner`` is its left top one."""
+
     def draw(pen: ImageDraw.ImageDraw, scale: int) -> None:
         size = (image.width * scale - 1, image.height * scale - 1)
         pen.rounded_rectangle((0, 0, *size), radius * scale, fill=255)
@@ -122,7 +119,7 @@ def _smooth_mask(
     return large.reduce(4)
 
 
-def _write(
+def write(
     sheet: Image.Image,
     position: tuple[int, int],
     text: str,

@@ -6,30 +6,32 @@ import hashlib
 import os
 import warnings
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DiffinvError, UsageError
+from ..system.paths import given_path
 from ..system.text import natural_key, path_text
 from .colour import to_rgb
 
-MIN_SIDE = 8
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
+Source: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
+"""A picture as scripts give it: see :func:`read_picture`."""
+
+MIN_SIDE = 8
 
 MAX_SIDE = 20_000
 
-
 MAX_PIXELS = 80_000_000
-
 
 MAX_RATIO = 8
 """What :func:`open_image` accepts: pixels a side, pixels in all, longer side to shorter side."""
 
-
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm")
 """What :func:`list_images` takes for a picture."""
-
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000", "ICO", "QOI")
 """Formats whose decoders start no other program."""
@@ -53,6 +55,47 @@ def open_image(path: Path) -> Image.Image:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DiffinvError(f"{shown} cannot be read ({reason}); check its permissions.") from error
+
+
+def read_picture(source: Source, called: str) -> Image.Image:
+    """A file as :func:`open_image` opens it; or a Pillow picture or an array, made alike.
+
+    An array is [h, w], [h, w, 3] or [h, w, 4]: uint8, or floats in [0, 1]. ``called`` names the
+    picture where it has no file. Raises UsageError for anything else.
+    """
+    if isinstance(source, str | os.PathLike):
+        return open_image(given_path(os.fspath(source)))
+    shown = f"The picture given as {called}"
+    picture = source if isinstance(source, Image.Image) else _from_array(source, shown)
+    _check_size(picture.width, picture.height, shown)
+    try:
+        return to_rgb(_upright(picture))
+    except Exception as error:  # a Pillow picture may be the lazy view of a damaged file
+        raise _damaged(shown) from error
+
+
+def named(source: Source, called: str) -> str:
+    """A picture in a message: its file, or what it is called."""
+    if isinstance(source, str | os.PathLike):
+        return repr(str(source))
+    return f"the picture given as {called}"
+
+
+def _from_array(values: object, shown: str) -> Image.Image:
+    import numpy as np
+
+    array = np.asarray(values)
+    if np.issubdtype(array.dtype, np.floating) and array.size:
+        if not (np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1):
+            raise UsageError(f"{shown} has numbers outside [0, 1]; scale it first.")
+        array = (array * 255).round().astype(np.uint8)
+    right = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (3, 4))
+    if not right or array.dtype != np.uint8:
+        raise UsageError(
+            f"{shown} is {array.dtype} {list(array.shape)}; give a path, a Pillow "
+            "picture, or an array [h, w, 3] of uint8 or of floats in [0, 1]."
+        )
+    return Image.fromarray(array)
 
 
 def _check_file(path: Path, shown: str) -> None:

@@ -20,3 +20,9 @@ def to_images(batch: Tensor) -> list[Image.Image]:
     """[n, 3, h, w] in [-1, 1] (clipped) to RGB pictures."""
     scaled = ((batch.float().clamp(-1, 1) + 1) * 127.5).round().byte()
     return [Image.fromarray(row) for row in scaled.permute(0, 2, 3, 1).cpu().numpy()]
+
+
+def masks_to_tensor(masks: Sequence[Image.Image]) -> Tensor:
+    """Pictures of one size, white for yes, to [n, 1, h, w] float32 in [0, 1]."""
+    stacked = np.stack([np.asarray(mask.convert("L")) for mask in masks])
+    return torch.from_numpy(stacked)[:, None].float() / 255

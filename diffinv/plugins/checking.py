@@ -26,19 +26,14 @@ HOOKS: Mapping[str, tuple[Kind, type[Spec]]] = {
     "register_editors": ("editor", EditorSpec),
 }
 
-
 COMMANDS_HOOK = "register_commands"
 
-
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-
 
 _LONGEST = 300
 """Characters of what a plugin says."""
 
-
 _MOST_NOTES = 10
-
 
 _FACTORY = re.compile(r"[\w.]+:[\w.]+")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import Any
 
 from ..errors import UsageError
@@ -82,12 +84,24 @@ def choose_device(wanted: str | None) -> str:
     return wanted
 
 
-def make_deterministic(seed: int) -> None:
-    """The same seed gives the same result: deterministic algorithms, seeded generators."""
+@contextlib.contextmanager
+def deterministic(seed: int) -> Iterator[None]:
+    """Within, the same seed gives the same result: deterministic algorithms, seeded generators.
+    Afterwards torch is as it was, for a script that has work of its own."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
-    torch.use_deterministic_algorithms(True, warn_only=True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-    torch.backends.cudnn.benchmark = False
-    torch.manual_seed(seed)
+    memory: Any = torch.utils.deterministic
+    was = torch.are_deterministic_algorithms_enabled()
+    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    filled, benchmark = memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark
+    with torch.random.fork_rng():
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark = False, False
+        torch.manual_seed(seed)
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(was, warn_only=only_warned)
+            memory.fill_uninitialized_memory = filled
+            torch.backends.cudnn.benchmark = benchmark

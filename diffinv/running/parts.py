@@ -35,18 +35,25 @@ def application_backbone(parts: Registry, text: str | None, difference: Differen
     return Part(spec, find_checkpoint(difference.info))
 
 
+def named_part(parts: Registry, kind: Kind, text: str | None) -> Part | None:
+    """The part that ``ID`` or ``ID=PATH`` names; None for none."""
+    if text is None:
+        return None
+    id, weights = parse_part(text)
+    return Part(parts.get(kind, id), weights)
+
+
 def suited_part(
     parts: Registry, kind: Kind, text: str | None, backbone: Spec, suited: str | None
 ) -> Part:
-    """What the user named, else what the backbone's spec names."""
-    wanted = text or suited
-    if wanted is None:
+    """What the user named, else what the backbone's spec names; UsageError for neither."""
+    found = named_part(parts, kind, text or suited)
+    if found is None:
         raise UsageError(
             f"The backbone {backbone.id!r} names no {kind} of its own; choose one with "
             f"{option(kind)}."
         )
-    id, weights = parse_part(wanted)
-    return Part(parts.get(kind, id), weights)
+    return found
 
 
 def part_id(part: Part | None) -> str:

@@ -1,76 +1,64 @@
-"""What stands for a B: a given prompt, the text beside it, else what the prompter of A makes."""
+"""What stands for a B where nobody says it: a caption, or a hard prompt where A's prompts were."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DiffinvError, UsageError
-from ..jobs.planning import ApplicationPlan
-from ..jobs.requests import ApplyRequest
 from ..plugins.loading import registry
-from .models import Models
 from .parts import Part
-from .progress import Meter
 from .remembered_weights import find_encoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..contracts import Backbone, Captioner, DeltaEncoder, DiffTokens
+    from ..difference import DifferenceInfo
+    from .models import Models
+    from .progress import Meter
 
 
 class Prompting:
-    """The prompts of one application, whose ``tokens`` take their share of the backbone's words."""
+    """Makes the prompts of B for one application.
+
+    ``info`` is the first difference's, whose prompter is used again; ``tokens`` take their share
+    of the backbone's words; ``captioner`` is None where there is none to ask.
+    """
 
     def __init__(
         self,
-        request: ApplyRequest,
-        plan: ApplicationPlan,
+        info: DifferenceInfo,
         backbone: Backbone,
         tokens: Sequence[DiffTokens],
-        device: str,
+        captioner: Callable[[], Captioner] | None,
         models: Models,
+        device: str,
+        seed: int,
         meter: Meter,
     ) -> None:
-        self._request, self._plan, self._backbone = request, plan, backbone
-        self._tokens, self._device = list(tokens), device
-        self._models, self._meter = models, meter
+        self._info, self._backbone, self._captioner = info, backbone, captioner
+        self._tokens, self._models, self._device = list(tokens), models, device
+        self._seed, self._meter = seed, meter
         self._room = sum(t.values.shape[1] for t in tokens if t.space == "input")
-        if request.prompt_b is not None:
-            self._check(request.prompt_b)
 
-    def given(self, picture: Path) -> str | None:
-        """The prompt that the user gave for a picture, None where it is to be made.
+    @property
+    def can_make(self) -> bool:
+        """Whether there is anything to make a prompt with."""
+        return self._captioner is not None or self._hard is not None
 
-        Raises DiffinvError where it is too long, or there is nothing to make one with.
-        """
-        if self._request.prompt_b is not None:
-            return self._request.prompt_b
-        prompt = _text_beside(picture)
-        if prompt:
-            self._check(prompt)
-        elif self._plan.captioner is None and self._hard is None:
-            raise UsageError(
-                f"The backbone {self._backbone.id!r} names no captioner: say with --prompt-b, or "
-                f"in {picture.with_suffix('.txt').name!r} beside it, what {str(picture)!r} shows."
-            )
-        return prompt
-
-    def complete(self, images: Sequence[Image], given: Sequence[str | None]) -> list[str]:
-        """The given prompts, and made ones for the pictures that have none."""
-        if self._request.prompt_b is not None:
-            return [prompt or "" for prompt in given]
-        bare = [image for image, prompt in zip(images, given, strict=True) if not prompt]
-        made = iter(self._make(bare) if bare else [])
-        return [prompt or next(made) for prompt in given]
-
-    def _check(self, prompt: str) -> None:
+    def check(self, prompt: str) -> None:
+        """Raise UsageError for a prompt that leaves no room for the tokens."""
         from ..method.application import check_budget
 
         check_budget(self._backbone, [prompt], self._tokens)
+
+    def complete(self, images: Sequence[Image], given: Sequence[str | None]) -> list[str]:
+        """The given prompts, and made ones for the pictures that have none."""
+        bare = [image for image, prompt in zip(images, given, strict=True) if prompt is None]
+        made = iter(self._make(bare) if bare else [])
+        return [next(made) if prompt is None else prompt for prompt in given]
 
     def _make(self, images: Sequence[Image]) -> list[str]:
         if self._hard is not None:
@@ -78,22 +66,27 @@ class Prompting:
         else:
             from ..method import answers
 
-            assert self._plan.captioner is not None
-            captioner: Captioner = self._models.get(self._plan.captioner, self._device)
-            made = answers.captions(captioner, images)
-        return [shorten(prompt, self._backbone, self._room, self._meter) for prompt in made]
+            assert self._captioner is not None
+            made = answers.captions(self._captioner(), images)
+        prompts = []
+        for text in made:
+            prompt, remark = shortened(text, self._backbone, self._room)
+            prompts.append(prompt)
+            if remark:
+                self._meter.warn(remark)
+        return prompts
 
     def _hard_prompt(self, encoder: DeltaEncoder, image: Image) -> str:
         """One by one, so that no picture's prompt depends on those made beside it."""
         from ..method.prompts import make_prompts
 
-        (prompt,) = make_prompts("pez", encoder, [image], [""], self._request.settings.seed)
+        (prompt,) = make_prompts("pez", encoder, [image], [""], self._seed)
         return prompt
 
     @cached_property
     def _hard(self) -> DeltaEncoder | None:
         """What made the hard prompts of A (of the first difference); None where B gets captions."""
-        info = self._plan.differences[0][0].info
+        info = self._info
         if info.prompter != "pez":
             return None
         try:
@@ -111,19 +104,9 @@ class Prompting:
             return None
 
 
-def _text_beside(picture: Path) -> str | None:
-    """The text of the ``.txt`` file beside a picture, None where there is none."""
-    path = picture.with_suffix(".txt")
-    if not path.is_file():
-        return None
-    try:
-        return " ".join(path.read_text(encoding="utf-8").split()) or None
-    except (OSError, UnicodeDecodeError) as error:
-        raise DiffinvError(f"The prompt file {str(path)!r} cannot be read as text.") from error
-
-
-def shorten(prompt: str, backbone: Backbone, room: int, meter: Meter) -> str:
-    """A prompt that leaves ``room`` for DIFF tokens; words are dropped from its end."""
+def shortened(prompt: str, backbone: Backbone, room: int) -> tuple[str, str | None]:
+    """A prompt that leaves ``room`` for DIFF tokens, and a remark where words were dropped from
+    its end."""
     budget = backbone.token_budget - room
     if budget < 0:
         raise UsageError(
@@ -134,7 +117,6 @@ def shorten(prompt: str, backbone: Backbone, room: int, meter: Meter) -> str:
     while words and backbone.count_tokens(" ".join(words)) > budget:
         words.pop()
     short = " ".join(words)
-    if short != " ".join(prompt.split()):
-        meter.warn(f"The prompt was shortened to the {budget} tokens there is room for: {short!r}.")
-        return short
-    return prompt
+    if short == " ".join(prompt.split()):
+        return prompt, None
+    return short, (f"The prompt was shortened to the {budget} tokens there is room for: {short!r}.")

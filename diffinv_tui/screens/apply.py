@@ -56,8 +56,8 @@ if TYPE_CHECKING:
     from textual.events import Paste
 
     from diffinv.jobs.store import Job
-    from diffinv.library.store import Entry
     from diffinv.plugins.registry import Registry
+    from diffinv.storage.store import Entry
 
 _DEBOUNCE = 0.3
 _PLANNED = 2_000

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from textual.app import ComposeResult
 
-    from diffinv.library.store import Entry
+    from diffinv.storage.store import Entry
 
 _AT_ONCE = 100
 _LOOK_EVERY = 0.5

@@ -12,7 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
-from diffinv.library.store import Entry
+from diffinv.storage.store import Entry
 from diffinv.system.text import plural
 
 from ..bindings import JOBS

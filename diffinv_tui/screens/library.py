@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from textual.timer import Timer
 
     from diffinv.jobs.store import Job
-    from diffinv.library.store import Entry, Library, Sort
+    from diffinv.storage.store import Entry, Library, Sort
 
 _LOOK_EVERY = 2.0
 _REST = 0.06
@@ -456,6 +456,6 @@ class LibraryScreen(Place):
 
 
 def _bring(library: Library, file: Path) -> Entry:
-    from diffinv.library.importing import import_file  # with numpy: not before it is needed
+    from diffinv.storage.importing import import_file  # with numpy: not before it is needed
 
     return import_file(library, file)

@@ -19,8 +19,8 @@ from diffinv.contracts import Spec
 from diffinv.errors import DiffinvError
 from diffinv.jobs.planning import InversionPlan, plan_inversion
 from diffinv.jobs.requests import InvertRequest
-from diffinv.library.store import Library
 from diffinv.method.settings import PRESETS, inversion_settings
+from diffinv.storage.store import Library
 from diffinv.system.text import plural
 
 from ..bindings import NEW
@@ -279,7 +279,7 @@ class NewScreen(Place):
         megabytes = sum(part.spec.size_mb for part in parts)
         time = f"about {duration(seconds)}" if seconds else "time not known yet"
         facts = [
-            f"{plural(len(plan.pictures), 'pair')}, to be named {plan.name}",
+            f"{plural(len(plan.lesson.pictures), 'pair')}, to be named {plan.lesson.name}",
             f"{time}, {megabytes:,} MB of models",
             *plan.notes,
         ]

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from textual.app import ComposeResult
 
     from diffinv.difference import DifferenceInfo
-    from diffinv.library.store import Entry
+    from diffinv.storage.store import Entry
 
 
 class Figure(Vertical):

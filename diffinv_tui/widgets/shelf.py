@@ -15,7 +15,7 @@ from textual.strip import Strip
 
 from diffinv.difference import load
 from diffinv.errors import DiffinvError
-from diffinv.library.store import Entry
+from diffinv.storage.store import Entry
 
 from ..bindings import SHELF
 from ..pictures import difference_pictures

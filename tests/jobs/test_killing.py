@@ -15,9 +15,9 @@ from diffinv.jobs.requests import InvertRequest
 from diffinv.jobs.store import JobStore
 from diffinv.jobs.tasks import run_inversion
 from diffinv.jobs.worker import Worker
-from diffinv.library.store import Library
 from diffinv.method.settings import inversion_settings
 from diffinv.plugins.loading import registry
+from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
 
 STEPS = 100

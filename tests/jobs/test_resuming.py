@@ -22,9 +22,9 @@ from diffinv.jobs.manifest import FILE
 from diffinv.jobs.tasks import run_application, run_inversion
 from diffinv.jobs.worker import Worker
 from diffinv.jobs.workspace import Workspace
-from diffinv.library.store import Library
 from diffinv.method.inversion import Inversion
 from diffinv.running.progress import Progress
+from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
 
 STEPS = 120

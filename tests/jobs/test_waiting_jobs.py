@@ -9,7 +9,7 @@ from diffinv.jobs.demo import Example, submit_demo
 from diffinv.jobs.job import Job
 from diffinv.jobs.process import this_process
 from diffinv.jobs.store import JobStore
-from diffinv.library.store import Library
+from diffinv.storage.store import Library
 
 ME = this_process()
 

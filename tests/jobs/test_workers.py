@@ -23,10 +23,10 @@ from diffinv.jobs.process import this_process
 from diffinv.jobs.reporter import JobStopped, Reporter, thinned
 from diffinv.jobs.worker import Worker
 from diffinv.jobs.worker_environment import dismiss_stale_worker
-from diffinv.library.store import Library
 from diffinv.method.settings import MAX_LEARNING_STEPS
 from diffinv.running.devices import device_key
 from diffinv.running.progress import Progress
+from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
 
 ENDLESS = MAX_LEARNING_STEPS
@@ -312,8 +312,8 @@ def test_front_ends_never_import_torch(toy, store, learn):
     code = """
 import sys
 from diffinv.jobs import checks, codec, job, launch, manifest, process, requests, store
-from diffinv.library import index, query, trash
-from diffinv.library.store import Library
+from diffinv.storage import index, query, trash
+from diffinv.storage.store import Library
 from diffinv.cli import apply, drawing, following, invert, jobs, library
 from diffinv.paths import library_folder
 queue = store.JobStore()

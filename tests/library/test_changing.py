@@ -14,9 +14,9 @@ from test_library import make
 from diffinv.cli import app
 from diffinv.difference import load, save
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.library import trash as trashes
-from diffinv.library.importing import import_file
-from diffinv.library.store import Library
+from diffinv.storage import trash as trashes
+from diffinv.storage.importing import import_file
+from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
 
 

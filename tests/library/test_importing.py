@@ -16,10 +16,10 @@ from test_library import make
 from diffinv.cli import app
 from diffinv.difference import save
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.library import importing, store
-from diffinv.library.importing import import_file, import_files
-from diffinv.library.names import MAX_NAME
-from diffinv.library.store import Library
+from diffinv.storage import importing, store
+from diffinv.storage.importing import import_file, import_files
+from diffinv.storage.names import MAX_NAME
+from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
 
 
@@ -185,7 +185,7 @@ def test_a_file_that_another_process_imports_meanwhile(library, files, monkeypat
 IMPORT = """
 import sys
 from diffinv.cli import app
-import diffinv.library.importing
+import diffinv.storage.importing
 print("ready", flush=True)
 sys.stdin.readline()
 sys.exit(app.run(["library", "import", sys.argv[1]]))

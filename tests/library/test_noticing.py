@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from test_library import make
 
-from diffinv.library import index
-from diffinv.library.store import Library
+from diffinv.storage import index
+from diffinv.storage.store import Library
 
 
 @pytest.fixture

@@ -15,9 +15,9 @@ from test_library import make
 
 from diffinv.difference import Difference, load, save
 from diffinv.errors import UsageError
-from diffinv.library.index import FILE, Index, sort_text
-from diffinv.library.query import unknown_filters
-from diffinv.library.store import Library
+from diffinv.storage.index import FILE, Index, sort_text
+from diffinv.storage.query import unknown_filters
+from diffinv.storage.store import Library
 from diffinv.system.text import natural_key
 
 
@@ -241,7 +241,7 @@ def test_the_index_is_made_again_from_the_files(castles, damage):
 
 
 def test_a_library_that_cannot_be_written_is_still_searched(castles, monkeypatch):
-    monkeypatch.setattr("diffinv.library.index.os.access", lambda *_: False)
+    monkeypatch.setattr("diffinv.storage.index.os.access", lambda *_: False)
     castles.search()
     shown = Library(castles.folder)
     assert shown.count("castle") == 1
@@ -250,7 +250,7 @@ def test_a_library_that_cannot_be_written_is_still_searched(castles, monkeypatch
 
 def test_an_unchanged_folder_is_not_read_again(castles, monkeypatch):
     castles.search()
-    monkeypatch.setattr("diffinv.library.index.read_entry", None)
+    monkeypatch.setattr("diffinv.storage.index.read_entry", None)
     assert castles.count() == Library(castles.folder).count() == 4
 
 

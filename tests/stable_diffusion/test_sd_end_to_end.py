@@ -97,7 +97,7 @@ def test_a_difference_of_other_weights_is_refused(checkpoints, pictures, tmp_pat
     import numpy as np
 
     from diffinv.difference import Difference, DifferenceInfo
-    from diffinv.library.store import Library
+    from diffinv.storage.store import Library
     from diffinv.system.paths import library_folder
 
     Library(library_folder()).add(

@@ -12,11 +12,11 @@ from PIL import Image
 from diffinv.cli import app
 from diffinv.difference import Difference, DifferenceInfo
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.library import exporting
-from diffinv.library.exporting import export, token_name
-from diffinv.library.importing import import_file
-from diffinv.library.store import Library
 from diffinv.pictures.writing import to_webp
+from diffinv.storage import exporting
+from diffinv.storage.exporting import export, token_name
+from diffinv.storage.importing import import_file
+from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
 
 WIDTHS = {"sd15": 768, "sd21-base": 1024, "sd21": 1024, "sdxl": 2048}

@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import sample_home
 
-from diffinv.library.store import Library
+from diffinv.storage.store import Library
 from diffinv_tui.app import DiffinvApp
 
 

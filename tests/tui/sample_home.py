@@ -16,13 +16,13 @@ from diffinv.difference import Difference, DifferenceInfo, save
 from diffinv.errors import UsageError
 from diffinv.jobs.job import Job, JobProgress
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
-from diffinv.library.store import Entry
 from diffinv.method.settings import InversionSettings
 from diffinv.pictures.writing import to_webp
 from diffinv.plugins.loading import load_plugins
 from diffinv.plugins.registry import Registry
 from diffinv.plugins.rows import PluginRow
 from diffinv.running.progress import AppliedImage
+from diffinv.storage.store import Entry
 from diffinv_diorama.render import render
 from diffinv_diorama.world import Scene
 

@@ -16,9 +16,9 @@ from textual_fspicker.parts import DirectoryNavigation
 from diffinv.difference import save
 from diffinv.jobs.planning import plan_inversion
 from diffinv.jobs.requests import ApplyRequest
-from diffinv.library.store import Library
 from diffinv.plugins.registry import Registry
 from diffinv.plugins.rows import PluginRow
+from diffinv.storage.store import Library
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.config import load_preferences, preferences_file
 from diffinv_tui.screens.apply import SWEEP, at_strength

@@ -1,0 +1,436 @@
+"""The Python API: load a model, learn a difference, apply it.
+
+    import diffinv
+
+    model = diffinv.load("diorama")
+    difference = model.invert("a.png", "a2.png")
+    b_prime = model.apply(difference, "b.png", strength=0.8)
+
+The worker of the job queue goes the same way, by :meth:`Model.learn` and :meth:`Model.editing`, so
+that both give the same numbers. torch is imported when a model is loaded, not before.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import fields
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast, overload
+
+from .contracts import BackboneSpec, Use
+from .difference import Difference
+from .difference import load as read_difference
+from .errors import UsageError
+from .method.settings import (
+    ApplicationSettings,
+    InversionSettings,
+    check_application_settings,
+    check_settings,
+    inversion_settings,
+)
+from .pictures.reading import read_picture
+from .plugins.loading import registry
+from .running.devices import check_device, device_key
+from .running.editing import Editing
+from .running.keeping import Keeper
+from .running.learning import Teachers, check_spaces, learn
+from .running.lesson import Lesson, read_lesson
+from .running.models import Models, choose_device, deterministic
+from .running.parts import Part, backbone_part, named_part, suited_part
+from .running.progress import APPLYING, Meter, OnProgress
+from .running.progress_bar import shown
+from .running.prompting import Prompting
+from .storage.names import checked_name
+from .storage.store import Library
+from .system.paths import given_path, library_folder
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from .contracts import Backbone, Captioner, DeltaEncoder
+    from .pictures.reading import Source
+
+Applied = Difference | str | os.PathLike[str]
+"""A difference, or the path of its file, or its name in the user's library."""
+
+
+def load(
+    backbone: str | None = None,
+    *,
+    captioner: str | None = None,
+    delta_encoder: str | None = None,
+    device: str | None = None,
+    memory: str | None = None,
+) -> Model:
+    """Load a backbone; captioner and delta encoder follow when they are needed.
+
+    Each part reads ``ID`` or ``ID=PATH`` (``"sdxl=PATH"``); the first installed backbone and what
+    suits it are the defaults. ``device`` is a torch device name, by default the best there is;
+    ``memory`` is ``auto``, ``low`` or ``high``. Raises UsageError for a part or device that is not
+    there, DiffinvError where weights cannot be loaded.
+    """
+    check_device(device)
+    _check_memory(memory)
+    parts = registry()
+    main = backbone_part(parts, backbone)
+    spec = cast(BackboneSpec, main.spec)
+    encoder = named_part(parts, "delta encoder", delta_encoder or spec.delta_encoder)
+    writer = named_part(parts, "captioner", captioner or spec.captioner)
+    parts.preflight(spec, Use(main.weights, device_key(device), memory, learning=True))
+    models = Models()
+    models.use_memory(memory)
+    with deterministic(0):
+        return Model(main, encoder, writer, choose_device(device), models)
+
+
+def open(path: str | os.PathLike[str]) -> Difference:
+    """The difference in a file, with its checksum verified. Raises DiffinvError where there is no
+    such file, or it is no difference or a damaged one."""
+    return read_difference(given_path(os.fspath(path)))
+
+
+def library(folder: str | os.PathLike[str] | None = None) -> Library:
+    """The user's library of differences, or the one in another folder."""
+    return Library(library_folder() if folder is None else given_path(os.fspath(folder)))
+
+
+class Model:
+    """A loaded backbone with the parts that suit it, on one device. Made by :func:`load`."""
+
+    def __init__(
+        self,
+        backbone: Part,
+        delta_encoder: Part | None,
+        captioner: Part | None,
+        device: str,
+        models: Models,
+    ) -> None:
+        self.device = device
+        self._models = models
+        self._named = (backbone, delta_encoder, captioner)
+        self.backbone: Backbone = models.get(backbone, device)
+
+    def __repr__(self) -> str:
+        return f"<diffinv.Model {self.backbone.id!r} on {self.device}>"
+
+    def invert(
+        self,
+        a: Source | None = None,
+        a_prime: Source | None = None,
+        *,
+        pairs: Sequence[tuple[Source, Source]] = (),
+        captions: Sequence[tuple[str, str]] = (),
+        name: str | None = None,
+        settings: InversionSettings | None = None,
+        on_step: OnProgress | None = None,
+        progress: bool | None = None,
+        **changes: Any,
+    ) -> Difference:
+        """Learn the difference from A to A′ (Algorithm 1).
+
+        Pictures are paths, Pillow pictures or arrays; ``pairs`` has further ones, or all of them.
+        ``captions`` has one (of A, of A′) a pair and takes the captioner's place. ``settings``,
+        or any field of :class:`InversionSettings` by its name (``preset="paper"``, ``steps=40``,
+        ``seed=7``), says how. ``on_step`` hears every event and may raise to stop; ``progress``
+        draws a bar, by default in notebooks and terminals.
+        """
+        given = [*_first_pair(a, a_prime), *pairs]
+        lesson = read_lesson(_name(name, given), given, captions)
+        chosen = _inversion_settings(settings, changes)
+        with shown(on_step, progress) as events:
+            return self.learn([lesson], chosen, _heard(events, [lesson]))[0]
+
+    def invert_many(
+        self,
+        pairs: Sequence[tuple[Source, Source]],
+        *,
+        captions: Sequence[tuple[str, str]] = (),
+        names: Sequence[str] = (),
+        batch: int = 8,
+        settings: InversionSettings | None = None,
+        on_step: OnProgress | None = None,
+        progress: bool | None = None,
+        **changes: Any,
+    ) -> list[Difference]:
+        """Learn one difference from each pair, ``batch`` of them in one batch of the denoiser.
+
+        Quicker than one after the other; the tokens differ from those of :meth:`invert` by
+        rounding alone. See there for the arguments.
+        """
+        lessons = _lessons(pairs, captions, names)
+        chosen = _inversion_settings(settings, changes)
+        with shown(on_step, progress) as events:
+            return [
+                difference
+                for some in _chunks(lessons, batch)
+                for difference in self.learn(some, chosen, _heard(events, some))
+            ]
+
+    def learn(
+        self,
+        lessons: Sequence[Lesson],
+        settings: InversionSettings,
+        meter: Meter,
+        keeper: Keeper | None = None,
+    ) -> list[Difference]:
+        """What :meth:`invert` and every job come down to: a difference from each lesson."""
+        check_settings(settings)
+        with deterministic(settings.seed):
+            return learn(self._teachers, lessons, settings, meter, keeper or Keeper())
+
+    @overload
+    def apply(
+        self,
+        difference: Applied | Sequence[Applied],
+        pictures: Source,
+        *,
+        strength: float | Sequence[float] = ...,
+        prompt: str | Sequence[str] | None = ...,
+        mask: Source | Sequence[Source] | None = ...,
+        seed: int = ...,
+        editor: str = ...,
+        num_inference_steps: int = ...,
+        guidance_scale: float = ...,
+        use_difference_mask: bool = ...,
+        batch: int = ...,
+        on_step: OnProgress | None = ...,
+        progress: bool | None = ...,
+    ) -> Image: ...
+
+    @overload
+    def apply(
+        self,
+        difference: Applied | Sequence[Applied],
+        pictures: list[Source] | tuple[Source, ...],
+        *,
+        strength: float | Sequence[float] = ...,
+        prompt: str | Sequence[str] | None = ...,
+        mask: Source | Sequence[Source] | None = ...,
+        seed: int = ...,
+        editor: str = ...,
+        num_inference_steps: int = ...,
+        guidance_scale: float = ...,
+        use_difference_mask: bool = ...,
+        batch: int = ...,
+        on_step: OnProgress | None = ...,
+        progress: bool | None = ...,
+    ) -> list[Image]: ...
+
+    def apply(
+        self,
+        difference: Applied | Sequence[Applied],
+        pictures: Source | list[Source] | tuple[Source, ...],
+        *,
+        strength: float | Sequence[float] = 1.0,
+        prompt: str | Sequence[str] | None = None,
+        mask: Source | Sequence[Source] | None = None,
+        seed: int = 0,
+        editor: str = "edit-friendly",
+        num_inference_steps: int = 20,
+        guidance_scale: float = 2.0,
+        use_difference_mask: bool = True,
+        batch: int = 8,
+        on_step: OnProgress | None = None,
+        progress: bool | None = None,
+    ) -> Image | list[Image]:
+        """B′ for each B: an RGB picture of the backbone's size for one, a list for several.
+
+        ``difference`` is one or several, all applied at once; ``strength`` goes with each, and a
+        negative one undoes. ``prompt`` says what B shows, in place of a caption. ``mask`` is a
+        picture as large as B, white where it may change. ``batch`` pictures are worked on at once.
+        """
+        several = _is_several(pictures)
+        sources = list(cast("Sequence[Source]", pictures)) if several else [pictures]
+        settings = ApplicationSettings(
+            editor, num_inference_steps, guidance_scale, use_difference_mask, seed
+        )
+        check_application_settings(settings)
+        pairs = _with_strengths(difference, strength)
+        if not sources:
+            return []
+        with shown(on_step, progress) as events, deterministic(seed):
+            results = self._apply(
+                pairs, cast("list[Source]", sources), prompt, mask, settings, batch, Meter(events)
+            )
+        return results if several else results[0]
+
+    def _apply(
+        self,
+        differences: list[tuple[Difference, float]],
+        sources: list[Source],
+        prompt: str | Sequence[str] | None,
+        mask: Source | Sequence[Source] | None,
+        settings: ApplicationSettings,
+        batch: int,
+        meter: Meter,
+    ) -> list[Image]:
+        editor = named_part(registry(), "editor", settings.editor)
+        assert editor is not None
+        editing, prompting = self.editing(differences, editor, settings, batch, meter)
+        prompts = _per_picture(prompt, len(sources), "prompt")
+        for text in filter(None, prompts):
+            prompting.check(text)
+        if None in prompts and not prompting.can_make:
+            raise UsageError(
+                f"The backbone {self.backbone.id!r} names no captioner; say what the pictures show "
+                "with prompt=, or name one in load(captioner=)."
+            )
+        images = [editing.frame(read_picture(source, "B")) for source in sources]
+        masks = _masks(mask, len(sources), editing)
+        chunks = list(_chunks(range(len(images)), batch))
+        meter.phase(APPLYING, len(chunks) * settings.steps)
+        results: list[Image] = []
+        for i, rows in enumerate(chunks):
+            first, last = rows[0], rows[-1] + 1
+            results += editing.apply(
+                images[first:last],
+                prompts[first:last],
+                prompting,
+                lambda step, steps, i=i: meter.step(i * settings.steps + step),  # type: ignore[misc]
+                masks[first:last] if masks else None,
+            )
+        return results
+
+    def editing(
+        self,
+        differences: Sequence[tuple[Difference, float]],
+        editor: Part,
+        settings: ApplicationSettings,
+        batch: int,
+        meter: Meter,
+    ) -> tuple[Editing, Prompting]:
+        """What :meth:`apply` and every job come down to: the differences ready to be applied, and
+        what makes prompts for pictures that have none."""
+        made = self._models.get(editor, self.device)
+        editing = Editing(self.backbone, made, differences, settings, batch, meter)
+        tokens = [tokens for tokens, _ in editing.tokens]
+        writer = self._captioner if self._named[2] else None
+        info = differences[0][0].info
+        return editing, Prompting(
+            info, self.backbone, tokens, writer, self._models, self.device, settings.seed, meter
+        )
+
+    @cached_property
+    def _teachers(self) -> Teachers:
+        backbone, encoder, captioner = self._named
+        spec = backbone.spec
+        encoder = encoder or suited_part(registry(), "delta encoder", None, spec, None)
+        loaded: DeltaEncoder = self._models.get(encoder, self.device)
+        check_spaces(self.backbone, loaded)
+        writer = self._captioner if captioner else None
+        return Teachers(self.backbone, loaded, writer, (backbone, encoder, captioner))
+
+    def _captioner(self) -> Captioner:
+        part = self._named[2]
+        assert part is not None
+        captioner: Captioner = self._models.get(part, self.device)
+        return captioner
+
+
+def _heard(events: OnProgress, lessons: Sequence[Lesson]) -> Meter:
+    """A meter that has passed on what was noticed about the pictures."""
+    meter = Meter(events)
+    for lesson in lessons:
+        for warning in lesson.warnings:
+            meter.warn(warning)
+    return meter
+
+
+def _first_pair(a: Source | None, a_prime: Source | None) -> list[tuple[Source, Source]]:
+    if a is None and a_prime is None:
+        return []
+    if a is None or a_prime is None:
+        raise UsageError("A difference is learned from two pictures; give A and A′.")
+    return [(a, a_prime)]
+
+
+def _name(name: str | None, pairs: Sequence[tuple[Source, Source]]) -> str:
+    """The name given, or one made of the files' names."""
+    if name is not None:
+        return checked_name(name)
+    stems = [Path(s).stem for s in (pairs[0] if pairs else ()) if isinstance(s, str | os.PathLike)]
+    return "-to-".join(stems).replace(":", " ") if len(stems) == 2 else "difference"
+
+
+def _lessons(
+    pairs: Sequence[tuple[Source, Source]],
+    captions: Sequence[tuple[str, str]],
+    names: Sequence[str],
+) -> list[Lesson]:
+    for what, values in (("captions", captions), ("names", names)):
+        if values and len(values) != len(pairs):
+            raise UsageError(f"Give {what} for every pair: {len(values)} for {len(pairs)}.")
+    return [
+        read_lesson(
+            _name(names[i] if names else None, [pair]), [pair], [captions[i]] if captions else ()
+        )
+        for i, pair in enumerate(pairs)
+    ]
+
+
+def _inversion_settings(
+    settings: InversionSettings | None, changes: dict[str, Any]
+) -> InversionSettings:
+    known = [field.name for field in fields(InversionSettings)]
+    for name in changes:
+        if name not in known:
+            raise UsageError(f"There is no setting {name!r}; choose from {', '.join(known)}.")
+    if settings is not None and changes:
+        raise UsageError(f"Give settings= or {', '.join(changes)}, not both.")
+    chosen = settings or inversion_settings(changes.pop("preset", "default"), **changes)
+    check_settings(chosen)
+    return chosen
+
+
+def _with_strengths(
+    difference: Applied | Sequence[Applied], strength: float | Sequence[float]
+) -> list[tuple[Difference, float]]:
+    single = isinstance(difference, Difference | str | os.PathLike)
+    given = [difference] if single else list(cast("Sequence[Applied]", difference))
+    if not given:
+        raise UsageError("Name at least one difference to apply.")
+    weights = [strength] * len(given) if isinstance(strength, int | float) else list(strength)
+    if len(weights) != len(given):
+        raise UsageError(f"Give one strength, or one for each of the {len(given)} differences.")
+    found = [one if isinstance(one, Difference) else _find(one) for one in given]  # type: ignore[arg-type]
+    return [(one, float(weight)) for one, weight in zip(found, weights, strict=True)]
+
+
+def _find(name_or_path: str | os.PathLike[str]) -> Difference:
+    return library().load(os.fspath(name_or_path))
+
+
+def _per_picture(given: str | Sequence[str] | None, count: int, what: str) -> list[str | None]:
+    if given is None or isinstance(given, str):
+        return [given] * count
+    if len(given) != count:
+        raise UsageError(f"Give one {what}, or one for each of the {count} pictures.")
+    return list(given)
+
+
+def _masks(
+    mask: Source | Sequence[Source] | None, count: int, editing: Editing
+) -> list[Image] | None:
+    if mask is None:
+        return None
+    given = list(mask) if _is_several(mask) else [mask] * count  # type: ignore[arg-type]
+    if len(given) != count:
+        raise UsageError(f"Give one mask, or one for each of the {count} pictures.")
+    return [editing.frame(read_picture(one, "the mask")) for one in given]  # type: ignore[arg-type]
+
+
+def _is_several(pictures: object) -> bool:
+    return isinstance(pictures, list | tuple)
+
+
+def _chunks(values: Sequence[Any], size: int) -> list[Sequence[Any]]:
+    if size < 1:
+        raise UsageError(f"A batch holds at least one picture, not {size}.")
+    return [values[i : i + size] for i in range(0, len(values), size)]
+
+
+def _check_memory(memory: str | None) -> None:
+    if memory not in (None, "auto", "low", "high"):
+        raise UsageError(f"memory is 'auto', 'low' or 'high', not {memory!r}.")

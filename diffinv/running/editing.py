@@ -1,0 +1,120 @@
+"""The way of a B through the house: frame, prompt, denoise with the differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, cast
+
+from ..errors import DiffinvError
+from ..pictures.framing import fit_square
+from ..system.text import plural
+from .progress import Meter
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from ..contracts import Backbone, DiffTokens, Editor, TokenSpace
+    from ..difference import Difference
+    from ..method.settings import ApplicationSettings
+    from .prompting import Prompting
+
+
+class Editing:
+    """Differences with strengths, ready to be applied to any number of pictures.
+
+    At most ``batch`` pictures are worked on at once; when memory runs out, half as many from then
+    on, once. Raises DiffinvError where a difference was learned on another model.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        editor: Editor,
+        differences: Sequence[tuple[Difference, float]],
+        settings: ApplicationSettings,
+        batch: int,
+        meter: Meter,
+    ) -> None:
+        for difference, _ in differences:
+            difference.check_backbone(backbone.id, backbone.weights_id)
+        self.backbone, self._editor, self._settings = backbone, editor, settings
+        self.tokens = [(_tokens(d, backbone), strength) for d, strength in differences]
+        self._at_once, self._halved, self._meter = max(1, batch), False, meter
+
+    def frame(self, image: Image) -> Image:
+        """B as the backbone takes it."""
+        return fit_square(image, self.backbone.resolution)
+
+    def apply(
+        self,
+        images: Sequence[Image],
+        given: Sequence[str | None],
+        prompting: Prompting,
+        on_step: Callable[[int, int], None],
+        masks: Sequence[Image] | None = None,
+    ) -> list[Image]:
+        """B′ for each framed B. ``given`` are the prompts there are, None where one is to be made;
+        ``masks`` (grey, framed, white may change) narrow the mask of the difference."""
+        import torch
+
+        prompts = prompting.complete(images, given)
+        while True:
+            try:
+                return [
+                    result
+                    for start in range(0, len(images), self._at_once)
+                    for result in self._at(
+                        slice(start, start + self._at_once), images, prompts, on_step, masks
+                    )
+                ]
+            except torch.OutOfMemoryError as error:
+                self._halve(min(self._at_once, len(images)), error)
+
+    def _at(
+        self,
+        rows: slice,
+        images: Sequence[Image],
+        prompts: Sequence[str],
+        on_step: Callable[[int, int], None],
+        masks: Sequence[Image] | None,
+    ) -> list[Image]:
+        from ..method.application import apply_differences
+
+        allowed = None if masks is None else self._allowed(masks[rows])
+        return apply_differences(
+            self.backbone,
+            images[rows],
+            prompts[rows],
+            self.tokens,
+            self._editor,
+            self._settings,
+            on_step,
+            allowed,
+        )
+
+    def _allowed(self, masks: Sequence[Image]) -> Tensor:
+        from ..pictures.tensors import masks_to_tensor
+
+        return masks_to_tensor(masks).to(self.backbone.device)
+
+    def _halve(self, tried: int, error: Exception) -> None:
+        device = self.backbone.device
+        if tried == 1 or self._halved:
+            raise DiffinvError(
+                f"{device} ran out of memory with {plural(tried, 'picture')} at once; use "
+                "--memory low, close other programs or choose a smaller backbone."
+            ) from error
+        self._halved, self._at_once = True, tried // 2
+        fewer = plural(self._at_once, "picture")
+        self._meter.warn(f"{device} ran out of memory: now {fewer} at once.")
+
+
+def _tokens(difference: Difference, backbone: Backbone) -> DiffTokens:
+    import torch
+
+    from ..contracts import DiffTokens
+
+    values = torch.from_numpy(difference.tokens.copy())[None].float()
+    space = cast("TokenSpace", difference.info.token_space)
+    return DiffTokens(values.to(backbone.device), space)

@@ -1,0 +1,42 @@
+"""What is kept of a run while it goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from ..method.inversion import Inversion
+
+
+class Keeper:
+    """Keeps nothing but the time: what a script needs. Jobs have one that writes checkpoints."""
+
+    def __init__(self, started: float | None = None) -> None:
+        self._started = time.perf_counter() if started is None else started
+
+    def restore(self, inversion: Inversion, decisive: Sequence[object]) -> None:
+        """Go on where an earlier run stopped; ``decisive`` is all that decides the result."""
+
+    def begin(self) -> None:
+        """Learning starts now, after everything that was loaded and looked up."""
+
+    @property
+    def is_curious(self) -> bool:
+        """Whether a preview is worth its time now."""
+        return False
+
+    def kept(self, inversion: Inversion) -> contextlib.AbstractContextManager[None]:
+        """Surrounds what is done between two steps, and may stop them."""
+        return contextlib.nullcontext()
+
+    def show(self, preview: Image) -> None:
+        """Put a preview where it is looked for."""
+
+    def seconds(self) -> float:
+        """The time that learning took, that of interrupted runs included."""
+        return time.perf_counter() - self._started

@@ -1,0 +1,332 @@
+"""The way of a pair through the house: frame, describe, learn, and put into a Difference."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from ..difference import Difference, DifferenceInfo, to_bytes
+from ..errors import UsageError
+from ..pictures.framing import fit_square
+from ..pictures.reading import pixel_hash
+from ..pictures.writing import to_webp
+from ..plugins.loading import registry
+from .keeping import Keeper
+from .lesson import Lesson
+from .out_of_memory import with_room
+from .parts import Part
+from .progress import DESCRIBING, LEARNING, PREVIEW, Meter
+from .prompting import shortened
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+    from torch import Tensor
+
+    from ..contracts import Backbone, Captioner, DeltaEncoder
+    from ..method.inversion import Inversion, InversionResult, Pair
+    from ..method.settings import InversionSettings
+
+PROMPT_IDS = "diffinv.prompt_ids"
+"""The header entry that holds the token ids of hard prompts."""
+
+_PREVIEWS_AT = (0.25, 0.5, 0.75)
+"""Shares of the run after which the preview is renewed."""
+
+_QUICK_STEPS = 8
+"""Denoising steps of the previews on the way."""
+
+
+@dataclass(frozen=True)
+class Teachers:
+    """The loaded parts that learning needs, and which they were. ``captioner`` gives None where
+    no captions are to be written."""
+
+    backbone: Backbone
+    delta_encoder: DeltaEncoder
+    captioner: Callable[[], Captioner] | None
+    named: tuple[Part, Part, Part | None]
+    """Backbone, delta encoder and captioner as they were asked for."""
+
+
+def check_spaces(backbone: Backbone, encoder: DeltaEncoder) -> None:
+    """Refuse a delta encoder whose space the backbone's tokens are not projected to."""
+    if backbone.joint_space != encoder.space:
+        raise UsageError(
+            f"The delta encoder {encoder.id!r} works in the joint space {encoder.space!r}, but the "
+            f"backbone {backbone.id!r} projects its tokens to {backbone.joint_space!r}, so the two "
+            "cannot be compared; choose a --delta-encoder of the backbone's space."
+        )
+
+
+def learn(
+    teachers: Teachers,
+    lessons: Sequence[Lesson],
+    settings: InversionSettings,
+    meter: Meter,
+    keeper: Keeper,
+) -> list[Difference]:
+    """A difference from each lesson; all of them share the denoiser's batches.
+
+    Raises DiffinvError where a part answers what it must not, or memory runs out.
+    """
+    check_spaces(teachers.backbone, teachers.delta_encoder)
+    groups, remarks = _describe(teachers, lessons, settings, meter)
+
+    def work(backbone: Backbone) -> tuple[list[InversionResult], list[Image]]:
+        roomy = replace(teachers, backbone=backbone)
+        results = _learn(roomy, groups, settings, meter, keeper)
+        tokens = [result.tokens for result in results]
+        return results, _previews(roomy, groups, tokens, settings, meter=meter)
+
+    results, previews = with_room(work, teachers.backbone, meter)
+    keeper.show(previews[0])
+    for own, result in zip(remarks, results, strict=True):
+        own.extend(result.warnings)
+    seconds = round(keeper.seconds() / len(lessons), 3)
+    rows = zip(lessons, groups, results, previews, remarks, strict=True)
+    return [
+        _difference(
+            _info(teachers, lesson, pairs, settings, seconds, _warnings(meter, own, remarks)),
+            result,
+            _thumbnails(lesson, preview),
+        )
+        for lesson, pairs, result, preview, own in rows
+    ]
+
+
+def _describe(
+    teachers: Teachers, lessons: Sequence[Lesson], settings: InversionSettings, meter: Meter
+) -> tuple[list[list[Pair]], list[list[str]]]:
+    """The pairs of every lesson at the backbone's size, with captions and prompts; and what there
+    is to remark on each lesson."""
+    meter.phase(DESCRIBING)
+    groups, remarks = [], []
+    for lesson in lessons:
+        remarks.append(list(lesson.warnings))
+        groups.append(_pairs(teachers, lesson, settings, meter, remarks[-1]))
+    return groups, remarks
+
+
+def _pairs(
+    teachers: Teachers,
+    lesson: Lesson,
+    settings: InversionSettings,
+    meter: Meter,
+    remarks: list[str],
+) -> list[Pair]:
+    from ..method import answers
+    from ..method.inversion import Pair
+    from ..method.prompts import make_prompts
+
+    side = teachers.backbone.resolution
+    images = [fit_square(image, side) for pair in lesson.pictures for image in pair]
+    if lesson.captions or teachers.captioner is None:
+        captions = [text for pair in lesson.captions for text in pair]
+    else:
+        captions = answers.captions(teachers.captioner(), images)
+    encoder = teachers.delta_encoder
+    made = make_prompts(settings.prompter, encoder, images, captions, settings.seed)
+    room = settings.tokens if settings.token_space == "input" else 0
+    prompts = []
+    for text in made:
+        prompt, remark = shortened(text, teachers.backbone, room)
+        prompts.append(prompt)
+        if remark:
+            remarks.append(remark)
+            meter.warn(remark)
+    rows = zip(_by_two(images), _by_two(captions), _by_two(prompts), strict=True)
+    return [Pair(*image, *caption, *prompt) for image, caption, prompt in rows]
+
+
+def _learn(
+    teachers: Teachers,
+    groups: list[list[Pair]],
+    settings: InversionSettings,
+    meter: Meter,
+    keeper: Keeper,
+) -> list[InversionResult]:
+    from ..method.inversion import Inversion
+
+    _check_token_space(teachers.backbone, settings.token_space)
+    inversion = Inversion(teachers.backbone, teachers.delta_encoder, groups, settings)
+    keeper.restore(inversion, _decisive(teachers, groups, settings))
+    previews = {round(share * settings.steps) for share in _PREVIEWS_AT}
+    meter.phase(LEARNING, settings.steps, inversion.mean_losses())
+    keeper.begin()
+    while not inversion.is_done:
+        event = inversion.advance()
+        with keeper.kept(inversion):
+            meter.step(event.step, event.loss)
+        if inversion.step in previews and keeper.is_curious:
+            keeper.show(_quick_preview(teachers, groups, inversion, settings))
+    results = inversion.results()
+    for warning in dict.fromkeys(w for result in results for w in result.warnings):
+        meter.warn(warning)
+    return results
+
+
+def _check_token_space(backbone: Backbone, space: str) -> None:
+    if space == "input" and backbone.encode_prompts([""]).reencode is None:
+        raise UsageError(
+            f"The backbone {backbone.id!r} takes no tokens in the input space; "
+            "use --token-space additive or output."
+        )
+
+
+def _quick_preview(
+    teachers: Teachers,
+    groups: list[list[Pair]],
+    inversion: Inversion,
+    settings: InversionSettings,
+) -> Image:
+    """What the first tokens do so far, roughly. Learning goes on as if nobody had looked."""
+    import torch
+
+    device = teachers.backbone.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
+        tokens = [inversion.tokens.detach()[0]]
+        return _previews(teachers, groups[:1], tokens, settings, _QUICK_STEPS)[0]
+
+
+def _previews(
+    teachers: Teachers,
+    groups: list[list[Pair]],
+    tokens: list[Tensor],
+    settings: InversionSettings,
+    steps: int | None = None,
+    meter: Meter | None = None,
+) -> list[Image]:
+    """Each difference applied to the first A it was learned from, with the default settings."""
+    import torch
+
+    from ..contracts import DiffTokens
+    from ..method.application import apply_differences
+    from ..method.settings import ApplicationSettings
+
+    use = ApplicationSettings(seed=settings.seed)
+    use = replace(use, steps=steps or use.steps)
+    if meter:
+        meter.phase(PREVIEW, use.steps)
+    editor = registry().create(registry().editors[use.editor])
+    stacked = torch.stack(tokens).to(teachers.backbone.device)
+    return apply_differences(
+        teachers.backbone,
+        [pairs[0].a for pairs in groups],
+        [pairs[0].prompt_a for pairs in groups],
+        [(DiffTokens(stacked, settings.token_space), 1.0)],
+        editor,
+        use,
+        lambda step, _steps: meter.step(step) if meter else None,
+    )
+
+
+def _decisive(
+    teachers: Teachers, groups: list[list[Pair]], settings: InversionSettings
+) -> list[object]:
+    """All that decides the tokens: a checkpoint is good only for the same."""
+    pairs = [pair for group in groups for pair in group]
+    texts = [(p.caption_a, p.caption_a_prime, p.prompt_a, p.prompt_a_prime) for p in pairs]
+    pictures = [(pixel_hash(pair.a), pixel_hash(pair.a_prime)) for pair in pairs]
+    _, encoder, _ = teachers.named
+    weights = (teachers.backbone.id, teachers.backbone.weights_id)
+    return [asdict(settings), texts, pictures, weights, (encoder.spec.id, encoder.weights)]
+
+
+def _warnings(meter: Meter, own: list[str], all_remarks: list[list[str]]) -> tuple[str, ...]:
+    """What was said of this lesson and of the run, not what was said of other lessons."""
+    others = {remark for remarks in all_remarks for remark in remarks} - set(own)
+    return tuple(warning for warning in meter.warnings if warning not in others)
+
+
+def _info(
+    teachers: Teachers,
+    lesson: Lesson,
+    pairs: list[Pair],
+    settings: InversionSettings,
+    seconds: float,
+    warnings: tuple[str, ...],
+) -> DifferenceInfo:
+    """Everything that is known of how a difference came about."""
+    first, backbone = pairs[0], teachers.backbone
+    named = [part for part in teachers.named if part]
+    captioner = teachers.named[2]
+    by_hand = lesson.captions or captioner is None
+    return DifferenceInfo(
+        name=lesson.name,
+        description=f"{first.caption_a} → {first.caption_a_prime}",
+        tags=lesson.tags,
+        backbone=backbone.id,
+        backbone_weights=backbone.weights_id,
+        token_space=settings.token_space,
+        delta_encoder=teachers.named[1].spec.id,
+        captioner="by hand" if by_hand or captioner is None else captioner.spec.id,
+        prompter=settings.prompter,
+        captions=tuple((pair.caption_a, pair.caption_a_prime) for pair in pairs),
+        prompts=tuple((pair.prompt_a, pair.prompt_a_prime) for pair in pairs),
+        pair_hashes=tuple((pixel_hash(a), pixel_hash(b)) for a, b in lesson.pictures),
+        settings=asdict(settings),
+        device=str(backbone.device),
+        versions=_versions(named[:2] if by_hand else named),
+        seconds=seconds,
+        warnings=warnings,
+        extra=_prompt_ids(settings, teachers.delta_encoder, pairs),
+    )
+
+
+def _prompt_ids(
+    settings: InversionSettings, encoder: DeltaEncoder, pairs: list[Pair]
+) -> dict[str, str]:
+    """The token ids of hard prompts, (A, A′) a pair, as an entry of the file's header."""
+    from ..method.prompts import HardPromptEncoder
+
+    if settings.prompter != "pez" or not isinstance(encoder, HardPromptEncoder):
+        return {}
+    ids = [[encoder.ids_of(pair.prompt_a), encoder.ids_of(pair.prompt_a_prime)] for pair in pairs]
+    return {PROMPT_IDS: json.dumps(ids)}
+
+
+def _versions(parts: Sequence[Part]) -> dict[str, str]:
+    """The versions of what a result depends on: libraries, and the plugins of the parts."""
+    versions = {"python": platform.python_version()}
+    for library in ("diffinv", "torch", "diffusers", "transformers", "numpy", "pillow"):
+        with contextlib.suppress(metadata.PackageNotFoundError):
+            versions[library] = metadata.version(library)
+    for part in parts:
+        for row in registry().rows:
+            if part.spec in row.specs:
+                versions[row.distribution] = row.version
+    return versions
+
+
+def _difference(
+    info: DifferenceInfo, result: InversionResult, thumbnails: dict[str, bytes]
+) -> Difference:
+    """With its checksum and date, as it will be saved."""
+    arrays = (_array(result.tokens), _array(result.delta), _array(result.losses))
+    difference = Difference(info, *arrays, thumbnails)
+    return replace(difference, info=to_bytes(difference)[1])
+
+
+def _array(tensor: Tensor) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = tensor.detach().cpu().float().numpy()
+    return array
+
+
+def _thumbnails(lesson: Lesson, preview: Image) -> dict[str, bytes]:
+    """``a``, ``a_prime`` and ``preview``; further pairs as ``a_1``, ``a_prime_1`` and so on."""
+    images = {"preview": preview}
+    for index, (a, a_prime) in enumerate(lesson.pictures):
+        suffix = f"_{index}" if index else ""
+        images |= {f"a{suffix}": a, f"a_prime{suffix}": a_prime}
+    return {name: to_webp(image) for name, image in images.items()}
+
+
+def _by_two(values: Sequence[Any]) -> list[tuple[Any, Any]]:
+    return list(zip(values[::2], values[1::2], strict=True))
