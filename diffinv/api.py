@@ -175,8 +175,10 @@ class Model:
         meter: Meter,
         keeper: Keeper | None = None,
     ) -> list[Difference]:
-        """What :meth:`invert` and every job come down to: a difference from each lesson."""
-        check_settings(settings)
+        """What :meth:`invert` and every job come down to: a difference from each lesson.
+
+        Lessons and settings have been checked where they came in.
+        """
         with deterministic(settings.seed):
             return learn(self._teachers, lessons, settings, meter, keeper or Keeper())
 

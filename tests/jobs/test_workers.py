@@ -311,11 +311,11 @@ def test_devices_have_one_name(device, key):
 def test_front_ends_never_import_torch(toy, store, learn):
     code = """
 import sys
-from diffinv.jobs import checks, codec, job, launch, manifest, process, requests, store
+from diffinv.jobs import job, launch, manifest, planning, process, request_json, requests, store
 from diffinv.storage import index, query, trash
 from diffinv.storage.store import Library
 from diffinv.cli import apply, drawing, following, invert, jobs, library
-from diffinv.paths import library_folder
+from diffinv.system.paths import library_folder
 queue = store.JobStore()
 queue.retry(1)
 launch.ensure_worker(queue)

@@ -176,7 +176,7 @@ def test_the_plugin_registers_without_torch(models):
     code = (
         "import sys\n"
         "from diffinv.cli import app\n"
-        "from diffinv.plugins import registry\n"
+        "from diffinv.plugins.loading import registry\n"
         "assert app.run(sys.argv[1:]) == 0\n"
         "found = registry()\n"
         "rows = [r for r in found.rows if r.name == 'stable-diffusion']\n"
