@@ -32,7 +32,7 @@ from .method.settings import (
 )
 from .pictures.reading import read_picture
 from .plugins.loading import registry
-from .running.devices import check_device, device_key
+from .running.devices import find_device
 from .running.editing import Editing
 from .running.keeping import Keeper
 from .running.learning import Teachers, check_spaces, learn
@@ -71,18 +71,19 @@ def load(
     ``memory`` is ``auto``, ``low`` or ``high``. Raises UsageError for a part or device that is not
     there, DiffinvError where weights cannot be loaded.
     """
-    check_device(device)
+    found = find_device(device)
     _check_memory(memory)
     parts = registry()
     main = backbone_part(parts, backbone)
     spec = cast(BackboneSpec, main.spec)
-    encoder = named_part(parts, "delta encoder", delta_encoder or spec.delta_encoder)
-    writer = named_part(parts, "captioner", captioner or spec.captioner)
-    parts.preflight(spec, Use(main.weights, device_key(device), memory, learning=True))
+    encoder, writer = delta_encoder or spec.delta_encoder, captioner or spec.captioner
+    delta_part = named_part(parts, "delta encoder", encoder) if encoder else None
+    writer_part = named_part(parts, "captioner", writer) if writer else None
+    parts.preflight(spec, Use(main.weights, found.key, memory, learning=True))
     models = Models()
     models.use_memory(memory)
     with deterministic(0):
-        return Model(main, encoder, writer, choose_device(device), models)
+        return Model(main, delta_part, writer_part, choose_device(device), models)
 
 
 def open(path: str | os.PathLike[str]) -> Difference:
@@ -269,7 +270,6 @@ class Model:
         meter: Meter,
     ) -> list[Image]:
         editor = named_part(registry(), "editor", settings.editor)
-        assert editor is not None
         editing, prompting = self.editing(differences, editor, settings, batch, meter)
         prompts = _per_picture(prompt, len(sources), "prompt")
         for text in filter(None, prompts):

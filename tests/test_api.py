@@ -134,15 +134,15 @@ def test_outside_a_mask_nothing_changes(model, difference):
 def test_events_are_heard_and_may_stop(model):
     heard = []
 
-    class Stop(Exception):
+    class StopError(Exception):
         pass
 
     def hear(event):
         heard.append(event)
         if event.loss is not None and event.step == 3:
-            raise Stop
+            raise StopError
 
-    with pytest.raises(Stop):
+    with pytest.raises(StopError):
         model.invert(A, A_PRIME, steps=6, on_step=hear)
     assert [e.step for e in heard if e.loss is not None] == [1, 2, 3]
 

@@ -17,8 +17,9 @@ from diffinv.errors import DiffinvError, UsageError
 from diffinv.hookspecs import GROUP
 from diffinv.plugins.checking import describe
 from diffinv.plugins.loading import load_plugins
-from diffinv.plugins.registry import Registry, parse_part
+from diffinv.plugins.registry import Registry
 from diffinv.plugins.rows import PluginRow
+from diffinv.running.parts import parse_part
 
 
 @pytest.fixture

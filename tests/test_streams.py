@@ -34,8 +34,8 @@ def test_what_a_part_prints_while_it_is_checked_goes_to_stderr(process):
 
 def test_streams_that_are_closed_are_no_trouble(process):
     code = (
-        "import os; os.close({0}); from diffinv.plugins.loading import registry; row = registry().rows[-1]"
-        "; os.write({1}, f'{{row.name}} {{row.error}} '.encode())\n"
+        "import os; os.close({0}); from diffinv.plugins.loading import registry; "
+        "row = registry().rows[-1]; os.write({1}, f'{{row.name}} {{row.error}} '.encode())\n"
         "try: os.fstat({0})\nexcept OSError: os.write({1}, b'closed')"
     )
     out = process(modules=("loud",), code=code.format(2, 1))

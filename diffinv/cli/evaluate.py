@@ -94,8 +94,8 @@ def _scores(
 ) -> list[AnalogyScores]:
     from ..evaluation.scores import score_analogies
     from ..plugins.loading import registry
-    from ..plugins.registry import parse_part
     from ..running.models import choose_device
+    from ..running.parts import parse_part
 
     id, weights = parse_part(text)
     spec = registry().get("delta encoder", id)

@@ -103,7 +103,7 @@ def check_plugin(
 
     The exit code is 1 where a check fails.
     """
-    from ..plugins.registry import parse_part
+    from ..running.parts import parse_part
 
     id, weights = parse_part(part)
     specs = _specs_to_check(id, kind)

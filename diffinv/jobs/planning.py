@@ -14,10 +14,17 @@ from ..errors import DiffinvError, UsageError
 from ..method.settings import check_application_settings, check_settings
 from ..pictures.reading import list_images, open_image
 from ..plugins.loading import registry
-from ..plugins.registry import Registry, parse_part
-from ..running.devices import check_device, device_key, device_warnings
+from ..plugins.registry import Registry
+from ..running.devices import find_device
 from ..running.lesson import Lesson, read_lesson
-from ..running.parts import Part, application_backbone, backbone_part, part_id, suited_part
+from ..running.parts import (
+    Part,
+    application_backbone,
+    backbone_part,
+    named_part,
+    part_id,
+    suited_part,
+)
 from ..running.progress import AppliedImage
 from ..storage.names import checked_name
 from ..storage.store import Library
@@ -63,7 +70,7 @@ class ApplicationPlan:
 def plan_inversion(request: InvertRequest) -> InversionPlan:
     """Check an InvertRequest. Raises DiffinvError or UsageError for the first thing wrong."""
     check_settings(request.settings)
-    check_device(request.device)
+    device = find_device(request.device)
     parts = registry()
     backbone = backbone_part(parts, request.backbone)
     assert isinstance(backbone.spec, BackboneSpec)
@@ -78,14 +85,14 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
     lesson = read_lesson(_title(request), request.pairs, request.captions, request.tags)
     library = open_library(request.library)
     _refuse_taken(request, library)
-    use = Use(backbone.weights, device_key(request.device), request.memory, learning=True)
+    use = Use(backbone.weights, device.key, request.memory, learning=True)
     return InversionPlan(
         lesson=lesson,
         library=library,
         backbone=backbone,
         delta_encoder=delta_encoder,
         captioner=captioner,
-        warnings=(*lesson.warnings, *device_warnings(request.device)),
+        warnings=(*lesson.warnings, *device.warnings),
         notes=parts.preflight(backbone.spec, use),
     )
 
@@ -96,7 +103,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     ``resumed``: a request that replaces results has been at it before, and keeps its own.
     """
     check_application_settings(request.settings)
-    check_device(request.device)
+    device = find_device(request.device)
     library = Library(request.library or library_folder())
     differences = tuple((library.load(name), weight) for name, weight in request.differences)
     if not differences:
@@ -106,8 +113,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     assert isinstance(backbone.spec, BackboneSpec)
     for difference, _ in differences:
         _check_backbone_id(difference, backbone.spec.id)
-    id, weights = parse_part(request.settings.editor)
-    editor = Part(parts.get("editor", id), weights)
+    editor = named_part(parts, "editor", request.settings.editor)
     captioner = _application_captioner(parts, request, backbone)
     choice = [part_id(part) for part in (backbone, editor, captioner)]
     key = application_key(request, differences, choice)
@@ -118,7 +124,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     if len(failures) == len(targets):
         targets = ()
     pictures = min(request.batch, len(targets))
-    use = Use(backbone.weights, device_key(request.device), request.memory, pictures=pictures)
+    use = Use(backbone.weights, device.key, request.memory, pictures=pictures)
     return ApplicationPlan(
         differences=differences,
         targets=targets,
@@ -128,7 +134,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
         manifest=manifest,
         done=done,
         failures=() if targets else failures,
-        warnings=device_warnings(request.device),
+        warnings=device.warnings,
         notes=parts.preflight(backbone.spec, use) if targets else (),
     )
 

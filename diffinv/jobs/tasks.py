@@ -11,7 +11,6 @@ from pathlib import Path
 from ..api import Model
 from ..difference import Difference, DifferenceInfo
 from ..errors import DiffinvError
-from ..running.devices import device_warnings
 from ..running.keeping import Keeper
 from ..running.models import Models, choose_device, deterministic
 from ..running.progress import LOADING, Meter, OnProgress, ignore
@@ -43,9 +42,8 @@ def run_inversion(
         return library.load(found.path), found.path
     plan = plan_inversion(request)
     meter = Meter(on_progress)
-    for warning in plan.warnings:
-        if warning not in device_warnings(request.device):  # torch is about to tell
-            meter.warn(warning)
+    for warning in plan.lesson.warnings:  # of the device torch is about to tell
+        meter.warn(warning)
     model = _model(request, plan, models or Models(), meter)
     keeper = Checkpoints(workspace, meter, started) if workspace else Keeper(started)
     (difference,) = model.learn([plan.lesson], request.settings, meter, keeper)

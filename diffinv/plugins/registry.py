@@ -142,14 +142,6 @@ class Registry:
         return row
 
 
-def parse_part(text: str) -> tuple[str, str | None]:
-    """``ID`` or ``ID=PATH_OR_HUB_ID``, as an option that names a plugin's part takes it."""
-    id, equals, weights = text.partition("=")
-    if not id or (equals and not weights):
-        raise UsageError(f"{text!r} is neither an ID nor ID=PATH.")
-    return id, weights or None
-
-
 def option(kind: Kind) -> str:
     """The command line option that names a part of this kind."""
     return "--" + kind.replace(" ", "-")

@@ -6,6 +6,7 @@ import os
 import platform
 import re
 import sys
+from dataclasses import dataclass
 from functools import lru_cache
 
 from ..errors import UsageError
@@ -35,6 +36,21 @@ def check_device(device: str | None) -> None:
             f"{text_safe(device)!r} is no device: name cpu, cuda, cuda:1 (the second GPU) or mps; "
             "'diffinv doctor' lists those there are."
         )
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device that can be one: ``key`` is its full name, ``wanted`` what was asked for."""
+
+    key: str
+    wanted: str | None
+    warnings: tuple[str, ...]
+
+
+def find_device(wanted: str | None) -> Device:
+    """What is known of a device without torch. Raises UsageError for what can be none."""
+    check_device(wanted)
+    return Device(device_key(wanted), wanted, device_warnings(wanted))
 
 
 def device_warnings(device: str | None) -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from ..contracts import Kind, Spec
 from ..difference import Difference
 from ..errors import UsageError
-from ..plugins.registry import Registry, option, parse_part
+from ..plugins.registry import Registry, option
 from .remembered_weights import find_checkpoint
 
 
@@ -19,12 +19,19 @@ class Part:
     weights: str | None = None
 
 
+def parse_part(text: str) -> tuple[str, str | None]:
+    """``ID`` or ``ID=PATH_OR_HUB_ID``, as an option that names a plugin's part takes it."""
+    id, equals, weights = text.partition("=")
+    if not id or (equals and not weights):
+        raise UsageError(f"{text!r} is neither an ID nor ID=PATH.")
+    return id, weights or None
+
+
 def backbone_part(parts: Registry, text: str | None) -> Part:
     """The backbone that the user names, else the first one installed."""
     if text is None:
         return Part(parts.default_backbone())
-    id, weights = parse_part(text)
-    return Part(parts.get("backbone", id), weights)
+    return named_part(parts, "backbone", text)
 
 
 def application_backbone(parts: Registry, text: str | None, difference: Difference) -> Part:
@@ -35,10 +42,8 @@ def application_backbone(parts: Registry, text: str | None, difference: Differen
     return Part(spec, find_checkpoint(difference.info))
 
 
-def named_part(parts: Registry, kind: Kind, text: str | None) -> Part | None:
-    """The part that ``ID`` or ``ID=PATH`` names; None for none."""
-    if text is None:
-        return None
+def named_part(parts: Registry, kind: Kind, text: str) -> Part:
+    """The part that ``ID`` or ``ID=PATH`` names."""
     id, weights = parse_part(text)
     return Part(parts.get(kind, id), weights)
 
@@ -47,13 +52,13 @@ def suited_part(
     parts: Registry, kind: Kind, text: str | None, backbone: Spec, suited: str | None
 ) -> Part:
     """What the user named, else what the backbone's spec names; UsageError for neither."""
-    found = named_part(parts, kind, text or suited)
-    if found is None:
+    wanted = text or suited
+    if wanted is None:
         raise UsageError(
             f"The backbone {backbone.id!r} names no {kind} of its own; choose one with "
             f"{option(kind)}."
         )
-    return found
+    return named_part(parts, kind, wanted)
 
 
 def part_id(part: Part | None) -> str:
