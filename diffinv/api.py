@@ -12,6 +12,7 @@ that both give the same numbers. torch is imported when a model is loaded, not b
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import fields
@@ -52,6 +53,8 @@ if TYPE_CHECKING:
     from .contracts import Backbone, Captioner, DeltaEncoder
     from .pictures.reading import Source
 
+_log = logging.getLogger(__name__)
+
 Applied = Difference | str | os.PathLike[str]
 """A difference, or the path of its file, or its name in the user's library."""
 
@@ -69,7 +72,8 @@ def load(
     Each part reads ``ID`` or ``ID=PATH`` (``"sdxl=PATH"``); the first installed backbone and what
     suits it are the defaults. ``device`` is a torch device name, by default the best there is;
     ``memory`` is ``auto``, ``low`` or ``high``. Raises UsageError for a part or device that is not
-    there, DiffinvError where weights cannot be loaded.
+    there, DiffinvError where weights cannot be loaded. What the backbone has to say before, such as the
+    memory it expects to need, goes to the logger ``diffinv.api``.
     """
     found = find_device(device)
     _check_memory(memory)
@@ -79,7 +83,8 @@ def load(
     encoder, writer = delta_encoder or spec.delta_encoder, captioner or spec.captioner
     delta_part = named_part(parts, "delta encoder", encoder) if encoder else None
     writer_part = named_part(parts, "captioner", writer) if writer else None
-    parts.preflight(spec, Use(main.weights, found.key, memory, learning=True))
+    for note in parts.preflight(spec, Use(main.weights, found.key, memory, learning=True)):
+        _log.info(note)
     models = Models()
     models.use_memory(memory)
     with deterministic(0):
