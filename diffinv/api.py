@@ -72,8 +72,8 @@ def load(
     Each part reads ``ID`` or ``ID=PATH`` (``"sdxl=PATH"``); the first installed backbone and what
     suits it are the defaults. ``device`` is a torch device name, by default the best there is;
     ``memory`` is ``auto``, ``low`` or ``high``. Raises UsageError for a part or device that is not
-    there, DiffinvError where weights cannot be loaded. What the backbone has to say before, such as the
-    memory it expects to need, goes to the logger ``diffinv.api``.
+    there, DiffinvError where weights cannot be loaded. What the backbone has to say beforehand,
+    such as the memory it expects to need, goes to the logger ``diffinv.api``.
     """
     found = find_device(device)
     _check_memory(memory)
