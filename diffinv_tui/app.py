@@ -40,7 +40,8 @@ from diffinv.system.text import path_text, plural
 from .bindings import APP, key_problems, key_shown
 from .commands import DiffinvCommands
 from .config import load_preferences, preferences_file, save_preferences
-from .memory import Collector
+from .formatting import plain, tilde
+from .garbage_collection import Collector
 from .messages import Call, tell
 from .screens.apply import ApplyScreen
 from .screens.base import Place
@@ -50,7 +51,6 @@ from .screens.new import NewScreen
 from .screens.plugins import PluginsScreen
 from .screens.settings import SettingsScreen
 from .theme import DARK, LIGHT
-from .words import plain, tilde
 
 POLL = 0.25
 """Seconds between two looks at the jobs."""

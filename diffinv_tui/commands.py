@@ -13,7 +13,7 @@ from . import bindings
 from .widgets.navbar import PLACES
 
 if TYPE_CHECKING:
-    from .app import DiffinvApp
+    from .services import Services
 
 _BY_MODE = {
     "library": bindings.LIBRARY,
@@ -28,14 +28,14 @@ class DiffinvCommands(Provider):
     """Places to go, the demo, and the actions of the screen one is on."""
 
     def _commands(self) -> Iterator[tuple[str, str, Callable[[], Any]]]:
-        app = cast("DiffinvApp", self.app)
+        app, mode_now = cast("Services", self.app), self.app.current_mode
         for mode, title in PLACES.items():
             yield f"Go to {title}", "", partial(app.action_go, mode)
         yield "Run the demo", "Learn and apply an example; downloads nothing", app.start_demo
-        for binding in _BY_MODE.get(app.current_mode, []):
+        for binding in _BY_MODE.get(mode_now, []):
             if isinstance(binding, Binding) and not binding.action.startswith("app."):
                 run = partial(self.screen.run_action, binding.action)
-                title = f"{PLACES[app.current_mode]}: {binding.description}"
+                title = f"{PLACES[mode_now]}: {binding.description}"
                 yield title, bindings.key_shown(binding.key), run
 
     async def discover(self) -> Hits:

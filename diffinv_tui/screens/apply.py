@@ -23,7 +23,9 @@ from diffinv.method.settings import ApplicationSettings
 from diffinv.system.text import plural
 
 from ..bindings import APPLY
+from ..formatting import duration, number, plain, short_path
 from ..messages import tell
+from ..widgets.chosen_rows import Chosen, Row, Source
 from ..widgets.form import (
     AUTOMATIC,
     Checks,
@@ -41,12 +43,10 @@ from ..widgets.form import (
     typed,
     write,
 )
+from ..widgets.pair_grid import PairGrid
 from ..widgets.picture_field import pasted_path
-from ..widgets.rows import Chosen, Row, Source
+from ..widgets.results_grid import Result, ResultsGrid
 from ..widgets.slider import Slider
-from ..widgets.tiles import Tiles
-from ..widgets.wall import Result, Wall
-from ..words import duration, number, plain, short_path
 from .base import Place
 from .dialogs import Choose, enlarge
 from .pickers import PickFolder, PickPicture
@@ -98,7 +98,7 @@ class ApplyScreen(Place):
                     id="no-results",
                     classes="notice",
                 )
-                yield Wall(id="wall")
+                yield ResultsGrid(id="wall")
 
     def _form(self) -> ComposeResult:
         yield Static("Differences", classes="heading -first")
@@ -392,7 +392,7 @@ class ApplyScreen(Place):
                 job.id: about for job, (_, about) in zip(jobs, requests, strict=True)
             }
             self._applied = inputs
-            self.query_one(Wall).focus()
+            self.query_one(ResultsGrid).focus()
             self.jobs_changed(jobs)
 
         inputs = list(self._planned) if len(requests) == 1 else self._planned[:1]
@@ -420,7 +420,7 @@ class ApplyScreen(Place):
         self._show_results(results, own)
 
     def _show_results(self, results: Sequence[Result], jobs: Sequence[Job] = ()) -> None:
-        wall = self.query_one(Wall)
+        wall = self.query_one(ResultsGrid)
         wall.show(results)
         wall.display = bool(results)
         self.query_one("#no-results").display = not results
@@ -434,9 +434,9 @@ class ApplyScreen(Place):
             title.append("\n✗ ", "bad").append_text(plain(error, limit=300))
         self.query_one("#results-title", Static).update(title)
 
-    @on(Tiles.Opened)
+    @on(PairGrid.Opened)
     def _large(self) -> None:
-        enlarge(self.query_one(Wall))
+        enlarge(self.query_one(ResultsGrid))
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:

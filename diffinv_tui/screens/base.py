@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from diffinv.jobs.store import Job
     from diffinv.plugins.registry import Registry
 
-    from ..app import DiffinvApp
+    from ..services import Services
 
 
 class Place(Screen[None]):
@@ -44,9 +44,9 @@ class Place(Screen[None]):
         yield from ()
 
     @property
-    def diffinv(self) -> DiffinvApp:
-        """The app."""
-        return cast("DiffinvApp", self.app)
+    def diffinv(self) -> Services:
+        """The app, as far as screens know it."""
+        return cast("Services", self.app)
 
     def do(self, action: Callable[[], Any], then: Callable[[Any], Any] | None = None) -> None:
         """Do something slow in a thread; a DiffinvError becomes a message on screen."""

@@ -16,12 +16,12 @@ from diffinv.errors import DiffinvError
 from diffinv.system.text import text_safe
 
 from ..bindings import DETAIL, DIALOG, LARGE
+from ..formatting import plain, short_path
 from ..messages import tell
 from ..pictures import open_thumbnail
 from ..widgets.difference_view import DifferenceView, Figure
 from ..widgets.footer import KeyLine
-from ..widgets.wall import Result, Wall
-from ..words import plain, short_path
+from ..widgets.results_grid import Result, ResultsGrid
 from .base import Window
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Large(Window[int]):
 
     BINDINGS: ClassVar[list[BindingType]] = LARGE
 
-    def __init__(self, wall: Wall) -> None:
+    def __init__(self, wall: ResultsGrid) -> None:
         super().__init__()
         self._wall, self._index = wall, wall.cursor
         self._shown: Result | None = None
@@ -228,7 +228,7 @@ class Large(Window[int]):
             list(self.query(Figure))[index].show(image, message)
 
 
-def enlarge(wall: Wall) -> None:
+def enlarge(wall: ResultsGrid) -> None:
     """Show the result under a gallery's cursor large; the cursor follows."""
 
     def back(index: int | None) -> None:

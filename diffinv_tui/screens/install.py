@@ -17,8 +17,8 @@ from diffinv.errors import DiffinvError
 from diffinv.plugins import installing as pip
 
 from ..bindings import INSTALL
+from ..formatting import plain, tilde
 from ..messages import tell
-from ..words import plain, tilde
 from .base import Window
 from .pickers import PickFolder
 

@@ -16,11 +16,11 @@ from diffinv.storage.store import Entry
 from diffinv.system.text import plural
 
 from ..bindings import JOBS
-from ..job_words import prompt
+from ..formatting import in_app, plain
+from ..job_texts import prompt
 from ..widgets.job_view import JobView
-from ..widgets.tiles import Tiles
-from ..widgets.wall import Wall
-from ..words import in_app, plain
+from ..widgets.pair_grid import PairGrid
+from ..widgets.results_grid import ResultsGrid
 from .base import Place
 from .dialogs import Detail, enlarge
 
@@ -165,9 +165,9 @@ class JobsScreen(Place):
     def _chosen(self) -> None:
         self.action_open()
 
-    @on(Tiles.Opened)
+    @on(PairGrid.Opened)
     def _large(self) -> None:
-        enlarge(self.query_one(Wall))
+        enlarge(self.query_one(ResultsGrid))
 
     def action_open(self) -> None:
         """Open what came out: the difference, or the results."""
@@ -178,7 +178,7 @@ class JobsScreen(Place):
             name, path = job.difference
             self.do(lambda: _entry(name, path), self._open_entry)
         elif job.outputs:
-            self.query_one(Wall).focus()
+            self.query_one(ResultsGrid).focus()
 
     def _open_entry(self, entry: Entry) -> None:
         def after(wish: str | None) -> None:

@@ -17,12 +17,12 @@ from diffinv.errors import DiffinvError
 from diffinv.system.text import path_text, plural
 
 from ..bindings import LIBRARY
+from ..formatting import parse_tags, plain, short_path
 from ..messages import tell
+from ..widgets.difference_list import PAGE, DifferenceList, View, table_head
 from ..widgets.difference_view import DifferenceView
-from ..widgets.shelf import PAGE, Shelf, View, table_head
-from ..widgets.tiles import Tiles
+from ..widgets.pair_grid import PairGrid
 from ..widgets.welcome import Welcome
-from ..words import parse_tags, plain, short_path
 from .base import Place
 from .dialogs import Ask, Choose, Detail
 from .pickers import PickDifference, PickFolder
@@ -74,7 +74,7 @@ class LibraryScreen(Place):
                     yield Static("", id="nothing", classes="notice")
                     yield Static("", id="trouble", classes="notice -bad")
                     yield Welcome(id="welcome")
-                    yield Shelf(id="shelf")
+                    yield DifferenceList(id="shelf")
             yield DifferenceView(id="detail")
 
     def on_mount(self) -> None:
@@ -91,9 +91,9 @@ class LibraryScreen(Place):
             self._use_view(self.diffinv.preferences.view)
 
     @property
-    def shelf(self) -> Shelf:
+    def shelf(self) -> DifferenceList:
         """The cards."""
-        return self.query_one(Shelf)
+        return self.query_one(DifferenceList)
 
     @property
     def sort(self) -> Sort:
@@ -195,8 +195,8 @@ class LibraryScreen(Place):
         text = f"{marked} marked of {self.shelf.total:,}" if marked else count
         self.query_one("#library-count", Static).update(f"{text} · {SORTS[self.sort]}")
 
-    @on(Shelf.Wanted)
-    def _wanted(self, event: Shelf.Wanted) -> None:
+    @on(DifferenceList.Wanted)
+    def _wanted(self, event: DifferenceList.Wanted) -> None:
         self._find_page(self._query, self.sort, event.offset)
 
     @work(thread=True, group="page")
@@ -234,7 +234,7 @@ class LibraryScreen(Place):
 
     # Moving about
 
-    @on(Tiles.Moved, "#shelf")
+    @on(PairGrid.Moved, "#shelf")
     def _moved(self) -> None:
         """The detail follows once the cursor rests: it takes longer to draw than the shelf."""
         if self._following is not None:
@@ -244,7 +244,7 @@ class LibraryScreen(Place):
     def _show_detail(self) -> None:
         self.query_one("#detail", DifferenceView).show(self.shelf.current)
 
-    @on(Tiles.Opened, "#shelf")
+    @on(PairGrid.Opened, "#shelf")
     def _opened(self) -> None:
         if entry := self.shelf.current:
             self.app.push_screen(Detail(entry), partial(self._after_detail, entry))
@@ -268,7 +268,7 @@ class LibraryScreen(Place):
     def _chosen(self) -> list[tuple[str, Path]]:
         return [(self._shown.name, self._shown.path)] if self._shown else self.shelf.chosen
 
-    @on(Shelf.Marked)
+    @on(DifferenceList.Marked)
     def _marked(self) -> None:
         self._show_count()
 

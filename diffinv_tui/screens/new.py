@@ -24,6 +24,7 @@ from diffinv.storage.store import Library
 from diffinv.system.text import plural
 
 from ..bindings import NEW
+from ..formatting import duration, number, parse_tags
 from ..messages import tell
 from ..widgets.form import (
     AUTOMATIC,
@@ -42,7 +43,6 @@ from ..widgets.form import (
     write,
 )
 from ..widgets.picture_field import PictureField
-from ..words import duration, number, parse_tags
 from .base import Place
 from .pickers import PickPicture
 

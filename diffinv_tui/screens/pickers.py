@@ -26,10 +26,10 @@ from diffinv.difference import SUFFIX
 from diffinv.errors import DiffinvError
 from diffinv.pictures.reading import SUFFIXES
 
+from ..formatting import day, plain, short_path
 from ..messages import tell
 from ..pictures import open_thumbnail
 from ..widgets.picture import Picture
-from ..words import day, plain, short_path
 from .base import Window
 
 if TYPE_CHECKING:

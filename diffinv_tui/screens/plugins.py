@@ -17,7 +17,7 @@ from diffinv.plugins.switches import SWITCHED_OFF, can_be_disabled, switch
 from diffinv.system.text import plural
 
 from ..bindings import PLUGINS
-from ..words import in_app, plain
+from ..formatting import in_app, plain
 from .base import Place
 from .install import InstallPlugin
 

@@ -14,8 +14,8 @@ from textual.widgets import Input, Select, Static
 
 from .. import bindings
 from ..config import preferences_file
+from ..formatting import plain, short_path
 from ..widgets.form import Field, choice, fill, part_options, text_line
-from ..words import plain, short_path
 from .base import Place
 
 if TYPE_CHECKING:

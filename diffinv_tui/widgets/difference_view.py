@@ -15,9 +15,9 @@ from diffinv.difference import Difference, load
 from diffinv.errors import DiffinvError
 from diffinv.system.text import plural
 
+from ..formatting import day, duration, number, plain, short_path, tag_text, tilde
 from ..messages import tell
 from ..pictures import difference_pictures
-from ..words import day, duration, number, plain, short_path, tag_text, tilde
 from .curve import Curve
 from .picture import Picture
 

@@ -16,7 +16,7 @@ from diffinv.contracts import Spec
 from diffinv.errors import UsageError
 from diffinv.system.text import text_safe
 
-from ..words import in_app, plain, tilde
+from ..formatting import in_app, plain, tilde
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -12,13 +12,13 @@ from textual.widgets import Static
 from diffinv.errors import DiffinvError
 from diffinv.jobs.requests import InvertRequest
 
-from ..job_words import figures, log_text, state_line, title_line, troubles
+from ..formatting import duration
+from ..job_texts import figures, log_text, state_line, title_line, troubles
 from ..messages import tell
 from ..pictures import open_thumbnail, preview_picture
-from ..words import duration
 from .curve import Curve
 from .difference_view import Figure
-from .wall import Result, Wall
+from .results_grid import Result, ResultsGrid
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -54,7 +54,7 @@ class JobView(Vertical):
             yield Figure("A", "a", "…")
             yield Figure("A′", "prime", "…")
             yield Figure("Preview", "preview", "…")
-        yield Wall(id="job-wall")
+        yield ResultsGrid(id="job-wall")
         with Vertical(id="job-loss"):
             yield Static("Loss", classes="heading")
             yield Curve()
@@ -84,7 +84,7 @@ class JobView(Vertical):
             self.query_one(Curve).show(job.losses)
         else:
             outputs = [Result(o.input, o.output, duration(o.seconds)) for o in job.outputs]
-            self.query_one(Wall).show(outputs)
+            self.query_one(ResultsGrid).show(outputs)
         self._load(job)
 
     def on_resize(self) -> None:

@@ -8,7 +8,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from ..words import plain
+from ..formatting import plain
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult

@@ -10,8 +10,8 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ..formatting import plain
 from ..pictures import fit, half_blocks
-from ..words import plain
 
 if TYPE_CHECKING:
     from PIL.Image import Image

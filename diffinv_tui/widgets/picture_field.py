@@ -16,9 +16,9 @@ from textual.widgets import Static
 from diffinv.errors import DiffinvError
 
 from ..bindings import PICTURE
+from ..formatting import plain
 from ..messages import tell
 from ..pictures import open_thumbnail
-from ..words import plain
 from .picture import Picture
 
 if TYPE_CHECKING:

@@ -11,13 +11,13 @@ from textual.pilot import Pilot
 from textual.widgets import Button
 
 from diffinv_tui.screens.jobs import JobsScreen
+from diffinv_tui.widgets.difference_list import DifferenceList
 from diffinv_tui.widgets.difference_view import Figure
+from diffinv_tui.widgets.pair_grid import PairGrid
 from diffinv_tui.widgets.picture import Picture
 from diffinv_tui.widgets.picture_field import PictureField
-from diffinv_tui.widgets.shelf import Shelf
+from diffinv_tui.widgets.results_grid import ResultsGrid
 from diffinv_tui.widgets.slider import Slider
-from diffinv_tui.widgets.tiles import Tiles
-from diffinv_tui.widgets.wall import Wall
 
 Visit = Callable[[Pilot[Any], Path], Awaitable[None]]
 
@@ -27,7 +27,7 @@ async def settled(pilot: Pilot[Any]) -> None:
     app = pilot.app
 
     def is_quiet() -> bool:
-        tiles = [t for t in app.screen.query(Tiles) if t.display and t.size.area]
+        tiles = [t for t in app.screen.query(PairGrid) if t.display and t.size.area]
         return not any(t._missing for t in tiles) and not [
             worker for worker in app.workers if worker.group not in ("poll", "look")
         ]
@@ -79,7 +79,7 @@ async def detail(pilot: Pilot[Any], home: Path) -> None:
 
 async def damaged(pilot: Pilot[Any], home: Path) -> None:
     await shows(pilot, "12 differences")
-    shelf = pilot.app.screen.query_one(Shelf)
+    shelf = pilot.app.screen.query_one(DifferenceList)
     shelf.go_to(home / "diffinv" / "library" / "broken.safetensors")
     await shows(pilot, "Press d")
 
@@ -125,7 +125,7 @@ async def job_failed(pilot: Pilot[Any], home: Path) -> None:
 async def job_results(pilot: Pilot[Any], home: Path) -> None:
     screen: JobsScreen = await go(pilot, "jobs")
     screen.select(6)
-    await until(pilot, lambda: screen.query_one(Wall).total == 6)
+    await until(pilot, lambda: screen.query_one(ResultsGrid).total == 6)
 
 
 async def apply(pilot: Pilot[Any], home: Path) -> None:
@@ -141,7 +141,7 @@ async def apply(pilot: Pilot[Any], home: Path) -> None:
     await until(pilot, lambda: len(screen.query(Slider)) == 2)
     screen.query(Slider).last().value = -0.4
     await until(pilot, lambda: not screen.query_one("#start", Button).disabled)
-    await until(pilot, lambda: screen.query_one(Wall).total == 6)
+    await until(pilot, lambda: screen.query_one(ResultsGrid).total == 6)
     screen._started_jobs = {6: ""}
     screen.jobs_changed(pilot.app.jobs)
     screen.query(Slider).last().focus()
@@ -150,7 +150,7 @@ async def apply(pilot: Pilot[Any], home: Path) -> None:
 async def large(pilot: Pilot[Any], home: Path) -> None:
     await job_results(pilot, home)
     screen = pilot.app.screen
-    screen.query_one(Wall).focus()
+    screen.query_one(ResultsGrid).focus()
     await pilot.press("right", "enter")
     await _figures(pilot, 2)
 

@@ -16,8 +16,8 @@ from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.method.settings import ApplicationSettings, inversion_settings
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.screens.new import PairRow
+from diffinv_tui.widgets.chosen_rows import Chosen, Source
 from diffinv_tui.widgets.picture_field import PictureField
-from diffinv_tui.widgets.rows import Chosen, Source
 from diffinv_tui.widgets.slider import Slider
 
 MakeApp = Callable[..., DiffinvApp]

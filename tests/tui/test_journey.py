@@ -19,10 +19,10 @@ from diffinv.jobs.launch import ensure_worker
 from diffinv.jobs.store import JobStore
 from diffinv.plugins.loading import registry
 from diffinv_tui.app import DiffinvApp
+from diffinv_tui.widgets.chosen_rows import Chosen
 from diffinv_tui.widgets.picture_field import PictureField
-from diffinv_tui.widgets.rows import Chosen
+from diffinv_tui.widgets.results_grid import ResultsGrid
 from diffinv_tui.widgets.slider import Slider
-from diffinv_tui.widgets.wall import Wall
 
 pytestmark = pytest.mark.asyncio
 
@@ -174,13 +174,13 @@ async def test_own_difference_then_a_folder_by_keys_alone(
         await shows(pilot, "3 pictures, with Diorama")
         await until(pilot, lambda: not apply.query_one("#start", Button).disabled)
         await pilot.press("ctrl+s")
-        wall = apply.query_one(Wall)
+        wall = apply.query_one(ResultsGrid)
         done = lambda: sum(result.after is not None for result in wall.results)  # noqa: E731
         await until(pilot, lambda: done() == 3, 60, "three results")
         assert len(list((home / "out").glob("*.png"))) == 3
         assert app.jobs[0].request.differences[0][1] == -1
         assert [path.name for path in app.jobs[0].request.images] == ["b"]
-        await until(pilot, lambda: isinstance(app.focused, Wall))
+        await until(pilot, lambda: isinstance(app.focused, ResultsGrid))
         await pilot.press("enter")
         await shows(pilot, "B′")
 

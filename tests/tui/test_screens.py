@@ -23,13 +23,13 @@ from diffinv_tui.app import DiffinvApp
 from diffinv_tui.config import load_preferences, preferences_file
 from diffinv_tui.screens.apply import SWEEP, at_strength
 from diffinv_tui.screens.dialogs import Detail
+from diffinv_tui.widgets.chosen_rows import Chosen
+from diffinv_tui.widgets.difference_list import PAGE, DifferenceList
 from diffinv_tui.widgets.form import Checks
 from diffinv_tui.widgets.navbar import Place
 from diffinv_tui.widgets.picture_field import PictureField
-from diffinv_tui.widgets.rows import Chosen
-from diffinv_tui.widgets.shelf import PAGE, Shelf
+from diffinv_tui.widgets.results_grid import ResultsGrid
 from diffinv_tui.widgets.slider import Slider
-from diffinv_tui.widgets.wall import Wall
 
 pytestmark = pytest.mark.asyncio
 MakeApp = Callable[..., DiffinvApp]
@@ -44,7 +44,7 @@ async def test_search_is_instant_and_can_be_left(full_home: Path, make_app: Make
         await pilot.press("slash", *"tag:light")
         await shows(pilot, "3 differences")
         await pilot.press("enter")
-        assert isinstance(pilot.app.focused, Shelf)
+        assert isinstance(pilot.app.focused, DifferenceList)
         await pilot.press("slash", "z", "z")
         await shows(pilot, "Nothing fits")
         await pilot.press("escape")
@@ -82,7 +82,7 @@ async def test_tags_rename_trash_and_undo(full_home: Path, make_app: MakeApp) ->
         await shows(pilot, "10 differences")
         await pilot.press("end", "u")
         await shows(pilot, "11 differences")
-        assert app.screen.query_one(Shelf).current.name == "other name"
+        assert app.screen.query_one(DifferenceList).current.name == "other name"
 
 
 async def test_marked_differences_go_to_apply(full_home: Path, make_app: MakeApp) -> None:
@@ -107,7 +107,7 @@ async def test_a_file_that_is_damaged_in_place_is_noticed(
     app = make_app(full_home)
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "11 differences")
-        path = app.screen.query_one(Shelf).current.path
+        path = app.screen.query_one(DifferenceList).current.path
         path.write_bytes(b"no difference any more")
         await shows(pilot, "Press d to move it to the trash.")
 
@@ -128,7 +128,7 @@ async def test_the_cursor_stays_with_its_difference(full_home: Path, make_app: M
     async with make_app(full_home).run_test(size=(120, 40)) as pilot:
         await shows(pilot, "11 differences")
         await pilot.press("right")
-        shelf = pilot.app.screen.query_one(Shelf)
+        shelf = pilot.app.screen.query_one(DifferenceList)
         before = shelf.current.path
         new = sample_home.difference("newest", sample_home.BASE, "sky", "moon", (), -5)
         save(new, full_home / "diffinv" / "library" / "newest.safetensors")
@@ -140,7 +140,7 @@ async def test_keys_in_a_detail_act_on_what_it_shows(full_home: Path, make_app: 
     app = make_app(full_home)
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "11 differences")
-        shelf = app.screen.query_one(Shelf)
+        shelf = app.screen.query_one(DifferenceList)
         await pilot.press("space", "space")
         await shows(pilot, "2 marked of 11")
         shown, marked = shelf.current.path, list(shelf.marked)
@@ -450,7 +450,7 @@ async def test_differences_strengths_and_a_sweep(full_home: Path, make_app: Make
         apply.add_image(full_home / "pictures" / "trip")
         await shows(pilot, "6 pictures, with Diorama")
         await shows(pilot, "~/pictures/trip-first-snow_-0.6")
-        await until(pilot, lambda: apply.query_one(Wall).total == 6)
+        await until(pilot, lambda: apply.query_one(ResultsGrid).total == 6)
         await pilot.press("ctrl+w")
         await until(pilot, lambda: len(app.jobs) == len(SWEEP))
         strengths = [job.request.differences[0][1] for job in app.jobs]
@@ -598,8 +598,8 @@ async def test_the_mouse_does_what_keys_do(full_home: Path, make_app: MakeApp) -
     app = make_app(full_home)
     async with app.run_test(size=(120, 40)) as pilot:
         await shows(pilot, "11 differences")
-        await pilot.click(Shelf, offset=(50, 5))
-        await until(pilot, lambda: app.screen.query_one(Shelf).cursor == 1)
+        await pilot.click(DifferenceList, offset=(50, 5))
+        await until(pilot, lambda: app.screen.query_one(DifferenceList).cursor == 1)
         await pilot.click(list(app.screen.query(Place))[2])
         await until(pilot, lambda: app.current_mode == "jobs", what="a click in the top line")
 

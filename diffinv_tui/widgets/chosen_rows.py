@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 from textual.message import Message
 from textual.widgets import Button, Static
 
-from ..words import plain, short_path
+from ..formatting import plain, short_path
 from .slider import Slider
 
 if TYPE_CHECKING:

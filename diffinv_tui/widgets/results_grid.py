@@ -13,9 +13,9 @@ from rich.text import Text
 
 from diffinv.errors import DiffinvError
 
+from ..formatting import plain
 from ..pictures import open_thumbnail
-from ..words import plain
-from .tiles import Pair, Tiles
+from .pair_grid import Pair, PairGrid
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +30,7 @@ class Result:
     about: str = ""
 
 
-class Wall(Tiles):
+class ResultsGrid(PairGrid):
     """A gallery of results."""
 
     HELP = """The results, B beside B′, as they are made.

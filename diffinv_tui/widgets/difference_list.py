@@ -18,9 +18,9 @@ from diffinv.errors import DiffinvError
 from diffinv.storage.store import Entry
 
 from ..bindings import SHELF
+from ..formatting import day, plain, tag_text, tilde
 from ..pictures import difference_pictures
-from ..words import day, plain, tag_text, tilde
-from .tiles import Grid, Pair, Tiles
+from .pair_grid import Grid, Pair, PairGrid
 
 if TYPE_CHECKING:
     from textual.events import Click
@@ -32,7 +32,7 @@ View = Literal["cards", "table"]
 Key = tuple[Path, str]
 
 
-class Shelf(Tiles):
+class DifferenceList(PairGrid):
     """A view on ``total`` entries, of which pages are filled in as they are asked for."""
 
     HELP = """The differences in your library.

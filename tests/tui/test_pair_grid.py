@@ -1,4 +1,4 @@
-"""Tiles: how large they are, what they say, and one of them large."""
+"""PairGrid: how large they are, what they say, and one of them large."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from textual.geometry import Size
 
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.screens.dialogs import Large
-from diffinv_tui.widgets.shelf import what_differs
-from diffinv_tui.widgets.tiles import grid_of
-from diffinv_tui.widgets.wall import Result, Wall
+from diffinv_tui.widgets.difference_list import what_differs
+from diffinv_tui.widgets.pair_grid import grid_of
+from diffinv_tui.widgets.results_grid import Result, ResultsGrid
 
 MakeApp = Callable[..., DiffinvApp]
 
@@ -57,7 +57,7 @@ async def test_a_result_has_neighbours(full_home: Path, make_app: MakeApp) -> No
         await go(pilot, "jobs")
         await shows(pilot, "first snow on trip")
         app.screen.select(6)
-        wall = app.screen.query_one(Wall)
+        wall = app.screen.query_one(ResultsGrid)
         await until(pilot, lambda: len(wall.results) == 6)
         await pilot.press("o", "enter")
         await until(pilot, lambda: isinstance(app.screen, Large))
@@ -79,7 +79,7 @@ async def test_a_large_result_and_its_tile_follow_their_files(
     app, made = make_app(full_home), full_home / "made.png"
     async with app.run_test(size=(120, 40)) as pilot:
         place = await go(pilot, "apply")
-        wall = place.query_one(Wall)
+        wall = place.query_one(ResultsGrid)
         before = full_home / "pictures" / "before.png"
 
         def is_drawn(shade: str) -> bool:
@@ -110,6 +110,6 @@ async def test_pictures_of_one_name_are_told_apart(full_home: Path, make_app: Ma
             [Result(folder / "01.png", None, "failed"), Result(folder / "deep" / "01.png", None)]
         )
         await shows(pilot, "deep/01.png")
-        app.screen.query_one(Wall).focus()
+        app.screen.query_one(ResultsGrid).focus()
         await pilot.press("enter")
         await shows(pilot, "failed   1 of 2")

@@ -11,8 +11,8 @@ import sample_home
 from rich.text import Text
 
 from diffinv.jobs.job import Job
-from diffinv_tui import job_words
-from diffinv_tui.words import in_app
+from diffinv_tui import job_texts
+from diffinv_tui.formatting import in_app
 
 
 @pytest.fixture
@@ -28,53 +28,53 @@ def styles(text: Text, part: str) -> set[str]:
 
 def test_a_partial_failure_does_not_look_like_success(jobs: dict[int, Job]) -> None:
     job = replace(jobs[6], failures=["01.png cannot be read."])
-    for text in (job_words.prompt(job, 36), job_words.state_line(job)):
+    for text in (job_texts.prompt(job, 36), job_texts.state_line(job)):
         assert text.plain.startswith("! ")
         assert "6 of 7 pictures, 1 failed" in text.plain
         assert styles(text, "6 of 7 pictures") == styles(text, "!") == {"warn"}
-    assert job_words.prompt(jobs[6], 36).plain.startswith("✓ ")
+    assert job_texts.prompt(jobs[6], 36).plain.startswith("✓ ")
     failures = [f"{n}.png cannot be read." for n in range(5)]
-    assert job_words.troubles(replace(job, failures=failures)).plain.endswith("✗ and 2 more")
+    assert job_texts.troubles(replace(job, failures=failures)).plain.endswith("✗ and 2 more")
 
 
 def test_pictures_of_an_earlier_run_are_told_apart(jobs: dict[int, Job]) -> None:
     job = replace(jobs[6], skipped=5)
-    assert "1 new, 5 done before" in job_words.prompt(job, 24).plain
-    assert "1 new, 5 done before" in job_words.state_line(job).plain
+    assert "1 new, 5 done before" in job_texts.prompt(job, 24).plain
+    assert "1 new, 5 done before" in job_texts.state_line(job).plain
 
 
 def test_a_learned_difference_has_no_bar(jobs: dict[int, Job]) -> None:
-    said = job_words.figures(jobs[5], 40).plain
+    said = job_texts.figures(jobs[5], 40).plain
     assert said.startswith("80 steps learned   final loss\u00a00.")
-    assert "took 48 s" in job_words.state_line(jobs[5]).plain
-    assert not job_words.figures(jobs[6], 40)
+    assert "took 48 s" in job_texts.state_line(jobs[5]).plain
+    assert not job_texts.figures(jobs[6], 40)
 
 
 @pytest.mark.parametrize("width", [24, 36])
 def test_rows_have_number_and_time(jobs: dict[int, Job], width: int) -> None:
     for job in jobs.values():
-        first, second = job_words.prompt(job, width).plain.splitlines()
+        first, second = job_texts.prompt(job, width).plain.splitlines()
         assert first.endswith(f" #{job.id}")
         assert max(Text(line).cell_len for line in (first, second)) <= width + 2
-    assert job_words.prompt(jobs[8], width).plain.endswith(" 1 Jan")
-    assert job_words.title_line(jobs[8]).plain.endswith("job 8")
-    assert job_words.clock(time.time())[2] == ":"
+    assert job_texts.prompt(jobs[8], width).plain.endswith(" 1 Jan")
+    assert job_texts.title_line(jobs[8]).plain.endswith("job 8")
+    assert job_texts.clock(time.time())[2] == ":"
 
 
 def test_the_log_names_files_from_where_they_are(jobs: dict[int, Job], full_home: Path) -> None:
     pictures = full_home / "pictures"
     line = f"{pictures}/trip/01.png -> {pictures}/winter/01.png"
     log = f"{line}\n{full_home}/other.txt [bold]\x1b[31m"
-    assert job_words.log_text(jobs[6], log).plain.splitlines()[0] == "trip/01.png -> winter/01.png"
-    last = job_words.log_text(jobs[6], log).plain.splitlines()[1]
+    assert job_texts.log_text(jobs[6], log).plain.splitlines()[0] == "trip/01.png -> winter/01.png"
+    last = job_texts.log_text(jobs[6], log).plain.splitlines()[1]
     assert last.startswith("~/other.txt [bold]")
     assert "\x1b" not in last
 
 
 def test_a_job_that_waits_for_another_says_so(jobs: dict[int, Job]) -> None:
     job = replace(jobs[8], waits_for=7)
-    assert "queued, after job 7" in job_words.state_line(job).plain
-    assert "after job" not in job_words.state_line(replace(job, state="done")).plain
+    assert "queued, after job 7" in job_texts.state_line(job).plain
+    assert "after job" not in job_texts.state_line(replace(job, state="done")).plain
 
 
 @pytest.mark.parametrize(

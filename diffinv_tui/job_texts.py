@@ -10,7 +10,7 @@ from rich.text import Text
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.system.text import plural
 
-from .words import duration, in_app, plain, short_path, tilde
+from .formatting import duration, in_app, plain, short_path, tilde
 
 if TYPE_CHECKING:
     from diffinv.jobs.store import Job

@@ -53,7 +53,7 @@ class Grid:
 
 @dataclass(frozen=True)
 class TileRow:
-    """Tiles side by side, put together."""
+    """PairGrid side by side, put together."""
 
     tiles: list[list[Strip]]
     width: int
@@ -87,22 +87,22 @@ def _grid(room: int, columns: int, largest: int) -> Grid:
     return Grid(columns, width, picture, rows, rows + 4)
 
 
-class Tiles(ScrollView, can_focus=True):
-    """Tiles of two pictures, a title and a line about them, in as many columns as there is room.
+class PairGrid(ScrollView, can_focus=True):
+    """PairGrid of two pictures, a title and a line about them, in as many columns as there is room.
 
     A subclass says what is on tile ``index`` by :meth:`key_at`, :meth:`title`, :meth:`about` and,
     in a thread, :meth:`open_pictures`.
     """
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "tiles--tile",
-        "tiles--cursor",
-        "tiles--bar",
-        "tiles--muted",
-        "tiles--title",
-        "tiles--tag",
-        "tiles--bad",
-        "tiles--mark",
+        "pair-grid--tile",
+        "pair-grid--cursor",
+        "pair-grid--bar",
+        "pair-grid--muted",
+        "pair-grid--title",
+        "pair-grid--tag",
+        "pair-grid--bad",
+        "pair-grid--mark",
     }
     BINDINGS: ClassVar[list[BindingType]] = TILES
 
@@ -111,12 +111,12 @@ class Tiles(ScrollView, can_focus=True):
     class Moved(Message):
         """The cursor is on another tile, or the tile is another one."""
 
-        def __init__(self, tiles: Tiles) -> None:
+        def __init__(self, tiles: PairGrid) -> None:
             super().__init__()
             self.tiles = tiles
 
         @property
-        def control(self) -> Tiles:
+        def control(self) -> PairGrid:
             """The tiles."""
             return self.tiles
 
@@ -171,7 +171,7 @@ class Tiles(ScrollView, can_focus=True):
         self.total = total
         self._drawn.clear()
         self.measure()
-        self.set_reactive(Tiles.cursor, min(self.cursor, max(0, total - 1)))
+        self.set_reactive(PairGrid.cursor, min(self.cursor, max(0, total - 1)))
         self.refresh()
         self.post_message(self.Moved(self))
 
@@ -317,11 +317,11 @@ class Tiles(ScrollView, can_focus=True):
 
     def back(self, cursor: bool) -> Style:
         """The style of a tile's background."""
-        return self.get_component_rich_style("tiles--cursor" if cursor else "tiles--tile")
+        return self.get_component_rich_style("pair-grid--cursor" if cursor else "pair-grid--tile")
 
     def part(self, name: str, back: Style) -> Style:
         """The style of a part of a tile."""
-        return back + self.get_component_rich_style(f"tiles--{name}", partial=True)
+        return back + self.get_component_rich_style(f"pair-grid--{name}", partial=True)
 
     def edge(self, cursor: bool, back: Style) -> Segment:
         """The tile's left edge, which shows the cursor without colours too."""
