@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -637,3 +639,20 @@ def test_strengths(text, parsed):
 def test_impossible_strengths(text):
     with pytest.raises(UsageError, match="STRENGTH"):
         parse_strength(text)
+
+
+def test_completion_knows_the_commands_and_loads_no_model():
+    code = (
+        "import sys; from diffinv.cli.app import run\n"
+        "try: run([])\n"
+        "finally: assert 'torch' not in sys.modules"
+    )
+    words = {"COMP_WORDS": "diffinv li", "COMP_CWORD": "1", "_DIFFINV_COMPLETE": "bash_complete"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, **words},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "plain,library\n", done.stderr

@@ -16,6 +16,7 @@ from PIL import Image, ImageCms
 
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.pictures import contact_sheet as sheets
+from diffinv.pictures import reading
 from diffinv.pictures.contact_sheet import contact_sheet
 from diffinv.pictures.framing import fit_square, framing_warning, unlike_warning
 from diffinv.pictures.reading import list_images, open_image, pixel_hash
@@ -67,6 +68,19 @@ def test_lossy_formats_look_the_same(tmp_path, suffix):
     image = open_image(saved(tmp_path, gradient(), f"x.{suffix}", quality=95))
     assert image.size == (32, 24)
     assert np.abs(pixels(image) - pixels(gradient())).mean() < 8
+
+
+def test_photographs_of_telephones_are_read_or_named(tmp_path, monkeypatch):
+    import pillow_heif
+
+    pillow_heif.register_heif_opener()
+    image = gradient(64, 48)
+    path = saved(tmp_path, image, "x.HEIC", quality=95)
+    assert list_images(tmp_path) == [path]
+    assert np.abs(pixels(open_image(path)).astype(int) - pixels(image)).mean() < 6
+    monkeypatch.setattr(reading, "_with_heif", lambda: False)
+    with pytest.raises(DiffinvError, match=r"HEIC photograph.*pip install 'diffinv\[photo\]'"):
+        open_image(path)
 
 
 def test_what_counts_is_the_content_not_the_suffix(tmp_path):

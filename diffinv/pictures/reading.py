@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import warnings
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
@@ -30,10 +31,26 @@ MAX_PIXELS = 80_000_000
 MAX_RATIO = 8
 """What :func:`open_image` accepts: pixels a side, pixels in all, longer side to shorter side."""
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm")
+SUFFIXES = (
+    *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm"),
+    *(".heic", ".heif"),
+)
 """What :func:`list_images` takes for a picture."""
 
-_FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "PPM", "JPEG2000", "ICO", "QOI")
+_FORMATS = (
+    "PNG",
+    "JPEG",
+    "WEBP",
+    "GIF",
+    "BMP",
+    "TIFF",
+    "AVIF",
+    "PPM",
+    "JPEG2000",
+    "ICO",
+    "QOI",
+    "HEIF",
+)
 """Formats whose decoders start no other program."""
 
 
@@ -110,9 +127,15 @@ def _check_file(path: Path, shown: str) -> None:
 
 
 def _decode(file: BinaryIO, shown: str) -> Image.Image:
+    more = ("HEIF",) if _with_heif() else ()
     try:
-        image = Image.open(file, formats=_FORMATS)
+        image = Image.open(file, formats=_FORMATS + more)
     except UnidentifiedImageError as error:
+        if not more and shown.lower().endswith((".heic", ".heif")):
+            raise DiffinvError(
+                f"{shown} is a HEIC photograph, which needs one more library: "
+                "pip install 'diffinv[photo]'."
+            ) from error
         raise DiffinvError(
             f"{shown} is not a picture that can be read; save it as PNG, JPEG or WebP."
         ) from error
@@ -127,6 +150,17 @@ def _decode(file: BinaryIO, shown: str) -> Image.Image:
             return to_rgb(_upright(image))
         except Exception as error:
             raise _damaged(shown) from error
+
+
+@lru_cache(maxsize=1)
+def _with_heif() -> bool:
+    """Whether HEIC can be read, which Pillow leaves to a library of its own."""
+    try:
+        import pillow_heif
+    except ImportError:
+        return False
+    pillow_heif.register_heif_opener(thumbnails=False)
+    return True
 
 
 def _damaged(shown: str) -> DiffinvError:
