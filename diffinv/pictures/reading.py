@@ -131,18 +131,13 @@ def _decode(file: BinaryIO, shown: str) -> Image.Image:
     try:
         image = Image.open(file, formats=_FORMATS + more)
     except UnidentifiedImageError as error:
-        if not more and shown.lower().endswith((".heic", ".heif")):
-            raise DiffinvError(
-                f"{shown} is a HEIC photograph, which needs one more library: "
-                "pip install 'diffinv[photo]'."
-            ) from error
-        raise DiffinvError(
+        raise _needs_library(shown) or DiffinvError(
             f"{shown} is not a picture that can be read; save it as PNG, JPEG or WebP."
         ) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(shown, "has too many pixels") from error
     except Exception as error:  # decoders raise all kinds of errors for damaged files
-        raise _damaged(shown) from error
+        raise _needs_library(shown) or _damaged(shown) from error
     with image:
         _check_size(image.width, image.height, shown)
         try:
@@ -161,6 +156,14 @@ def _with_heif() -> bool:
         return False
     pillow_heif.register_heif_opener(thumbnails=False)
     return True
+
+
+def _needs_library(shown: str) -> DiffinvError | None:
+    if _with_heif() or not shown.lower().endswith((".heic", ".heif")):
+        return None
+    return DiffinvError(
+        f"{shown} is a HEIC photograph, which needs one more library: pip install 'diffinv[photo]'."
+    )
 
 
 def _damaged(shown: str) -> DiffinvError:
