@@ -19,6 +19,25 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("diffinv", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("diffinv")
 
+QUICK = (
+    *("captioners/test_endpoint.py", "jobs/test_devices.py", "jobs/test_job_store.py"),
+    *("jobs/test_limits.py", "jobs/test_results_folder.py", "library/", "method/"),
+    *("test_conformance.py", "test_difference.py", "test_images.py", "test_library.py"),
+    *("test_paths.py", "test_plugin_answers.py", "test_plugins.py", "test_structure.py"),
+    *("test_text.py", "test_wrong_answers.py"),
+    *("tui/test_curve.py", "tui/test_filters.py", "tui/test_job_texts.py", "tui/test_keys.py"),
+)
+"""What ``pytest -m quick`` runs: no trained model, hardly a process; under a minute in all."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of the quick files."""
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.relative_to(here).as_posix().startswith(QUICK):
+            item.add_marker(pytest.mark.quick)
+
+
 _DETACH = 2
 """MNT_DETACH of umount2(2): what is still open there does not keep it."""
 

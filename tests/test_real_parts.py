@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 
 from diffinv.cli import app
 from diffinv.difference import read_info
-from diffinv.jobs.tasks import PROMPT_IDS
 from diffinv.plugins.loading import registry
+from diffinv.running.learning import PROMPT_IDS
 
 PLUGINS = Path(__file__).parent.parent / "plugins"
 
