@@ -13,6 +13,7 @@ that both give the same numbers. torch is imported when a model is loaded, not b
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections.abc import Sequence
 from dataclasses import fields
@@ -142,7 +143,7 @@ class Model:
         ``seed=7``), says how. ``on_step`` hears every event and may raise to stop; ``progress``
         draws a bar, by default in notebooks and terminals.
         """
-        given = [*_first_pair(a, a_prime), *pairs]
+        given = _checked_pairs([*_first_pair(a, a_prime), *pairs])
         lesson = read_lesson(_name(name, given), given, captions)
         chosen = _inversion_settings(settings, changes)
         with shown(on_step, progress) as events:
@@ -165,7 +166,7 @@ class Model:
         Quicker than one after the other; the tokens differ from those of :meth:`invert` by
         rounding alone. See there for the arguments.
         """
-        lessons = _lessons(pairs, captions, names)
+        lessons = _lessons(_checked_pairs(pairs), captions, names)
         chosen = _inversion_settings(settings, changes)
         with shown(on_step, progress) as events:
             return [
@@ -284,8 +285,9 @@ class Model:
                 f"The backbone {self.backbone.id!r} names no captioner; say what the pictures show "
                 "with prompt=, or name one in load(captioner=)."
             )
-        images = [editing.frame(read_picture(source, "B")) for source in sources]
-        masks = _masks(mask, len(sources), editing)
+        pictures = [read_picture(source, "B") for source in sources]
+        masks = _masks(mask, pictures, editing)
+        images = [editing.frame(picture) for picture in pictures]
         chunks = list(_chunks(range(len(images)), batch))
         meter.phase(APPLYING, len(chunks) * settings.steps)
         results: list[Image] = []
@@ -353,6 +355,13 @@ def _first_pair(a: Source | None, a_prime: Source | None) -> list[tuple[Source, 
     return [(a, a_prime)]
 
 
+def _checked_pairs(pairs: Sequence[object]) -> list[tuple[Source, Source]]:
+    for pair in pairs:
+        if not isinstance(pair, list | tuple) or len(pair) != 2:
+            raise UsageError("A pair is two pictures, (A, A′); give a list of such pairs.")
+    return cast("list[tuple[Source, Source]]", list(pairs))
+
+
 def _name(name: str | None, pairs: Sequence[tuple[Source, Source]]) -> str:
     """The name given, or one made of the files' names."""
     if name is not None:
@@ -401,6 +410,9 @@ def _with_strengths(
     weights = [strength] * len(given) if isinstance(strength, int | float) else list(strength)
     if len(weights) != len(given):
         raise UsageError(f"Give one strength, or one for each of the {len(given)} differences.")
+    for weight in weights:
+        if not isinstance(weight, int | float) or not math.isfinite(weight):
+            raise UsageError(f"A strength is a finite number, not {weight!r}.")
     found = [one if isinstance(one, Difference) else _find(one) for one in given]  # type: ignore[arg-type]
     return [(one, float(weight)) for one, weight in zip(found, weights, strict=True)]
 
@@ -418,14 +430,24 @@ def _per_picture(given: str | Sequence[str] | None, count: int, what: str) -> li
 
 
 def _masks(
-    mask: Source | Sequence[Source] | None, count: int, editing: Editing
+    mask: Source | Sequence[Source] | None, pictures: Sequence[Image], editing: Editing
 ) -> list[Image] | None:
+    """A mask for each picture, framed as it is."""
     if mask is None:
         return None
-    given = list(mask) if _is_several(mask) else [mask] * count  # type: ignore[arg-type]
-    if len(given) != count:
-        raise UsageError(f"Give one mask, or one for each of the {count} pictures.")
-    return [editing.frame(read_picture(one, "the mask")) for one in given]  # type: ignore[arg-type]
+    several = _is_several(mask)
+    given = list(cast("Sequence[Source]", mask)) if several else [cast("Source", mask)]
+    if several and len(given) != len(pictures):
+        raise UsageError(f"Give one mask, or one for each of the {len(pictures)} pictures.")
+    read = [read_picture(one, "the mask") for one in given]
+    masks = read if several else read * len(pictures)
+    for picture, one in zip(pictures, masks, strict=True):
+        if one.size != picture.size:
+            sizes = [f"{image.width} x {image.height}" for image in (one, picture)]
+            raise UsageError(
+                f"A mask is {sizes[0]} pixels and its picture {sizes[1]}; make them alike."
+            )
+    return [editing.frame(one) for one in masks]
 
 
 def _is_several(pictures: object) -> bool:

@@ -12,11 +12,10 @@ from torch.nn import functional as F
 from ..contracts import DeltaEncoder
 from ..errors import UsageError
 from .answers import picture_vectors
+from .settings import PROMPTERS
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-
-PROMPTERS = ("caption", "pez")
 
 _PEZ_TOKENS = 16
 _PEZ_STEPS = 200

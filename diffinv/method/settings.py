@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ..contracts import TokenSpace
 from ..errors import UsageError
+
+TcNorm = Literal["rms", "mse", "norm"]
+PROMPTERS = ("caption", "pez")
 
 MAX_SEED = 2**32 - 1
 MAX_TOKENS = 1_000
@@ -34,7 +38,7 @@ class InversionSettings:
     alpha: float = 0.8
     lambda_tc: float = 1.0
     lambda_clip: float = 0.06
-    tc_norm: Literal["rms", "mse", "norm"] = "rms"
+    tc_norm: TcNorm = "rms"
     weight_by_change: bool = True
     init_std: float = 0.0
     prompter: str = "caption"
@@ -89,12 +93,18 @@ def inversion_settings(preset: str = "default", **changes: Any) -> InversionSett
 
 def check_settings(settings: InversionSettings) -> None:
     """Refuse settings outside their ranges."""
+    _check_choice("token space (--token-space)", settings.token_space, get_args(TokenSpace))
+    _check_choice("prompter (--prompter)", settings.prompter, PROMPTERS)
+    _check_choice("norm of the token consistency (tc_norm)", settings.tc_norm, get_args(TcNorm))
     _check_range("number of steps (--steps)", settings.steps, 1, MAX_LEARNING_STEPS)
     _check_range("number of tokens (--tokens)", settings.tokens, 1, MAX_TOKENS)
     _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)
-    if not 0 <= settings.alpha <= 1:
+    for name in ("lambda_tc", "lambda_clip", "init_std"):
+        if not _is_finite(value := getattr(settings, name)) or value < 0:
+            raise UsageError(f"The setting {name} is a number from 0 up, not {value!r}.")
+    if not (_is_finite(settings.alpha) and 0 <= settings.alpha <= 1):
         raise UsageError(f"Alpha (--alpha) is between 0 and 1, not {settings.alpha}.")
-    if not (math.isfinite(settings.lr) and settings.lr > 0):
+    if not (_is_finite(settings.lr) and settings.lr > 0):
         raise UsageError(f"The learning rate (--lr) is a number above 0, not {settings.lr}.")
 
 
@@ -103,12 +113,22 @@ def check_application_settings(settings: ApplicationSettings) -> None:
     _check_range("number of steps (--steps)", settings.steps, 1, MAX_DENOISING_STEPS)
     _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)
     scale = settings.guidance_scale
-    if not (math.isfinite(scale) and scale >= 0):
+    if not (_is_finite(scale) and scale >= 0):
         raise UsageError(
             f"The guidance scale (--guidance-scale) is a number from 0 up, not {scale}."
         )
 
 
 def _check_range(what: str, value: int, first: int, last: int) -> None:
-    if not first <= value <= last:
-        raise UsageError(f"The {what} is between {first} and {last}, not {value}.")
+    whole = isinstance(value, int) and not isinstance(value, bool)
+    if not whole or not first <= value <= last:
+        raise UsageError(f"The {what} is between {first} and {last}, not {value!r}.")
+
+
+def _check_choice(what: str, value: object, choices: Sequence[str]) -> None:
+    if value not in choices:
+        raise UsageError(f"There is no {what} {value!r}; choose from {', '.join(choices)}.")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
