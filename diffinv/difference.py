@@ -48,7 +48,7 @@ Setting = str | int | float | bool | None
 
 @dataclass(frozen=True, kw_only=True)
 class DifferenceInfo:
-    """What is known of a difference without loading its tensors.
+    """What is known about a difference without loading its tensors.
 
     ``backbone`` and ``backbone_weights`` (a content hash) name the model it was learned on and
     the only one it fits; without a hash, as from a textual inversion, it fits any weights.
@@ -236,7 +236,7 @@ def _header(info: DifferenceInfo, where: str) -> dict[str, str]:
 
 
 class NotSafetensorsError(DiffinvError):
-    """A file is of another format altogether: the wrong one was named, or a library has it."""
+    """The file is of another format: the wrong one was named, or a stray one is in the library."""
 
     def __init__(self, shown: str) -> None:
         super().__init__(f"{shown} is not a safetensors file; name a difference file (*{SUFFIX}).")
@@ -334,7 +334,7 @@ def _read_header(file: BinaryIO, size: int, shown: str) -> dict[str, str]:
 
 
 def _read_table(file: BinaryIO, size: int, shown: str) -> dict[str, Any]:
-    """The header, a JSON object; what stands behind it is not looked at."""
+    """The header, a JSON object. The tensors behind it are not read."""
     length = int.from_bytes(file.read(8), "little")
     start = file.read(1)
     if start != b"{":

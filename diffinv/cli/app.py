@@ -30,7 +30,7 @@ def _set_debug(_ctx: click.Context, _option: click.Parameter, value: bool) -> No
 
 
 def _leave_plugins_out(_ctx: click.Context, _option: click.Parameter, value: bool) -> None:
-    """By the environment, so that it holds for the processes that are started too."""
+    """Set in the environment, so that it also holds for processes started from here."""
     if value:
         os.environ[ONLY_OWN] = "1"
 
@@ -64,7 +64,7 @@ for command in (demo, invert, apply, library, jobs, plugins, evaluate, doctor):
 
 
 def run(args: Sequence[str] | None = None) -> int:
-    """Carry out one command line; the exit code: 0, 1 failed, 2 asked wrongly, 130 interrupted."""
+    """Run one command line; its exit code: 0 done, 1 failed, 2 misused, 130 interrupted."""
     try:
         result = cli.main(args=args, prog_name="diffinv", standalone_mode=False)
     except click.exceptions.NoArgsIsHelpError as error:
@@ -94,7 +94,7 @@ def _fail(sentence: str, exit_code: int) -> int:
 
 
 def _sentence(error: click.ClickException) -> str:
-    """A wrong command line in one sentence, with the place where the right form is shown."""
+    """What is wrong with a command line, in one sentence that points to its help."""
     message = " ".join(error.format_message().split()).rstrip(".")
     ctx = getattr(error, "ctx", None)
     return f"{message}; see '{ctx.command_path} --help'." if ctx else f"{message}."

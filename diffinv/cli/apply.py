@@ -91,7 +91,7 @@ def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> No
 
 
 def _follow(request: ApplyRequest, plan: ApplicationPlan) -> ApplicationReport:
-    """What came of it, with the paths as they were given."""
+    """The outcome, with paths as the user gave them."""
     from ..jobs.requests import ApplicationReport
     from .following import submit_and_follow
 

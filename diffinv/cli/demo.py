@@ -48,7 +48,7 @@ def demo(ctx: click.Context, out: Path) -> None:
 
 
 def _run(example: Example, out: Path) -> tuple[Job, Job]:
-    """Both jobs, one after the other, as they end."""
+    """Wait for both jobs, one after the other."""
     from ..jobs.demo import submit_demo
     from ..jobs.planning import check_writable
     from ..jobs.store import JobStore

@@ -83,7 +83,7 @@ def _watch(store: JobStore, id: int, follower: _Follower) -> Job:
 
 
 class _Follower:
-    """Shows what is new of a job."""
+    """Shows what has changed about a job."""
 
     def __init__(self, store: JobStore, show: ProgressDisplay) -> None:
         self._store, self._show = store, show
@@ -107,7 +107,7 @@ class _Follower:
             self._show(Progress(now.phase, now.step, now.total, now.loss, now.rate, now.eta))
 
     def _waiting(self, job: Job) -> str:
-        """Why a job has not started, if that takes a word."""
+        """Why a job has not started, where that needs explaining."""
         reason = self._store.pause_reason
         if reason and (job.held or self._store.is_stopped):
             return reason

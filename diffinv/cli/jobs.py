@@ -44,7 +44,7 @@ def list_jobs(as_json: bool) -> None:
 @_ID
 @json_option
 def show_job(id: int, as_json: bool) -> None:
-    """Everything that is known of one job."""
+    """Everything known about one job."""
     job = _store().get(id)
     if as_json:
         print_json(_as_dict(job))
@@ -208,7 +208,7 @@ def _where(job: Job) -> str:
 
 
 def _pictures(job: Job) -> str:
-    """How many there are, of how many there should be."""
+    """How many are done, out of how many."""
     done, failed = len(job.outputs), len(job.failures)
     whole = plural(done + failed, "picture")
     return f"{done} of {whole}, {failed} failed" if failed else whole

@@ -28,7 +28,7 @@ class _Search(click.Command):
     """``-tag:x`` and ``-word`` are parts of the query, not options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The arguments, with such words behind a ``--``."""
+        """The arguments, with such words moved behind a ``--``."""
         excluding = [a for a in args if a[:1] == "-" and a[1:2] not in ("", "-") and a != "-h"]
         others = [a for a in args if a not in excluding]
         marker = [] if "--" in others else ["--"]
@@ -59,7 +59,7 @@ def list_differences(sort: Sort, as_json: bool) -> None:
 
 
 def _has_vanished(folder: Path) -> bool:
-    """Whether a folder that is not there is known to have been."""
+    """Whether a missing folder is known to have existed."""
     from ..jobs.store import JobStore
     from ..system.paths import data_folder
 
@@ -94,7 +94,7 @@ def search(query: tuple[str, ...], sort: Sort, limit: int | None, as_json: bool)
 
 
 def _unknown_filters(query: str) -> str | None:
-    """That what looks like a filter is none, if anything does."""
+    """A note where something looks like a filter but is not one."""
     from ..storage.query import FILTERS, unknown_filters
 
     unknown = dict.fromkeys(repr(key) for key in unknown_filters(query))

@@ -29,7 +29,7 @@ def complain(text: str) -> None:
 
 
 def print_json(value: Any) -> None:
-    """JSON on stdout; control characters and all that is not ASCII are escaped."""
+    """JSON on stdout, with control and non-ASCII characters escaped."""
     click.echo(json.dumps(value, indent=2, default=str))
 
 

@@ -170,7 +170,7 @@ def _report_as_dict(spec: Spec, results: list[CheckResult]) -> dict[str, Any]:
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @json_option
 def install_plugin(what: str, yes: bool, as_json: bool) -> None:
-    """Install a plugin with pip, once it is shown and agreed what would change.
+    """Install a plugin with pip, after showing what would change and asking.
 
     NAME is a distribution's name, of which wheels alone are taken; PATH a folder or a wheel (with a
     slash, or ending in .whl). What would change the installed torch or textual is refused.

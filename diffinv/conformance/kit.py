@@ -24,7 +24,7 @@ KITS: dict[str, str] = {
 
 
 class BrokenPromiseError(Exception):
-    """What a part does that it must not, or does not that it must."""
+    """A promise of the interface that a part does not keep."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from .kit import require
 
 
 def example_images(side: int) -> list[Image.Image]:
-    """Two plain pictures that nobody could confuse: a sunrise and a green disc at night."""
+    """Two plain pictures that are easy to tell apart: a sunrise and a green disc at night."""
     y, x = np.mgrid[0:side, 0:side] / max(1, side - 1)
     sunrise = np.stack([0.9 - 0.3 * y, 0.7 - 0.4 * y, 0.3 + 0.3 * x], axis=-1)
     disc = ((x - 0.5) ** 2 + (y - 0.5) ** 2 < 0.09)[..., None]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """B on its way from noise. ``samples`` [s + 1, n, c, h, w] are its latents at ``timesteps``
+    """B on its way out of noise. ``samples`` [s + 1, n, c, h, w] are its latents at ``timesteps``
     (s of them, descending) and, last, without noise. ``corrections`` [s, n, c, h, w] are added
     after each step; with them the steps are those of a DDPM (eta 1), without them DDIM's.
     """

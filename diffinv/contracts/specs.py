@@ -15,7 +15,7 @@ API_VERSION = 1
 
 @dataclass(frozen=True)
 class Spec:
-    """What is known of a part without loading it.
+    """What is known about a part without loading it.
 
     ``factory`` is ``"module:callable"``; it is imported in the process that runs the model and
     called as ``factory(weights, device)``: ``weights`` is the path or hub id the user gave
@@ -34,7 +34,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class Use:
-    """What a backbone is going to be loaded for.
+    """What a backbone is about to be loaded for.
 
     ``weights`` and ``device`` are what its factory will get; ``memory`` is ``auto``, ``low`` or
     ``high``, None for what the environment says. It learns a difference (``learning``), or makes

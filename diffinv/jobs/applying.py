@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Applier:
-    """One application: what it is made with, and the batches of its files."""
+    """One application: its model, its differences, and the batches of its files."""
 
     def __init__(
         self, request: ApplyRequest, plan: ApplicationPlan, model: Model, meter: Meter
@@ -37,7 +37,7 @@ class Applier:
         self.failures: list[str] = []
 
     def run(self) -> ApplicationReport:
-        """All batches; a report of what was written and what failed."""
+        """Work through all batches; report what was written and what failed."""
         batches = list(_batches(self.plan.targets, max(1, self.request.batch)))
         self.meter.phase(APPLYING, len(batches) * self.request.settings.steps)
         outputs = [out for i, batch in enumerate(batches) for out in self._batch(i, batch)]
@@ -63,7 +63,7 @@ class Applier:
         ]
 
     def _keep(self, source: Path, target: Path, image: Image, seconds: float) -> AppliedImage:
-        """Write a result, under another number where somebody has just taken its name."""
+        """Write a result, under the next free number if its name has just been taken."""
         data, stale = to_png(image), self.plan.manifest.stale(source)
         for output in numbered(target):
             done = AppliedImage(source, output, seconds)

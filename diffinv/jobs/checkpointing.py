@@ -40,7 +40,7 @@ class Checkpoints(Keeper):
             self._started -= checkpoint.seconds
 
     def begin(self) -> None:
-        """Learning starts now, after everything that was loaded and looked up."""
+        """Learning starts now; loading and looking things up are over."""
         self._workspace.looked = time.monotonic()
 
     @property
@@ -72,7 +72,7 @@ class Checkpoints(Keeper):
 
     @contextlib.contextmanager
     def _warned(self, what: str) -> Iterator[None]:
-        """A full disk is no reason to stop learning: there may be room by the end of it."""
+        """A full disk is no reason to stop learning: there may be room again by the end."""
         try:
             yield
         except DiffinvError as error:

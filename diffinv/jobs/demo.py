@@ -36,7 +36,7 @@ class Example:
 
 
 def find_example(registry: Registry) -> Example:
-    """That of the first backbone that brings one. Raises DiffinvError where none does."""
+    """The example of the first backbone that brings one. Raises DiffinvError where none does."""
     for spec in registry.backbones.values():
         if folder := spec.defaults.get("example"):
             return Example(spec.id, Path(folder))
@@ -70,7 +70,7 @@ def submit_demo(
 
 
 def free_name(wanted: str, library: Library, jobs: Sequence[Job]) -> str:
-    """A name that no difference has yet, nor any job is about to give."""
+    """A name that no difference has and no job is about to give."""
     taken = {entry.name for entry in library.search(wanted)} | {job.title for job in jobs}
     numbered: Iterable[str] = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
     return next(name for name in (wanted, *numbered) if name not in taken)

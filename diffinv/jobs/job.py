@@ -78,5 +78,5 @@ class Job:
 
     @property
     def is_finished(self) -> bool:
-        """Whether nothing more happens of itself."""
+        """Whether nothing more happens by itself."""
         return self.state in FINISHED

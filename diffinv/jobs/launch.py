@@ -25,7 +25,7 @@ def ensure_worker(store: JobStore) -> None:
 
 
 def start(store: JobStore, device: str) -> None:
-    """Start a worker. Of two that are started at once, one leaves again."""
+    """Start a worker. If two are started at once, one of them leaves again."""
     log = worker_log(store, device)
     command = [sys.executable, "-P", "-m", "diffinv.jobs.worker"]
     command += ["--folder", str(store.folder), "--device", device]
@@ -70,5 +70,5 @@ def _is_starting(store: JobStore, device: str) -> bool:
 
 
 def worker_log(store: JobStore, device: str) -> Path:
-    """Where a worker writes what belongs to no job."""
+    """The log for whatever belongs to no job."""
     return store.folder / "workers" / f"{device.replace(':', '-')}.log"

@@ -29,7 +29,7 @@ FILE = ".diffinv.jsonl"
 def application_key(
     request: ApplyRequest, differences: Sequence[tuple[Difference, float]], parts: Sequence[str]
 ) -> str:
-    """What decides every result beside the picture itself, as one short text."""
+    """Everything but the picture that determines a result, as one short text."""
     decisive = [
         [(difference.info.hash_sha256, weight) for difference, weight in differences],
         asdict(request.settings),
@@ -57,7 +57,7 @@ class Manifest:
         return AppliedImage(picture, output, row["seconds"]) if output.is_file() else None
 
     def stale(self, picture: Path) -> Path | None:
-        """The result that is there of a picture, or prompt, as it was before it changed."""
+        """The result of a picture or prompt that has changed since."""
         row = self._rows.get(str(picture.absolute()))
         if row is None or row["stamp"] == _stamp(picture):
             return None
@@ -117,7 +117,7 @@ class Manifest:
 
 
 def _parse(line: str) -> dict[str, Any] | None:
-    """A line as it was written; None for one that was cut off or is somebody else's."""
+    """A line as it was written; None for one that is cut off or not ours."""
     try:
         row = json.loads(line)
     except ValueError:

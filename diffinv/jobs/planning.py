@@ -36,7 +36,7 @@ from .requests import ApplyRequest, InvertRequest
 
 @dataclass(frozen=True)
 class InversionPlan:
-    """An InvertRequest whose files, ids and folders are all right."""
+    """An InvertRequest whose files, ids and folders have been checked."""
 
     lesson: Lesson
     library: Library
@@ -140,7 +140,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written to, or made. Leaves nothing behind."""
+    """Refuse a folder that cannot be created or written to. Leaves nothing behind."""
     place = folder.absolute()
     try:
         while not os.path.lexists(place):
@@ -153,7 +153,7 @@ def check_writable(folder: Path) -> None:
 
 
 def open_library(folder: Path | None) -> Library:
-    """The library, once it is known that it can be written to."""
+    """The library, after checking that it can be written to."""
     folder = folder or library_folder()
     check_writable(folder)
     return Library(folder)
@@ -177,7 +177,7 @@ def plan_outputs(
 def _split_inputs(
     request: ApplyRequest, manifest: Manifest
 ) -> tuple[tuple[AppliedImage, ...], tuple[tuple[Path, Path], ...]]:
-    """What is done already, and what is left with where it goes."""
+    """What is already done, and what is left, with where each result goes."""
     done, left = [], []
     for picture, relative in find_inputs(request):
         if result := manifest.done(picture):

@@ -13,14 +13,14 @@ import psutil
 
 @dataclass(frozen=True)
 class Identity:
-    """A process for good: its pid, when it started, and which run of the machine it was in."""
+    """A process beyond doubt: its pid, when it started, and during which boot."""
 
     pid: int
     started: str
     boot: str
 
     def is_alive(self) -> bool:
-        """Whether this very process still runs."""
+        """Whether this very process is still running."""
         return self.boot == _boot() and self.started == _started(self.pid)
 
     def is_of_this_boot(self) -> bool:
@@ -29,7 +29,7 @@ class Identity:
 
 
 def this_process() -> Identity:
-    """The process that asks."""
+    """The calling process."""
     pid = os.getpid()
     return Identity(pid, _started(pid) or "", _boot())
 

@@ -97,7 +97,7 @@ class Reporter:
         self._store.close()
 
     def _write(self) -> None:
-        """One write; where it fails (the disk is full), the next one has everything again."""
+        """One write. If it fails (a full disk), the next one includes everything again."""
         with self._lock:
             report = self._snapshot()
             self._report.outputs, self._is_new = [], False
@@ -124,7 +124,7 @@ def thinned(losses: list[float]) -> list[float]:
 
 
 def memory_mb() -> float:
-    """What this process holds: of the GPU if it uses one, else of the machine."""
+    """Memory held by this process: on the GPU if it uses one, else in the machine."""
     with contextlib.suppress(KeyError, AttributeError):  # not imported, or only half so far
         cuda = sys.modules["torch"].cuda
         if cuda.is_initialized():

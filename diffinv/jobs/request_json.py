@@ -77,7 +77,7 @@ def to_json(request: Request) -> str:
 
 
 def from_json(kind: Kind, text: str) -> Request:
-    """The request again; fields that this version does not know are left out."""
+    """The request from its text; fields unknown to this version are ignored."""
     values = json.loads(text)
     library = Path(values.pop("library"))
     if kind == "invert":

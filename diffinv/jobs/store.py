@@ -278,7 +278,7 @@ class JobStore:
         return self._data.version()
 
     def close(self) -> None:
-        """Let go of this thread's connection."""
+        """Close this thread's connection."""
         self._data.close()
 
     # What workers do
@@ -293,7 +293,7 @@ class JobStore:
             return done.rowcount == 1
 
     def leave(self, device: str, worker: Identity, force: bool = False) -> bool:
-        """Cease to be the worker of a device, unless there is a job to do. Whether it has.
+        """Stop being the worker of a device unless a job is waiting; whether it has stopped.
 
         With ``force`` it goes anyway; a job that it has not finished is interrupted.
         """
@@ -320,7 +320,7 @@ class JobStore:
         return None if id is None else self.get(id)
 
     def report(self, id: int, report: Report) -> bool:
-        """Write down where a job is. Whether it should stop: it was cancelled, or is gone."""
+        """Record a job's progress; whether it should stop, being cancelled or gone."""
         with self._data.write() as db:
             rows = db.execute(
                 "UPDATE jobs SET progress = ?, losses = ?, warnings = ? "
@@ -418,7 +418,7 @@ class JobStore:
         return job
 
     def _check_first(self, job: Job) -> None:
-        """Refuse a job whose first one was given up: it would find nothing to work with."""
+        """Refuse a job whose predecessor was given up: it would have nothing to work with."""
         rows = self._data.read("SELECT state FROM jobs WHERE id = ?", (job.waits_for,))
         if rows and rows[0]["state"] in ("cancelled", "failed"):
             raise UsageError(
@@ -435,7 +435,7 @@ class JobStore:
 
 
 def _next(db: sqlite3.Connection, device: str) -> int | None:
-    """The job that is next on a device, unless the queue is paused."""
+    """The next job for a device, unless the queue is paused."""
     row = db.execute(
         f"SELECT id FROM jobs WHERE {_READY} AND device = ? "
         "AND NOT EXISTS (SELECT 1 FROM notes WHERE key = 'paused') "
@@ -446,7 +446,7 @@ def _next(db: sqlite3.Connection, device: str) -> int | None:
 
 
 def _bury(db: sqlite3.Connection, device: str, text: str) -> None:
-    """What a worker leaves behind that did not say goodbye."""
+    """The traces of a worker that ended without saying goodbye."""
     if _to_identity(text).is_of_this_boot():
         cause = "its worker stopped unexpectedly (killed, perhaps for want of memory)"
     else:
@@ -456,7 +456,7 @@ def _bury(db: sqlite3.Connection, device: str, text: str) -> None:
 
 
 def _interrupt(db: sqlite3.Connection, worker: str, cause: str) -> None:
-    """The jobs that a worker has not finished."""
+    """The jobs that a worker left unfinished."""
     rows = db.execute(
         "SELECT id, cancelling FROM jobs WHERE state = 'running' AND worker = ?", (worker,)
     ).fetchall()

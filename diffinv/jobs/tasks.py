@@ -100,7 +100,7 @@ def _model(
 
 
 def _remember_weights(plan: InversionPlan, info: DifferenceInfo) -> None:
-    """Those that applying needs again: the backbone's, and of PEZ the delta encoder's."""
+    """Remember the weights that applying needs: the backbone's, and for PEZ the delta encoder's."""
     if plan.backbone.weights:
         remember_checkpoint(info.backbone, info.backbone_weights, plan.backbone.weights)
     if plan.delta_encoder.weights and info.prompter == "pez":

@@ -159,7 +159,7 @@ class Worker:
 
 @contextlib.contextmanager
 def _redirected(log: int) -> Iterator[None]:
-    """File descriptors 1 and 2 go to another file, with all that is written until then."""
+    """Point file descriptors 1 and 2 at another file for the length of the block."""
     with pointed(1, log), pointed(2, log):
         try:
             yield

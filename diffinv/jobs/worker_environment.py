@@ -63,7 +63,7 @@ def _is_stale(worker: Identity) -> bool:
 
 
 def _decisive(environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables that change what a worker does."""
+    """The variables that affect what a worker does."""
     return {
         name: value
         for name, value in environment.items()

@@ -55,7 +55,7 @@ class Workspace:
         return time.monotonic() - self._saved >= self.every
 
     def save(self, fingerprint: str, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint: whole, or the one before stays. Raises DiffinvError as files do."""
+        """Write a checkpoint whole, or keep the one before. Raises DiffinvError as files do."""
         import safetensors.torch
 
         self._saved = time.monotonic()
@@ -83,7 +83,7 @@ class Workspace:
         )
 
     def find_result(self, library: Library) -> Entry | None:
-        """What an earlier start of the job put into the library before it was interrupted."""
+        """What an earlier run of this job added to the library before it was interrupted."""
         if not self.resumed:
             return None
         for entry in library.entries():
@@ -93,5 +93,5 @@ class Workspace:
 
 
 def fingerprint(values: Sequence[object]) -> str:
-    """What a checkpoint depends on, as one short text."""
+    """A digest of everything that a checkpoint depends on."""
     return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()

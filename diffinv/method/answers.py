@@ -30,7 +30,7 @@ _INSTEAD: dict[Kind, str] = {
 
 
 def captions(captioner: Captioner, images: Sequence[Image]) -> list[str]:
-    """A captioner's sentence for each picture."""
+    """The captioner's sentence for each picture."""
     answer: object = captioner.caption(images)
     if not isinstance(answer, list | tuple):
         _refuse("captioner", captioner, f"gave a {type(answer).__name__}, not a list of captions")
@@ -91,7 +91,7 @@ def conditioning(backbone: Backbone, prompts: Sequence[str]) -> Conditioning:
 def prediction(
     backbone: Backbone, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning
 ) -> Tensor:
-    """Noise or velocity of noisy latents, of their shape; its numbers are not looked at."""
+    """The predicted noise or velocity, in the latents' shape; its values are not checked."""
     found: object = backbone.predict(noisy, timesteps, conditioning)
     if not isinstance(found, Tensor):
         _refuse("backbone", backbone, f"gave a {type(found).__name__}, not a tensor, as prediction")

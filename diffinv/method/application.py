@@ -66,7 +66,7 @@ def extend_all(
 
 
 def check_budget(backbone: Backbone, prompts: Sequence[str], tokens: Sequence[DiffTokens]) -> None:
-    """Input-space tokens share the prompt's budget: refuse what would be cut off."""
+    """Refuse prompts that would be cut off: input-space tokens share the prompt's budget."""
     extra = sum(t.values.shape[1] for t in tokens if t.space == "input")
     for prompt in prompts:
         used = backbone.count_tokens(prompt)

@@ -77,7 +77,7 @@ class _Problem:
     """The difference that each pair belongs to, [p]."""
 
     def per_difference(self, values: Tensor) -> Tensor:
-        """Mean of a number a pair [p] over the pairs of each difference, [n]."""
+        """The mean of a value per pair [p] over each difference's pairs, [n]."""
         count = len(self.d_inter)
         total = values.new_zeros(count).index_add(0, self.owner, values)
         return total / torch.bincount(self.owner, minlength=count)
@@ -176,7 +176,7 @@ class Inversion:
         return [float(row[:, 0].mean()) for row in self._losses]
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that the steps have changed, as tensors on the CPU."""
+        """Everything that the steps have changed, as CPU tensors."""
         found = {
             "tokens": self.tokens.detach(),
             "best.tokens": self._best.tokens,
@@ -368,7 +368,7 @@ def _score(
 
 
 class _Best:
-    """The candidates with the lowest score so far."""
+    """The best candidates so far."""
 
     def __init__(self, tokens: Tensor) -> None:
         self.tokens = tokens.detach().clone()
@@ -376,7 +376,7 @@ class _Best:
         self.steps = [0] * len(tokens)
 
     def offer(self, tokens: Tensor, scores: Tensor, step: int) -> None:
-        """Take the tokens of those differences whose score has fallen."""
+        """Keep the tokens of each difference whose score has fallen."""
         for i in torch.nonzero(scores < self.scores).flatten().tolist():
             self.tokens[i] = tokens.detach()[i]
             self.scores[i] = scores[i]

@@ -8,7 +8,7 @@ from ..hookspecs import hookimpl
 
 @hookimpl
 def register_editors() -> list[EditorSpec]:
-    """The three ways that need nothing but the backbone."""
+    """The three editors that need nothing but the backbone."""
     return [
         EditorSpec(
             id="ddim",

@@ -49,7 +49,7 @@ class InversionSettings:
 
 @dataclass(frozen=True)
 class ApplicationSettings:
-    """How a difference is applied. ``mask`` keeps what the difference does not speak of."""
+    """How a difference is applied. ``mask`` keeps what the difference is not about."""
 
     editor: str = "edit-friendly"
     steps: int = 20

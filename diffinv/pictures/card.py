@@ -19,7 +19,7 @@ _TITLES = {"a": "A", "a_prime": "A′", "preview": "A with the difference"}
 
 @dataclass(frozen=True)
 class Card:
-    """What is shown: ``thumbnails`` are WebP files by name, ``losses`` the total loss a step."""
+    """What a card shows: ``thumbnails`` are WebP files by name, ``losses`` the loss a step."""
 
     name: str
     words: str
@@ -58,7 +58,7 @@ def draw(card: Card) -> Image.Image:
 
 
 def to_html(card: Card) -> str:
-    """The card as HTML that stands alone; every text in it is escaped."""
+    """The card as self-contained HTML, with every text escaped."""
     tiles = "".join(
         f'<figure style="margin:0"><img width="{_TILE}" alt="{_escaped(title)}" '
         f'src="data:image/webp;base64,{base64.b64encode(data).decode()}">'

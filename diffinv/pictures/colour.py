@@ -36,7 +36,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _value_range(low: float, high: float, floating: bool) -> tuple[float, float]:
-    """Black and white of a picture that does not say: the smallest usual range that holds it."""
+    """Black and white of a picture that names neither: the smallest usual range that fits."""
     for white in (1.0, 255.0, 65535.0) if floating else (65535.0,):
         if low >= 0 and high <= white:
             return 0.0, white

@@ -51,7 +51,7 @@ def kind_of(spec: Spec) -> Kind:
 
 
 def notes(answer: object) -> tuple[str, ...]:
-    """What a preflight says, each note in a line that is not endless."""
+    """The notes of a preflight, each shortened to one reasonable line."""
     if not isinstance(answer, list | tuple):
         raise BrokenPluginError(f"it gave a {type(answer).__name__}, not a list of notes")
     return tuple(_shortened(text_safe(str(note))) for note in answer[:_MOST_NOTES])
@@ -129,5 +129,5 @@ def _check_backbone(spec: BackboneSpec) -> None:
 
 
 def _is_number(value: object, kind: type | UnionType) -> bool:
-    """True is an int to Python, and no number to anybody else."""
+    """Whether a value is a number. True is an int to Python, but not a number to anybody else."""
     return isinstance(value, kind) and not isinstance(value, bool)

@@ -24,13 +24,13 @@ def new_manager() -> pluggy.PluginManager:
 
 @contextlib.contextmanager
 def heard(row: PluginRow) -> Iterator[io.StringIO]:
-    """A plugin's own code runs within: what it prints goes here, and Ctrl-C ends the command."""
+    """Run a plugin's own code: what it prints is collected, and Ctrl-C ends the command."""
     with interruptible(f"the plugin {row.name!r} was being loaded"), swallowed() as printed:
         yield printed
 
 
 def call(manager: pluggy.PluginManager, key: str, hook: str, **arguments: Any) -> list[Any]:
-    """One hook of one plugin, so that another plugin's failure stays its own."""
+    """Call one hook of one plugin, so that another plugin's failure stays its own."""
     plugin = manager.get_plugin(key)
     others = [other for other in manager.get_plugins() if other is not plugin]
     answers: list[Any] = manager.subset_hook_caller(hook, others)(**arguments)

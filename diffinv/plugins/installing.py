@@ -108,7 +108,7 @@ def plugins_of(distribution: str) -> list[str]:
 
 
 def _arguments(target: str) -> list[str]:
-    """Of an index, wheels alone: a source would run its own code in the dry run already."""
+    """From an index take wheels alone: a source would run its code even in a dry run."""
     return [target] if os.sep in target else ["--only-binary", ":all:", target]
 
 
@@ -122,7 +122,7 @@ def _change(about: dict[str, str]) -> Change:
 
 
 def _pip(*arguments: str, hear: Callable[[str], object] = lambda _line: None) -> None:
-    """Run pip; the complaint of it that says most becomes the error."""
+    """Run pip; its most telling complaint becomes the error."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
         process = subprocess.Popen(
@@ -144,7 +144,7 @@ def _pip(*arguments: str, hear: Callable[[str], object] = lambda _line: None) ->
 
 
 def _reason(complaints: str) -> str:
-    """The line that says most: the last of a builder's output or of a traceback, else pip's own."""
+    """The most telling line: the last of a builder's output or of a traceback, else pip's own."""
     lines = [line for line in map(text_safe, complaints.splitlines()) if line]
     errors = [line for line in lines if line.startswith("ERROR: ")]
     if _END_OF_OUTPUT in lines[1:]:

@@ -27,20 +27,20 @@ def registry() -> Registry:
 
 
 def reload() -> Registry:
-    """The plugins as they are installed and switched on now. What is imported already stays."""
+    """Look again for installed plugins and their switches. What is imported stays imported."""
     registry.cache_clear()
     return registry()
 
 
 def reload_if_changed() -> None:
-    """For a process that lives long: look again where other plugins are installed or on now."""
+    """Reload in a long-lived process if the installed or enabled plugins have changed."""
     importlib.invalidate_caches()
     if _find(metadata.entry_points(group=hookspecs.GROUP)) != registry().found:
         reload()
 
 
 def installed_plugins() -> list[str]:
-    """What is installed: each plugin with its version and where its code is. Imports none."""
+    """Every installed plugin with its version and place. Imports none of them."""
     return sorted(_find(metadata.entry_points(group=hookspecs.GROUP)))
 
 
@@ -54,7 +54,7 @@ def load_plugins(entries: Iterable[metadata.EntryPoint]) -> Registry:
 
 
 def _load(found: Registry, entry: metadata.EntryPoint) -> None:
-    """One entry point: a row in any case, its specs only where everything is right."""
+    """Load one entry point: always a row, its specs only if everything is right."""
     row = row_of(entry)
     if reason := disabled(row):
         found.rows.append(replace(row, status="disabled", error=reason))

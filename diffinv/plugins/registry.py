@@ -107,7 +107,7 @@ class Registry:
                 raise DiffinvError(message) from error
 
     def preflight(self, spec: BackboneSpec, use: Use) -> tuple[str, ...]:
-        """What there is to know before a backbone is loaded; raises what would go wrong."""
+        """Notes for the user before a backbone is loaded; raises whatever would go wrong."""
         if spec.preflight is None:
             return ()
         with interruptible(f"the backbone {spec.id!r} was at its preflight"):
@@ -120,7 +120,7 @@ class Registry:
                 raise DiffinvError(message) from error
 
     def register_commands(self, cli: click.Group) -> None:
-        """Let every working plugin add its commands, once; it cannot replace one that exists."""
+        """Let every working plugin add its commands, once. None can replace an existing command."""
         if any(group is cli for group in self._extended):
             return
         self._extended.append(cli)

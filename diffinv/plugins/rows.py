@@ -23,7 +23,7 @@ class PluginRow:
     printed: str = ""
 
     def broken(self, error: str) -> PluginRow:
-        """The same plugin with nothing of it in use."""
+        """The same plugin, unused because of an error."""
         return replace(self, status="broken", error=error, specs=())
 
 

@@ -64,7 +64,7 @@ def can_be_disabled(row: PluginRow) -> bool:
 
 
 def disabled(row: PluginRow) -> str | None:
-    """Why a plugin is not to be loaded, if it is not. diffinv's own parts always are."""
+    """Why a plugin is not loaded, or None. diffinv's own parts always are."""
     if not can_be_disabled(row):
         return None
     distribution = plain_name(row.distribution)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Keeper:
-    """Keeps nothing but the time: what a script needs. Jobs have one that writes checkpoints."""
+    """Keeps only the time, which is all a script needs. Jobs have one that writes checkpoints."""
 
     def __init__(self, started: float | None = None) -> None:
         self._started = time.perf_counter() if started is None else started
@@ -23,7 +23,7 @@ class Keeper:
         """Go on where an earlier run stopped; ``decisive`` is all that decides the result."""
 
     def begin(self) -> None:
-        """Learning starts now, after everything that was loaded and looked up."""
+        """Learning starts now; loading and looking things up are over."""
 
     @property
     def is_curious(self) -> bool:
@@ -31,11 +31,11 @@ class Keeper:
         return False
 
     def kept(self, inversion: Inversion) -> contextlib.AbstractContextManager[None]:
-        """Surrounds what is done between two steps, and may stop them."""
+        """Wraps what happens between two steps, and may end the run."""
         return contextlib.nullcontext()
 
     def show(self, preview: Image) -> None:
-        """Put a preview where it is looked for."""
+        """Put a preview where front ends look for it."""
 
     def seconds(self) -> float:
         """The time that learning took, that of interrupted runs included."""

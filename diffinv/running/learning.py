@@ -186,7 +186,7 @@ def _quick_preview(
     inversion: Inversion,
     settings: InversionSettings,
 ) -> Image:
-    """What the first tokens do so far, roughly. Learning goes on as if nobody had looked."""
+    """A rough picture of what the first tokens do so far. It does not disturb learning."""
     import torch
 
     device = teachers.backbone.device
@@ -230,7 +230,7 @@ def _previews(
 def _decisive(
     teachers: Teachers, groups: list[list[Pair]], settings: InversionSettings
 ) -> list[object]:
-    """All that decides the tokens: a checkpoint is good only for the same."""
+    """Everything that determines the tokens. A checkpoint is only valid for the same."""
     pairs = [pair for group in groups for pair in group]
     texts = [(p.caption_a, p.caption_a_prime, p.prompt_a, p.prompt_a_prime) for p in pairs]
     pictures = [(pixel_hash(pair.a), pixel_hash(pair.a_prime)) for pair in pairs]
@@ -240,7 +240,7 @@ def _decisive(
 
 
 def _warnings(meter: Meter, own: list[str], all_remarks: list[list[str]]) -> tuple[str, ...]:
-    """What was said of this lesson and of the run, not what was said of other lessons."""
+    """Warnings about this lesson and about the run, without those about other lessons."""
     others = {remark for remarks in all_remarks for remark in remarks} - set(own)
     return tuple(warning for warning in meter.warnings if warning not in others)
 
@@ -253,7 +253,7 @@ def _info(
     seconds: float,
     warnings: tuple[str, ...],
 ) -> DifferenceInfo:
-    """Everything that is known of how a difference came about."""
+    """Everything known about how a difference was made."""
     first, backbone = pairs[0], teachers.backbone
     named = [part for part in teachers.named if part]
     captioner = teachers.named[2]

@@ -39,7 +39,7 @@ def with_room(work: Callable[[Backbone], T], backbone: Backbone, meter: Meter) -
 
 
 def _free() -> None:
-    """Let go of what the failed try has left on the device."""
+    """Free what the failed attempt has left on the device."""
     import gc
 
     import torch

@@ -63,7 +63,7 @@ class Meter:
             self._emit(Progress(name, step, total, loss))
 
     def step(self, step: int, loss: float | None = None) -> None:
-        """So many steps of the phase are done."""
+        """Report that so many steps of the phase are done."""
         rate = (step - self._first) / max(1e-9, time.perf_counter() - self._started)
         eta = (self._total - step) / rate if rate else None
         self._emit(Progress(self._name, step, self._total, loss, rate, eta))
@@ -84,4 +84,4 @@ class Meter:
 
 
 def ignore(_event: Progress) -> None:
-    """Progress that nobody watches."""
+    """Ignore an event: nobody is watching."""

@@ -73,7 +73,7 @@ def _read_matrices(file: Path) -> Matrices:
 
 
 def _read_tensors(file: Path) -> Tensors:
-    """The tensors of a small safetensors file by name, unread."""
+    """The tensors of a small safetensors file by name, not yet checked."""
     shown = path_text(file)
     if os.path.isdir(file):
         raise UsageError(f"{shown} is a folder; name the files in it.")

@@ -149,7 +149,7 @@ def _target(out: str | Path | None, stem: str) -> Path:
 
 
 def _write_all(contents: Mapping[Path, bytes], replace: bool) -> None:
-    """All the files or, on an error, none that is new, nor a folder that was made for them."""
+    """Write all the files; on an error leave no new file and no new folder behind."""
     taken = [file for file in contents if os.path.lexists(file)]
     if taken and not replace:
         raise _exists(taken[0])

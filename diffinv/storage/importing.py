@@ -76,7 +76,7 @@ def _read(file: Path, name: str | None, backbone: str | None) -> _Found:
 
 
 def _doubles(library: Library, found: Sequence[_Found], name: str | None) -> list[DiffinvError]:
-    """What is wrong with files that the library has, or that are there twice."""
+    """A message for files that the library already has, or that were named twice."""
     if name is not None:
         return []
     problems: list[DiffinvError] = []

@@ -175,7 +175,7 @@ class Index:
         return self._data.version()
 
     def _is_some_file_other(self) -> bool:
-        """Whether one of the next files is not as it was when it was read."""
+        """Whether one of the next files has changed since it was read."""
         known = self._rows()
         files = list(known)[self._next : self._next + _LOOKED_AT]
         self._next = self._next + len(files) if len(files) == _LOOKED_AT else 0
@@ -267,7 +267,7 @@ def _stamp_of(path: str) -> str | None:
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result:
-    """A file's status; of a link that leads nowhere the link's own."""
+    """A file's status, or a broken link's own."""
     try:
         return entry.stat()
     except OSError:

@@ -51,7 +51,7 @@ def parse(query: str) -> list[Condition]:
 
 
 def unknown_filters(query: str) -> list[str]:
-    """What looks like ``key:value`` in a query and is searched for as words."""
+    """Words that look like ``key:value`` filters but are searched for as text."""
     words = (word.removeprefix("-") for word in _WORD.findall(query))
     keys = [word.partition(":")[0] for word in words if re.match(r"\w+:.", word)]
     return [text_safe(f"{key}:") for key in keys if key.casefold() not in _KEYS]

@@ -306,7 +306,7 @@ class Library:
         return Entry(text_safe(info.name), path, info)
 
     def _own(self, path: Path) -> Path:
-        """A path in this library; nothing outside of it is ever moved or changed."""
+        """A path inside this library. Nothing outside it is ever moved or changed."""
         if not self._has_file(path):
             raise UsageError(
                 f"{path_text(path)} is not in the library and is left as it is; "
@@ -319,7 +319,7 @@ class Library:
         return Trash(self.folder)
 
     def _in_trash(self, text: str) -> Trashed | None:
-        """What is in the trash by this name, or from a file of it."""
+        """What is in the trash under this name, or came from a file so named."""
         with contextlib.suppress(OSError):
             for item in self.trashed():
                 if text in (item.name, item.path.name, item.path.stem):

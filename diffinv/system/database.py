@@ -37,7 +37,7 @@ _NO_FILE = -1
 
 
 class UnusableError(DiffinvError):
-    """The place of a file is at fault: a full or broken disk, or no permission."""
+    """The file's place is unusable: a full or broken disk, or missing permission."""
 
 
 class Database:
@@ -73,7 +73,7 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction that nobody else writes beside; undone where the block raises."""
+        """A transaction during which nobody else writes; rolled back if the block raises."""
         with self._named():
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
@@ -97,7 +97,7 @@ class Database:
             return inode, connection.execute("PRAGMA data_version").fetchone()[0]
 
     def close(self) -> None:
-        """Let go of this thread's connection."""
+        """Close this thread's connection."""
         if known := getattr(self._own, "connection", None):
             known[0].close()
             self._own.connection = None
@@ -181,7 +181,7 @@ class Database:
         return done
 
     def _set_aside(self) -> None:
-        """Rename the damaged file; nothing in it is thrown away. Needs the lock."""
+        """Rename the damaged file, so that nothing in it is lost. Needs the lock."""
         if self.disposable:
             for ending in (*_SIDECARS, ""):
                 Path(f"{self.path}{ending}").unlink(missing_ok=True)
@@ -232,7 +232,7 @@ class Database:
             ) from error
 
     def _is_damage(self, error: sqlite3.DatabaseError) -> bool:
-        """Whether the file is of no use. A disposable one is, once its tables are not as made."""
+        """Whether the file is useless: a disposable one is once its tables differ from ours."""
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
             return True
         wrong = isinstance(error, sqlite3.IntegrityError) or "no such" in str(error)
@@ -279,7 +279,7 @@ class MemoryDatabase(Database):
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction; undone where the block raises."""
+        """A transaction; rolled back if the block raises."""
         with self._turn, super().write() as connection:
             yield connection
 

@@ -37,7 +37,7 @@ def atomic_create(path: Path, data: bytes) -> bool:
 
 
 def take_back(path: Path, data: bytes) -> None:
-    """Remove a file that was just written, if this is what is in it and not somebody else's."""
+    """Remove a file that was just written, unless somebody has replaced its contents."""
     with contextlib.suppress(OSError):
         if path.read_bytes() == data:
             path.unlink()

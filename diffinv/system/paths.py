@@ -24,7 +24,7 @@ def library_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """What can be made again at any time. It may not exist yet."""
+    """Where things are kept that can be made again at any time. It may not exist yet."""
     home = _home()
     return home / "cache" if home else platformdirs.user_cache_path("diffinv", appauthor=False)
 

@@ -16,7 +16,7 @@ _ORIGINALS = ("__stdout__", "__stderr__")
 
 
 class _Printed(io.StringIO):
-    """Keeps what was printed even where somebody closes it."""
+    """Keeps what was printed even if somebody closes it."""
 
     def close(self) -> None:
         pass
@@ -65,7 +65,7 @@ def kept_for_python() -> Iterator[None]:
 
 
 def _twin(stream: TextIO) -> TextIO:
-    """A stream to the same place by a file descriptor of its own."""
+    """A stream to the same place through a file descriptor of its own."""
     stream.flush()
     copy = os.dup(stream.fileno())
     return open(copy, "w", buffering=1, encoding=stream.encoding, errors=stream.errors)
@@ -92,7 +92,7 @@ def pointed(descriptor: int, target: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced(names: Sequence[str], stream: TextIO) -> Iterator[None]:
-    """Streams of :mod:`sys`, by their names there, are this one for a while."""
+    """Replace streams of :mod:`sys`, given by name, for the length of the block."""
     kept = {name: getattr(sys, name) for name in names}
     try:
         for name in names:
@@ -104,7 +104,7 @@ def replaced(names: Sequence[str], stream: TextIO) -> Iterator[None]:
 
 
 def _scratch_file() -> IO[bytes]:
-    """A file of nobody else's; what is written is lost where there is no place for one."""
+    """A private scratch file, or the null device where none can be made."""
     try:
         return tempfile.TemporaryFile()
     except OSError:
@@ -112,7 +112,7 @@ def _scratch_file() -> IO[bytes]:
 
 
 def _flush() -> None:
-    """What was printed before goes where it was meant to go."""
+    """Flush what was printed before to where it was meant to go."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError, ValueError):
             stream.flush()
