@@ -12,6 +12,7 @@ from ..pictures.reading import open_image
 from ..pictures.writing import to_png
 from ..running.progress import APPLYING, AppliedImage, Meter
 from ..system.files import atomic_create, atomic_write, numbered
+from .manifest import Stamp, stamp_of
 from .planning import ApplicationPlan
 from .requests import ApplicationReport, ApplyRequest
 
@@ -48,8 +49,8 @@ class Applier:
         opened = [(*target, *one) for target in batch if (one := self._open(target[0]))]
         if not opened:
             return []
-        images = [image for *_, image, _ in opened]
-        given = [prompt for *_, prompt in opened]
+        images = [image for *_, image, _, _ in opened]
+        given = [prompt for *_, prompt, _ in opened]
         steps = self.request.settings.steps
 
         def on_step(step: int, total: int) -> None:
@@ -58,22 +59,29 @@ class Applier:
         results = self.editing.apply(images, given, self.prompting, on_step)
         seconds = round((time.perf_counter() - started) / len(opened), 3)
         return [
-            self._keep(source, target, image, seconds)
-            for (source, target, *_), image in zip(opened, results, strict=True)
+            self._keep(source, target, image, stamp, seconds)
+            for (source, target, *_, stamp), image in zip(opened, results, strict=True)
         ]
 
-    def _keep(self, source: Path, target: Path, image: Image, seconds: float) -> AppliedImage:
+    def _keep(
+        self, source: Path, target: Path, image: Image, stamp: Stamp, seconds: float
+    ) -> AppliedImage:
         """Write a result, under the next free number if its name has just been taken."""
         data, stale = to_png(image), self.plan.manifest.stale(source)
         for output in numbered(target):
             done = AppliedImage(source, output, seconds)
-            self.plan.manifest.record(done)
+            self.plan.manifest.record(done, stamp)
             if self.request.replace:
                 atomic_write(output, data)
                 break
             if atomic_create(output, data):
                 break
         self.meter.wrote(done)
+        if stamp_of(source) != stamp:
+            self.meter.warn(
+                f"{source.name} or its prompt was changed while it was worked on: its result is "
+                "of what it was before; run the same again to renew it."
+            )
         if stale and stale != done.output:
             self.meter.warn(
                 f"{source.name} or its prompt has changed: its result is {done.output.name} now, "
@@ -81,10 +89,12 @@ class Applier:
             )
         return done
 
-    def _open(self, picture: Path) -> tuple[Image, str | None] | None:
-        """B as the backbone takes it, with its prompt if it has one; None where it failed."""
+    def _open(self, picture: Path) -> tuple[Image, str | None, Stamp] | None:
+        """B as the backbone takes it, with its prompt if it has one and the stamp of both as they
+        are read; None where it failed."""
+        stamp = stamp_of(picture)
         try:
-            return self.editing.frame(open_image(picture)), self._prompt(picture)
+            return self.editing.frame(open_image(picture)), self._prompt(picture), stamp
         except DiffinvError as error:
             self.failures.append(str(error))
             return None

@@ -6,11 +6,14 @@ the next one knows what is left to do.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
 import os
+import stat
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DiffinvError
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     from .requests import ApplyRequest
 
 FILE = ".diffinv.jsonl"
+
+Stamp = list[list[int] | None]
+"""Size and time of a picture and of the prompt beside it; differs once either has changed."""
 
 
 def application_key(
@@ -51,7 +57,7 @@ class Manifest:
     def done(self, picture: Path) -> AppliedImage | None:
         """The result of a picture, if it is there and neither picture nor prompt has changed."""
         row = self._rows.get(str(picture.absolute()))
-        if row is None or row["stamp"] != _stamp(picture):
+        if row is None or row["stamp"] != stamp_of(picture):
             return None
         output = self.folder / row["output"]
         return AppliedImage(picture, output, row["seconds"]) if output.is_file() else None
@@ -59,17 +65,17 @@ class Manifest:
     def stale(self, picture: Path) -> Path | None:
         """The result of a picture or prompt that has changed since."""
         row = self._rows.get(str(picture.absolute()))
-        if row is None or row["stamp"] == _stamp(picture):
+        if row is None or row["stamp"] == stamp_of(picture):
             return None
         output = self.folder / row["output"]
         return output if output.is_file() else None
 
-    def record(self, done: AppliedImage) -> None:
-        """Note a result that is about to be written."""
+    def record(self, done: AppliedImage, stamp: Stamp) -> None:
+        """Note a result that is about to be written, with the picture's stamp when it was read."""
         row: dict[str, Any] = {
             "key": self.key,
             "input": str(done.input.absolute()),
-            "stamp": _stamp(done.input),
+            "stamp": stamp,
             "output": str(done.output.relative_to(self.folder)),
             "seconds": done.seconds,
         }
@@ -79,12 +85,14 @@ class Manifest:
         self._rows[row["input"]] = row
 
     def _append(self, text: str) -> None:
-        flags = os.O_WRONLY | os.O_APPEND
+        """Add whole lines. A line that was cut short before stays one of its own."""
+        flags = os.O_RDWR | os.O_APPEND
         try:
             if not self._started:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 flags |= os.O_CREAT
-            handle = os.open(self._path, flags, 0o666)
+            with contextlib.closing(_Regular(self._path, flags)) as file:
+                file.write(text if file.ends_in_a_line else "\n" + text)
         except FileNotFoundError as error:
             raise DiffinvError(
                 f"The folder {path_text(self.folder)} was removed while results were written "
@@ -92,16 +100,11 @@ class Manifest:
             ) from error
         except OSError as error:
             raise _unwritable(self._path, error) from error
-        try:
-            os.write(handle, text.encode())
-        except OSError as error:
-            raise _unwritable(self._path, error) from error
-        finally:
-            os.close(handle)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            text = self._path.read_text(encoding="utf-8", errors="replace")
+            with contextlib.closing(_Regular(self._path, os.O_RDONLY)) as file:
+                text = file.read()
         except OSError:
             return {}
         rows: dict[str, dict[str, Any]] = {}
@@ -116,19 +119,74 @@ class Manifest:
         return rows
 
 
+class _Regular:
+    """A regular file of ours in somebody else's folder: no link is followed, no pipe waited for."""
+
+    def __init__(self, path: Path, flags: int) -> None:
+        careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+        try:
+            self._handle = os.open(path, flags | careful, 0o666)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+                raise _odd(path) from error
+            raise
+        if not stat.S_ISREG(os.fstat(self._handle).st_mode):
+            self.close()
+            raise _odd(path)
+
+    @property
+    def ends_in_a_line(self) -> bool:
+        """Whether the next text begins on a line of its own."""
+        size = os.fstat(self._handle).st_size
+        return size == 0 or os.pread(self._handle, 1, size - 1) == b"\n"
+
+    def read(self) -> str:
+        """All of it."""
+        size = os.fstat(self._handle).st_size
+        return os.pread(self._handle, size, 0).decode(errors="replace")
+
+    def write(self, text: str) -> None:
+        """All of a text: a full disk takes a part of it without an error."""
+        data = text.encode()
+        while data:
+            data = data[os.write(self._handle, data) :]
+
+    def close(self) -> None:
+        """Let go of the file."""
+        os.close(self._handle)
+
+
+def _odd(path: Path) -> DiffinvError:
+    return DiffinvError(
+        f"{path_text(path)} is not a regular file, so it is left alone; move it away, or choose "
+        "another folder for the results."
+    )
+
+
 def _parse(line: str) -> dict[str, Any] | None:
     """A line as it was written; None for one that is cut off or not ours."""
     try:
         row = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(row, dict) or "key" not in row:
+    if not isinstance(row, dict) or not isinstance(row.get("key"), str):
         return None
-    whole = {"input", "stamp", "output", "seconds"} <= row.keys()
-    return row if whole or row.get("restart") else None
+    return row if row.get("restart") is True or _is_whole(row) else None
 
 
-def _stamp(picture: Path) -> list[list[int] | None]:
+def _is_whole(row: dict[str, Any]) -> bool:
+    """Whether a line has all that is written here, and its result lies in the folder."""
+    output, seconds = row.get("output"), row.get("seconds")
+    if not isinstance(output, str) or not isinstance(row.get("input"), str):
+        return False
+    if not isinstance(seconds, int | float) or isinstance(seconds, bool):
+        return False
+    path = PurePath(output)
+    inside = not path.is_absolute() and ".." not in path.parts and "\0" not in output
+    return inside and len(os.fsencode(path.name)) < 256 and isinstance(row.get("stamp"), list)
+
+
+def stamp_of(picture: Path) -> Stamp:
     """Size and time of a picture and of the prompt beside it."""
     return [_size_and_time(picture), _size_and_time(picture.with_suffix(".txt"))]
 

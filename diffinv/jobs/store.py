@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import sqlite3
 import time
@@ -58,6 +59,9 @@ _READY = """state = 'queued' AND held = 0 AND NOT EXISTS (SELECT 1 FROM jobs AS 
 """A job that may start, unless the queue is paused."""
 _CANCELLED_ALONG = "state = 'cancelled' AND error IS NOT NULL"
 """Jobs that nobody cancelled, but the one that they wait for: their error says so."""
+_FOLDER = re.compile(r"[0-9a-f]{16}")
+"""The name of a job's folder, as it is made here."""
+
 _FORGOTTEN: tuple[State, ...] = ("done", "failed", "cancelled")
 _LOOK_EVERY = 1.0
 """Seconds between two looks for workers that have died, while nothing else happens."""
@@ -223,7 +227,8 @@ class JobStore:
             for row in rows:
                 db.execute("DELETE FROM outputs WHERE job = ?", (row["id"],))
                 db.execute("DELETE FROM jobs WHERE id = ?", (row["id"],))
-        _remove_folders(self.folder / "jobs" / row["folder"] for row in rows)
+        names = (str(row["folder"]) for row in rows)  # a damaged row may name any folder
+        _remove_folders(self.folder / "jobs" / name for name in names if _FOLDER.fullmatch(name))
         return len(rows)
 
     @property
