@@ -76,7 +76,11 @@ class JobsScreen(Place):
 
     def on_resize(self) -> None:
         """The list's bars follow its width."""
-        self.call_after_refresh(self.jobs_changed, self.diffinv.jobs)
+        self.call_after_refresh(self._show_again)
+
+    def _show_again(self) -> None:
+        """The jobs as they are by now: some may have come since the resize."""
+        self.jobs_changed(self.diffinv.jobs)
 
     def select(self, id: int) -> None:
         """Show a job, as soon as it is listed."""

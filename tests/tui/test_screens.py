@@ -23,6 +23,7 @@ from diffinv_tui.app import DiffinvApp
 from diffinv_tui.config import load_preferences, preferences_file
 from diffinv_tui.screens.apply import SWEEP, at_strength
 from diffinv_tui.screens.dialogs import Detail
+from diffinv_tui.screens.jobs import JobsScreen
 from diffinv_tui.widgets.chosen_rows import Chosen
 from diffinv_tui.widgets.difference_list import PAGE, DifferenceList
 from diffinv_tui.widgets.form import Checks
@@ -314,6 +315,24 @@ async def test_numbers_beyond_all_sense_are_refused(full_home: Path, make_app: M
 
 
 # Jobs
+
+
+async def test_jobs_that_come_while_the_screen_is_resized_stay(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await go(pilot, "jobs")
+        await shows(pilot, "27/40 steps")
+        screen, jobs = app.screen, app.jobs
+        assert isinstance(screen, JobsScreen)
+        app.jobs = []
+        screen.on_resize()
+        app.jobs = jobs
+        screen.take_jobs(jobs)
+        await pilot.pause()
+        await pilot.pause()
+        assert not screen.query_one("#no-jobs").display
 
 
 async def test_jobs_can_be_steered(full_home: Path, make_app: MakeApp) -> None:
