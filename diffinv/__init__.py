@@ -6,7 +6,7 @@
     difference = model.invert("a.png", "a2.png")
     b_prime = model.apply(difference, "b.png", strength=0.8)
 
-Importing this imports nothing else; each name below is found when it is first used.
+Importing this imports nothing else; each name below is resolved when first used.
 """
 
 from __future__ import annotations

@@ -6,8 +6,8 @@
     difference = model.invert("a.png", "a2.png")
     b_prime = model.apply(difference, "b.png", strength=0.8)
 
-The worker of the job queue goes the same way, by :meth:`Model.learn` and :meth:`Model.editing`, so
-that both give the same numbers. torch is imported when a model is loaded, not before.
+The job queue's worker takes the same route, through :meth:`Model.learn` and :meth:`Model.editing`,
+so both give the same numbers. torch is not imported until a model is loaded.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 Applied = Difference | str | os.PathLike[str]
-"""A difference, or the path of its file, or its name in the user's library."""
+"""A difference, the path of its file, or its name in the user's library."""
 
 
 def load(
@@ -68,13 +68,13 @@ def load(
     device: str | None = None,
     memory: str | None = None,
 ) -> Model:
-    """Load a backbone; captioner and delta encoder follow when they are needed.
+    """Load a backbone; the captioner and the delta encoder are loaded when needed.
 
-    Each part reads ``ID`` or ``ID=PATH`` (``"sdxl=PATH"``); the first installed backbone and what
-    suits it are the defaults. ``device`` is a torch device name, by default the best there is;
-    ``memory`` is ``auto``, ``low`` or ``high``. Raises UsageError for a part or device that is not
-    there, DiffinvError where weights cannot be loaded. What the backbone has to say beforehand,
-    such as the memory it expects to need, goes to the logger ``diffinv.api``.
+    Each part is given as ``ID`` or ``ID=PATH`` (``"sdxl=PATH"``); the defaults are the first
+    installed backbone and what suits it. ``device`` is a torch device name, by default the best
+    available; ``memory`` is ``auto``, ``low`` or ``high``. Raises UsageError for a missing part or
+    device, DiffinvError if weights cannot be loaded. The backbone's notes before loading, such as
+    the memory it expects to need, go to the logger ``diffinv.api``.
     """
     found = find_device(device)
     _check_memory(memory)
@@ -93,8 +93,8 @@ def load(
 
 
 def open(path: str | os.PathLike[str]) -> Difference:
-    """The difference in a file, with its checksum verified. Raises DiffinvError where there is no
-    such file, or it is no difference or a damaged one."""
+    """The difference in a file, with its checksum verified. Raises DiffinvError if the file does
+    not exist, is damaged, or is not a difference."""
     return read_difference(given_path(os.fspath(path)))
 
 
@@ -137,10 +137,10 @@ class Model:
     ) -> Difference:
         """Learn the difference from A to A′ (Algorithm 1).
 
-        Pictures are paths, Pillow pictures or arrays; ``pairs`` has further ones, or all of them.
-        ``captions`` has one (of A, of A′) a pair and takes the captioner's place. ``settings``,
-        or any field of :class:`InversionSettings` by its name (``preset="paper"``, ``steps=40``,
-        ``seed=7``), says how. ``on_step`` hears every event and may raise to stop; ``progress``
+        Pictures are paths, Pillow pictures or arrays; ``pairs`` holds further pairs, or all of
+        them. ``captions``, one (of A, of A′) per pair, replaces the captioner. ``settings``, or any
+        field of :class:`InversionSettings` by name (``preset="paper"``, ``steps=40``, ``seed=7``),
+        says how to learn. ``on_step`` receives every event and may raise to stop; ``progress``
         draws a bar, by default in notebooks and terminals.
         """
         given = _checked_pairs([*_first_pair(a, a_prime), *pairs])
@@ -163,8 +163,8 @@ class Model:
     ) -> list[Difference]:
         """Learn one difference from each pair, ``batch`` of them in one batch of the denoiser.
 
-        Quicker than one after the other; the tokens differ from those of :meth:`invert` by
-        rounding alone. See there for the arguments.
+        Faster than one after another; the tokens differ from those of :meth:`invert` only by
+        rounding. See there for the arguments.
         """
         lessons = _lessons(_checked_pairs(pairs), captions, names)
         chosen = _inversion_settings(settings, changes)
@@ -182,9 +182,9 @@ class Model:
         meter: Meter,
         keeper: Keeper | None = None,
     ) -> list[Difference]:
-        """What :meth:`invert` and every job come down to: a difference from each lesson.
+        """Learn a difference from each lesson, for :meth:`invert` and every job.
 
-        Lessons and settings have been checked where they came in.
+        Lessons and settings have already been checked.
         """
         with deterministic(settings.seed):
             return learn(self._teachers, lessons, settings, meter, keeper or Keeper())
@@ -244,11 +244,12 @@ class Model:
         on_step: OnProgress | None = None,
         progress: bool | None = None,
     ) -> Image | list[Image]:
-        """B′ for each B: an RGB picture of the backbone's size for one, a list for several.
+        """B′ for each B: an RGB picture of the backbone's size for one B, a list for several.
 
-        ``difference`` is one or several, all applied at once; ``strength`` goes with each, and a
-        negative one undoes. ``prompt`` says what B shows, in place of a caption. ``mask`` is a
-        picture as large as B, white where it may change. ``batch`` pictures are worked on at once.
+        ``difference`` is one or several, all applied at once; each has its ``strength``, and a
+        negative one undoes the difference. ``prompt`` says what B shows, instead of a caption.
+        ``mask`` is a picture the size of B, white where B may change. ``batch`` pictures are
+        processed at once.
         """
         several = _is_several(pictures)
         sources = list(cast("Sequence[Source]", pictures)) if several else [pictures]
@@ -310,8 +311,8 @@ class Model:
         batch: int,
         meter: Meter,
     ) -> tuple[Editing, Prompting]:
-        """What :meth:`apply` and every job come down to: the differences ready to be applied, and
-        what makes prompts for pictures that have none."""
+        """The differences ready to be applied, and what makes prompts for pictures without one;
+        for :meth:`apply` and every job."""
         made = self._models.get(editor, self.device)
         editing = Editing(self.backbone, made, differences, settings, batch, meter)
         tokens = [tokens for tokens, _ in editing.tokens]
@@ -339,7 +340,7 @@ class Model:
 
 
 def _heard(events: OnProgress, lessons: Sequence[Lesson]) -> Meter:
-    """A meter that has passed on what was noticed about the pictures."""
+    """A meter that has already passed on the warnings about the pictures."""
     meter = Meter(events)
     for lesson in lessons:
         for warning in lesson.warnings:
@@ -363,7 +364,7 @@ def _checked_pairs(pairs: Sequence[object]) -> list[tuple[Source, Source]]:
 
 
 def _name(name: str | None, pairs: Sequence[tuple[Source, Source]]) -> str:
-    """The name given, or one made of the files' names."""
+    """The given name, or one made from the files' names."""
     if name is not None:
         return checked_name(name)
     stems = [Path(s).stem for s in (pairs[0] if pairs else ()) if isinstance(s, str | os.PathLike)]
@@ -432,7 +433,7 @@ def _per_picture(given: str | Sequence[str] | None, count: int, what: str) -> li
 def _masks(
     mask: Source | Sequence[Source] | None, pictures: Sequence[Image], editing: Editing
 ) -> list[Image] | None:
-    """A mask for each picture, framed as it is."""
+    """A mask for each picture, framed like it."""
     if mask is None:
         return None
     several = _is_several(mask)

@@ -1,9 +1,9 @@
-"""A learned difference and its file: one ``.safetensors``, complete in itself.
+"""A learned difference and its file: one self-contained ``.safetensors``.
 
-The header holds everything there is to know (``modelspec.*`` by ModelSpec 1.0.1, ``diffinv.*``
-ours, values structured where needed as JSON); reading it loads no tensor. The tensors are
-``tokens``, ``delta``, ``losses`` and ``thumbnail.*`` (WebP bytes). Whatever a file says is checked
-before it is believed. Numpy is imported where tensors are: headers are read without it.
+The header holds all the metadata (``modelspec.*`` as in ModelSpec 1.0.1, ``diffinv.*`` our own,
+structured values as JSON); reading it loads no tensor. The tensors are ``tokens``, ``delta``,
+``losses`` and ``thumbnail.*`` (WebP bytes). Whatever a file says is checked before it is believed.
+Numpy is imported only for tensors: headers are read without it.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from .pictures.card import Card
 
 FORMAT_VERSION = 1
-"""The file format written here. Files of a later one are refused; unknown keys are kept."""
+"""The file format version written here. Later versions are refused; unknown keys are kept."""
 
 SUFFIX = ".safetensors"
 
@@ -50,13 +50,13 @@ Setting = str | int | float | bool | None
 class DifferenceInfo:
     """What is known about a difference without loading its tensors.
 
-    ``backbone`` and ``backbone_weights`` (a content hash) name the model it was learned on and
-    the only one it fits; without a hash, as from a textual inversion, it fits any weights.
-    ``captions``, ``prompts`` and ``pair_hashes`` have one (A, A') a pair. ``settings`` has every
+    ``backbone`` and ``backbone_weights`` (a content hash) name the model it was learned on, the
+    only one it fits; without a hash, as from a textual inversion, it fits any weights.
+    ``captions``, ``prompts`` and ``pair_hashes`` have one (A, A') per pair. ``settings`` has every
     value of InversionSettings. ``date`` is ISO 8601 in UTC, ``seconds`` the time learning took.
     ``token_count``, ``token_width`` and ``hash_sha256`` ("0x" and 64 hex digits, over all
-    tensors) are found when it is saved. ``extra`` has header entries this version does not know;
-    they are written back.
+    tensors) are computed on saving. ``extra`` has header entries unknown to this version; they are
+    written back.
     """
 
     name: str
@@ -92,7 +92,7 @@ class Difference:
 
     ``tokens`` [k, width], ``delta`` [d] (D_inter) and ``losses`` [steps, 3] (total, token
     consistency, clip) are float32. ``thumbnails`` are WebP files by name: ``a``, ``a_prime`` and
-    ``preview``; of several pairs ``a_1``, ``a_prime_1`` and so on.
+    ``preview``; further pairs are ``a_1``, ``a_prime_1`` and so on.
     """
 
     info: DifferenceInfo
@@ -102,7 +102,7 @@ class Difference:
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
 
     def check_backbone(self, backbone_id: str, weights_id: str) -> None:
-        """Raise DiffinvError unless this is the backbone, with the weights, it was learned on."""
+        """Raise DiffinvError unless it was learned on this backbone with these weights."""
         info = self.info
         if info.backbone == backbone_id and info.backbone_weights in (weights_id, ""):
             return
@@ -114,9 +114,9 @@ class Difference:
         )
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the file, in place of any that is there, whole or not at all; where it is now.
+        """Write the file, whole or not at all, replacing any existing one; return its path.
 
-        Raises DiffinvError where it cannot be written.
+        Raises DiffinvError if it cannot be written.
         """
         target = given_path(os.fspath(path))
         save(self, target)
@@ -155,10 +155,10 @@ class Difference:
 
 
 def to_bytes(difference: Difference) -> tuple[bytes, DifferenceInfo]:
-    """The file of a difference, and its info as written.
+    """The contents of a difference's file, and its info as written.
 
-    Token count and width, hash, format version, and a missing date are filled in. Raises
-    DiffinvError where the difference is not valid.
+    Token count and width, hash, format version and a missing date are filled in. Raises
+    DiffinvError if the difference is not valid.
     """
     import safetensors.numpy
 
@@ -175,7 +175,7 @@ def to_bytes(difference: Difference) -> tuple[bytes, DifferenceInfo]:
         date=difference.info.date or datetime.now(UTC).isoformat(timespec="seconds"),
     )
     header = _header(info, where)
-    info = _parse_info(header, info.name, where)  # what cannot be read again is not written
+    info = _parse_info(header, info.name, where)  # never write what could not be read back
     data = safetensors.numpy.save(tensors, header)
     if int.from_bytes(data[:8], "little") > _MAX_HEADER:
         raise DiffinvError(f"{where} has too much text to be saved; shorten it.")
@@ -183,9 +183,9 @@ def to_bytes(difference: Difference) -> tuple[bytes, DifferenceInfo]:
 
 
 def save(difference: Difference, path: Path) -> DifferenceInfo:
-    """Write a difference, in place of any file that is there; returns its info as written.
+    """Write a difference, replacing any existing file; return its info as written.
 
-    Raises DiffinvError where the difference is not valid or the file cannot be written.
+    Raises DiffinvError if the difference is not valid or the file cannot be written.
     """
     data, info = to_bytes(difference)
     atomic_write(path, data)
@@ -203,7 +203,7 @@ def _tensors(difference: Difference) -> dict[str, NDArray[Any]]:
 
 
 def _data_hash(file: bytes) -> str:
-    """SHA-256 of everything behind the header, as ModelSpec has it."""
+    """SHA-256 of everything after the header, as ModelSpec defines it."""
     start = 8 + int.from_bytes(file[:8], "little")
     return "0x" + hashlib.sha256(memoryview(file)[start:]).hexdigest()
 
@@ -236,21 +236,21 @@ def _header(info: DifferenceInfo, where: str) -> dict[str, str]:
 
 
 class NotSafetensorsError(DiffinvError):
-    """The file is of another format: the wrong one was named, or a stray one is in the library."""
+    """The file has another format: the user named the wrong one, or it strayed into the library."""
 
     def __init__(self, shown: str) -> None:
         super().__init__(f"{shown} is not a safetensors file; name a difference file (*{SUFFIX}).")
         self.in_library = (
-            f"{shown} is not a safetensors file, so it is damaged or no difference; get another "
-            "copy of it or move it to the trash."
+            f"{shown} is not a safetensors file, so it is damaged or not a difference; get "
+            "another copy of it or move it to the trash."
         )
 
 
 def read_info(path: Path) -> DifferenceInfo:
     """What a file says about its difference. Reads the header only.
 
-    Raises DiffinvError where there is no file, or it is not a difference, is damaged, or is of a
-    later format.
+    Raises DiffinvError if the file does not exist, is not a difference, is damaged, or has a later
+    format.
     """
     shown = path_text(path)
     size = _checked_size(path, shown)
@@ -265,8 +265,8 @@ def read_info(path: Path) -> DifferenceInfo:
 def load(path: Path) -> Difference:
     """The difference in a file, with its checksum verified.
 
-    Raises DiffinvError as :func:`read_info` does, and where tensors are missing, of the wrong
-    shape or type, not finite, or not those the checksum was made of.
+    Raises DiffinvError as :func:`read_info` does, and if tensors are missing, have the wrong shape
+    or type, are not finite, or do not match the checksum.
     """
     shown = path_text(path)
     if _checked_size(path, shown) > _MAX_FILE:
@@ -321,11 +321,11 @@ def _damaged(shown: str, problem: str) -> DiffinvError:
 
 
 def _read_header(file: BinaryIO, size: int, shown: str) -> dict[str, str]:
-    """The header's texts."""
+    """The header's metadata."""
     table = _read_table(file, size, shown)
     metadata = table.pop("__metadata__", {})
     if _data_end(table, shown) != size - file.tell():
-        raise _damaged(shown, "it has not the length its header says")
+        raise _damaged(shown, "its length does not match its header")
     if not isinstance(metadata, dict) or not all(
         isinstance(v, str) and _is_unicode(k + v) for k, v in metadata.items()
     ):
@@ -372,11 +372,11 @@ def _parse_tensors(data: bytes, info: DifferenceInfo, shown: str) -> Difference:
         raise _damaged(shown, "its tensors do not match its checksum")
     try:
         tensors = safetensors.numpy.load(data)
-    except Exception as error:  # SafetensorError, and whatever unknown data types raise
+    except Exception as error:  # SafetensorError, or whatever unknown data types raise
         raise _damaged(shown, "its tensors cannot be read") from error
     _check_tensors(tensors, shown)
     if tensors["tokens"].shape != (info.token_count, info.token_width):
-        raise _damaged(shown, "its tokens have not the shape its header says")
+        raise _damaged(shown, "its tokens do not have the shape its header gives")
     thumbnails = {
         name.removeprefix(_THUMBNAIL): array.tobytes()
         for name, array in tensors.items()
@@ -385,7 +385,7 @@ def _parse_tensors(data: bytes, info: DifferenceInfo, shown: str) -> Difference:
     return Difference(info, tensors["tokens"], tensors["delta"], tensors["losses"], thumbnails)
 
 
-# Checks that hold for what is written and for what is read
+# Checks both on writing and on reading
 
 
 def _check_tensors(tensors: Mapping[str, NDArray[Any]], where: str) -> None:
@@ -419,7 +419,7 @@ def _check_info(info: DifferenceInfo, where: str) -> None:
     if not math.isfinite(info.seconds) or info.seconds < 0:
         raise DiffinvError(f"{where} says learning took {info.seconds} seconds; {_AGAIN}.")
     if info.token_count < 1 or info.token_width < 1:
-        raise DiffinvError(f"{where} has a header that speaks of no tokens; {_AGAIN}.")
+        raise DiffinvError(f"{where} has no tokens according to its header; {_AGAIN}.")
     if not re.fullmatch(r"0x[0-9a-f]{64}", info.hash_sha256):
         raise DiffinvError(f"{where} has no valid checksum in its header; {_AGAIN}.")
 
@@ -437,9 +437,9 @@ def _is_unicode(text: str) -> bool:
 
 @dataclass(frozen=True)
 class _Entry:
-    """A header entry: its key, and how a field of DifferenceInfo becomes its text and back.
+    """A header entry: its key, and how a DifferenceInfo field is turned into its text and back.
 
-    ``decode`` raises ValueError for a text that does not fit.
+    ``decode`` raises ValueError for text that does not fit.
     """
 
     key: str
@@ -530,7 +530,7 @@ _ENTRIES: dict[str, _Entry] = {
     "seconds": _Entry("diffinv.seconds", repr, float),
     "warnings": _json_entry("diffinv.warnings", _to_strings),
 }
-"""The fields of DifferenceInfo in the header. What has a default may be missing there."""
+"""The fields of DifferenceInfo in the header. Those with a default may be missing there."""
 
 _OTHER_KEYS = {
     "modelspec.sai_model_spec",
@@ -542,7 +542,7 @@ _KNOWN_KEYS = {entry.key for entry in _ENTRIES.values()} | _OTHER_KEYS
 
 
 def _parse_info(header: dict[str, str], stem: str, shown: str) -> DifferenceInfo:
-    """``stem`` is the name of a difference without a title."""
+    """``stem`` names a difference that has no title."""
     if not any(key.startswith("diffinv.") for key in header):
         raise DiffinvError(
             f"{shown} is a safetensors file but holds no difference; "

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import click
 
 GROUP = "diffinv"
-"""The entry-point group, and the project name that pluggy's markers carry."""
+"""The entry-point group, and the project name for pluggy's markers."""
 
 hookspec = pluggy.HookspecMarker(GROUP)
 hookimpl = pluggy.HookimplMarker(GROUP)
@@ -39,17 +39,17 @@ def register_backbones() -> Iterable[BackboneSpec]:  # type: ignore[empty-body]
 
 @hookspec
 def register_captioners() -> Iterable[CaptionerSpec]:  # type: ignore[empty-body]
-    """Models that write a sentence about a picture."""
+    """Models that describe a picture in a sentence."""
 
 
 @hookspec
 def register_delta_encoders() -> Iterable[DeltaEncoderSpec]:  # type: ignore[empty-body]
-    """Models that put pictures and texts into one space, where deltas are taken (Eq 2, 3)."""
+    """Models that embed pictures and texts in one space, where deltas are taken (Eq 2, 3)."""
 
 
 @hookspec
 def register_editors() -> Iterable[EditorSpec]:  # type: ignore[empty-body]
-    """Ways to find the noise that B starts from."""
+    """Ways to find the noise B starts from."""
 
 
 @hookspec

@@ -212,7 +212,7 @@ def test_a_difference_shows_itself(difference):
         (lambda m, d: m.apply(d, A, batch=0), "at least one picture"),
         (lambda m, d: m.apply(d, A, prompt="word " * 400), "shorten the prompt"),
         (lambda m, d: diffinv.load("nothing"), "no backbone 'nothing'"),
-        (lambda m, d: diffinv.load(device="abacus"), "is no device"),
+        (lambda m, d: diffinv.load(device="abacus"), "is not a device"),
         (lambda m, d: diffinv.load(memory="much"), "memory is 'auto'"),
     ],
 )

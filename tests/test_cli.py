@@ -361,7 +361,7 @@ def test_what_is_no_device_is_refused_before_a_job_is_made(diffinv, pictures, le
     for command in (learn, ("apply", "blue", pictures / "a.png", "--out", pictures / "out")):
         done = diffinv(*command, "--device", "gpu", "--detach")
         assert (done.code, done.out) == (2, "")
-        assert "'gpu' is no device: name cpu, cuda" in done.err
+        assert "'gpu' is not a device: name cpu, cuda" in done.err
         assert is_one_sentence(done.err)
     assert len(diffinv("jobs", "list", "--json").json) == 1
 

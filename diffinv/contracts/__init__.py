@@ -1,8 +1,8 @@
-"""What plugins promise and see: light specs that describe a part, protocols that the part fulfils,
-and the values that go between them.
+"""The plugin interface: light specs that describe a part, protocols that the part fulfils, and the
+values passed between them.
 
-Nothing here imports torch or anything else of diffinv's. All tensors are batch first and float32
-at these borders; a part may compute in any dtype within.
+Nothing here imports torch or any other module of diffinv. All tensors at these boundaries are
+batch first and float32; internally a part may compute in any dtype.
 """
 
 from .backbone import Backbone, PredictionType

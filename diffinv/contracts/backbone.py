@@ -19,8 +19,8 @@ class Backbone(Protocol):
 
     ``weights_id`` names the exact weights (a content hash); a difference is bound to it.
     ``resolution`` is the side of its pictures in pixels, ``alphas_cumprod`` the [T] float32
-    noise schedule, ``token_budget`` the length of the longest prompt in tokens, start and end
-    apart, ``joint_space`` the id of the space :meth:`project_tokens` maps to.
+    noise schedule, ``token_budget`` the length of the longest prompt in tokens, not counting start
+    and end, ``joint_space`` the id of the space :meth:`project_tokens` maps to.
     """
 
     id: str
@@ -43,15 +43,15 @@ class Backbone(Protocol):
         """Latents to pictures [n, 3, h, w] in [-1, 1]."""
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
-        """What the denoiser attends to, one row a prompt. No gradient is kept."""
+        """What the denoiser attends to, one row per prompt. No gradient is kept."""
 
     def count_tokens(self, prompt: str) -> int:
-        """How many of ``token_budget`` a prompt takes."""
+        """How much of ``token_budget`` a prompt takes."""
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """The denoiser: epsilon or v (``prediction_type``) for noisy latents [n, c, h', w'] at
         timesteps [n] (int64). Differentiable in the conditioning."""
 
     def project_tokens(self, tokens: Tensor) -> Tensor:
-        """Vectors of the text encoder's output space [n, ``token_width``] to the joint space
+        """Vectors in the text encoder's output space [n, ``token_width``] to the joint space
         [n, d]. Differentiable."""

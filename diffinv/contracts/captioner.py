@@ -1,4 +1,4 @@
-"""What describes pictures."""
+"""A model that describes pictures."""
 
 from __future__ import annotations
 
@@ -15,4 +15,4 @@ class Captioner(Protocol):
     id: str
 
     def caption(self, images: Sequence[Image]) -> list[str]:
-        """One sentence a picture (RGB, any size). The same picture gives the same sentence."""
+        """One sentence per picture (RGB, any size). The same picture gives the same sentence."""

@@ -1,12 +1,12 @@
-"""{prompt, D}: how DIFF tokens meet a prompt.
+"""{prompt, D}: how DIFF tokens are combined with a prompt.
 
 Three token spaces, each with a rule for the sign and the strength w:
 
-``additive``  one vector a difference, added to every hidden state of the prompt but the start
-              token's: h + w * D. The negative is exact and strength is a plain factor.
-``input``     word embeddings run through the text encoder behind the prompt's words. The sign
-              goes to the embeddings, |w| blends hidden states with and without the tokens.
-``output``    the paper's concatenation behind the text encoder's output: [h; w * D].
+``additive``  one vector per difference, added to every hidden state of the prompt except the start
+              token's: h + w * D. The negative is exact and the strength is a plain factor.
+``input``     word embeddings run through the text encoder after the prompt's words. The sign
+              applies to the embeddings; |w| blends hidden states with and without the tokens.
+``output``    the paper's concatenation after the text encoder's output: [h; w * D].
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Conditioning:
     """What the denoiser attends to.
 
     ``prompt_embeds`` are hidden states [n, length, width]; ``extra`` holds whatever else a model
-    wants row by row (a pooled embedding, sizes); ``reencode`` runs the text encoder once more
-    with word embeddings behind the prompt's words (input space), where the backbone can.
+    needs per row (a pooled embedding, sizes); ``reencode`` runs the text encoder again with word
+    embeddings after the prompt's words (input space), if the backbone can.
     """
 
     prompt_embeds: Tensor
@@ -59,8 +59,8 @@ class Conditioning:
     def extend(self, tokens: DiffTokens, strength: float = 1.0) -> Conditioning:
         """{prompt, w * D}. Strength 0 gives the prompt itself, a negative one {prompt, -|w| * D}.
 
-        ``tokens`` has one row for each prompt, or one for all. Raises ValueError where the
-        backbone has no input-space tokens.
+        ``tokens`` has one row for each prompt, or one for all. Raises ValueError for input-space
+        tokens that the backbone does not take.
         """
         if strength == 0:
             return self
@@ -94,7 +94,7 @@ class Conditioning:
         )
 
     def repeat(self, times: int) -> Conditioning:
-        """Every row ``times`` times over, whole batch after whole batch."""
+        """The whole batch ``times`` times over."""
         extra = {k: _cat([v] * times) for k, v in self.extra.items()}
         embeds = _cat([self.prompt_embeds] * times)
         return Conditioning(embeds, extra)
@@ -105,14 +105,14 @@ class Conditioning:
 
 
 def concatenate(*parts: Conditioning) -> Conditioning:
-    """One batch of several; shorter sequences are refused (they would attend to padding)."""
+    """One batch from several; shorter sequences are refused (they would attend to padding)."""
     keys = parts[0].extra.keys()
     extra = {k: _cat([p.extra[k] for p in parts]) for k in keys}
     return Conditioning(_cat([p.prompt_embeds for p in parts]), extra)
 
 
 def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """The only thing here that needs torch itself, which front ends do not load."""
+    """Imports torch only when called: nothing else here needs it, and front ends do not load it."""
     import torch
 
     return torch.cat(list(tensors), dim=dim)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 class DeltaEncoder(Protocol):
     """The joint space of pictures and texts: E_I and E_T of the paper.
 
-    ``space`` is the joint space's id; it has to equal the backbone's ``joint_space``. An encoder of
-    pictures alone has ``reads_texts = False`` and an ``encode_texts`` that raises UsageError; its
-    deltas are those of the pictures.
+    ``space`` is the joint space's id; it must equal the backbone's ``joint_space``. An encoder for
+    pictures only has ``reads_texts = False`` and an ``encode_texts`` that raises UsageError; its
+    deltas come from the pictures alone.
     """
 
     id: str

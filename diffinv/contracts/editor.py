@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """B on its way out of noise. ``samples`` [s + 1, n, c, h, w] are its latents at ``timesteps``
+    """B's path out of noise. ``samples`` [s + 1, n, c, h, w] are its latents at ``timesteps``
     (s of them, descending) and, last, without noise. ``corrections`` [s, n, c, h, w] are added
-    after each step; with them the steps are those of a DDPM (eta 1), without them DDIM's.
+    after each step; with them the steps are DDPM's (eta 1), without them DDIM's.
     """
 
     timesteps: list[int]
@@ -25,7 +25,7 @@ class Trajectory:
 
 
 class Editor(Protocol):
-    """Finds the noise that B starts from."""
+    """Finds the noise B starts from."""
 
     def trajectory(
         self,

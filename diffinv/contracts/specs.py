@@ -1,4 +1,4 @@
-"""Light specs: what is known of a part without loading it."""
+"""Light specs: what is known about a part without loading it."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Kind = Literal["backbone", "captioner", "delta encoder", "editor"]
-"""What a plugin can bring, as people are told of it."""
+"""The kinds of parts a plugin can bring, in the words shown to users."""
 
 API_VERSION = 1
-"""The version of these contracts. A spec made for a later one is refused, with the reason."""
+"""The version of these contracts. A spec for a later one is refused, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +37,8 @@ class Use:
     """What a backbone is about to be loaded for.
 
     ``weights`` and ``device`` are what its factory will get; ``memory`` is ``auto``, ``low`` or
-    ``high``, None for what the environment says. It learns a difference (``learning``), or makes
-    ``pictures`` at once.
+    ``high``, or None to leave it to the environment. The backbone will learn a difference
+    (``learning``) or make ``pictures`` at once.
     """
 
     weights: str | None
@@ -52,13 +52,14 @@ class Use:
 class BackboneSpec(Spec):
     """A text-to-image model. ``captioner`` and ``delta_encoder`` are the ids that suit it.
 
-    ``embedding_layout`` are the tensor names, and their widths, of the textual-inversion file that
-    other programs read for this model, in the order in which they make up ``token_width``; empty
-    where there is no such file.
+    ``embedding_layout`` gives the tensor names, and their widths, of the textual-inversion file
+    that other programs read for this model, in the order in which they make up ``token_width``;
+    empty if there is no such file.
 
     ``preflight`` (``"module:callable"``, optional) is called as ``preflight(use) -> list[str]``
-    before the model is loaded, by front ends too: it imports no torch. It raises DiffinvError for
-    what would go wrong later, and gives notes for the user, such as the expected peak memory.
+    before the model is loaded, by front ends too, so it must not import torch. It raises
+    DiffinvError for anything that would fail later, and returns notes for the user, such as the
+    expected peak memory.
     """
 
     captioner: str | None = None

@@ -1,1 +1,1 @@
-"""The paper, a file a step. Everything here is batch first and knows only the contracts."""
+"""The paper, one file per step. Everything here is batch first and knows only the contracts."""

@@ -1,7 +1,7 @@
-"""What the parts of plugins answer, looked at where it is taken.
+"""Answers from plugins' parts, checked as they arrive.
 
-A plugin may answer anything. What is not as :mod:`diffinv.contracts` has it becomes one sentence
-that names the part, in place of an error somewhere behind.
+A plugin may answer anything. An answer that breaks :mod:`diffinv.contracts` becomes one sentence
+that names the part, instead of an obscure error later.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def text_vectors(encoder: DeltaEncoder, texts: Sequence[str]) -> Tensor:
 
 
 def check_width(encoder: DeltaEncoder, delta: Tensor, width: int, of: str) -> None:
-    """Refuse a delta [d] that cannot be compared with what is ``width`` wide."""
+    """Refuse a delta [d] that cannot be compared with vectors ``width`` wide."""
     if len(delta) != width:
         wrong = f"gave vectors of {len(delta)} numbers for pictures, but {of} have {width}"
         _refuse("delta encoder", encoder, wrong)
@@ -80,7 +80,7 @@ def latents(backbone: Backbone, images: Sequence[Image]) -> Tensor:
 
 
 def conditioning(backbone: Backbone, prompts: Sequence[str]) -> Conditioning:
-    """What the denoiser attends to, a row a prompt."""
+    """What the denoiser attends to, one row per prompt."""
     found = backbone.encode_prompts(prompts)
     states: object = getattr(found, "prompt_embeds", None)
     if wrong := _wrong(states, (len(prompts), None, backbone.token_width)):
@@ -117,7 +117,7 @@ def _vectors(encoder: DeltaEncoder, found: Tensor, count: int, of: str) -> Tenso
 
 
 def _wrong(value: object, shape: tuple[int | None, ...]) -> str | None:
-    """What is wrong with a tensor of a shape (None: any length), in words."""
+    """What is wrong with a tensor that should have a shape (None: any length), in words."""
     if not isinstance(value, Tensor):
         return f"a {type(value).__name__}, not a tensor,"
     right = value.ndim == len(shape) and all(

@@ -43,8 +43,8 @@ def apply_differences(
     ``images`` are RGB squares of the backbone's resolution, ``prompts`` say what each shows,
     ``differences`` are tokens with strengths (negative: undo), all applied to every picture.
     ``allowed`` [n, 1, H, W] in [0, 1] is where B may change at all, None for everywhere. The
-    result for a picture does not depend on the others in the batch. Raises UsageError where a
-    prompt and the tokens exceed the backbone's token budget.
+    result for a picture does not depend on the others in the batch. Raises UsageError if a prompt
+    and the tokens exceed the backbone's token budget.
     """
     check_budget(backbone, prompts, [tokens for tokens, _ in differences])
     latents = answers.latents(backbone, images)
@@ -91,8 +91,8 @@ def edit_latents(
 ) -> Tensor:
     """The latents of B' [n, c, h, w] from those of B, going from ``source`` to ``target``.
 
-    ``path`` is B's trajectory under the same settings where the caller has it already; ``allowed``
-    [n, 1, h, w] narrows the mask of the difference.
+    ``path`` is B's trajectory under the same settings, if the caller already has it; ``allowed``
+    [n, 1, h, w] narrows the difference's mask.
     """
     empty = backbone.encode_prompts([""] * len(latents))
     scale = settings.guidance_scale
@@ -132,7 +132,7 @@ def denoise(
 
 
 def resize_mask(mask: Tensor, latents: Tensor) -> Tensor:
-    """A mask of pixels [n, 1, H, W] as one of latents [n, 1, h, w], by the mean of each area."""
+    """A pixel mask [n, 1, H, W] as a latent mask [n, 1, h, w], by the mean of each area."""
     return F.interpolate(mask, size=latents.shape[-2:], mode="area")
 
 
@@ -144,7 +144,7 @@ def difference_mask(
 
     The mean over three timesteps and two noises of
     |noise_pred({prompt_B, D}) - noise_pred(prompt_B)| / sqrt(a_bar), blurred 3x3, as a share of
-    its 97th percentile, on a ramp. A difference that acts on most of the picture gets it all.
+    its 97th percentile, on a ramp. A difference that acts on most of the picture gets all of it.
     """
     total = latents.new_zeros(len(latents), 1, *latents.shape[-2:])
     steps = len(backbone.alphas_cumprod)
@@ -163,7 +163,7 @@ def difference_mask(
 
 
 def ramp_mask(change: Tensor) -> Tensor:
-    """Change [n, 1, h, w] as a mask: see :func:`difference_mask`."""
+    """A mask from the change [n, 1, h, w]: see :func:`difference_mask`."""
     top = torch.quantile(change.flatten(1), 0.97, dim=1).clamp_min(1e-9)[:, None, None, None]
     low, high = _MASK_RAMP
     share = change / top

@@ -20,20 +20,20 @@ _PARALLEL = 1e-4
 """Angles (radians) closer than this to 0 or pi have no well-conditioned slerp."""
 
 NO_DELTA = 1e-4
-"""A delta shorter than this share of the embeddings' length says nothing."""
+"""A delta shorter than this share of the embeddings' length carries no direction."""
 
 FAINT_DELTA = 0.05
-"""A delta of unit vectors shorter than this is hardly more than a picture saved again: noise of
-1 % moves a picture by 0.01, a change that one can name by 0.3 and more."""
+"""A delta of unit vectors shorter than this is hardly more than re-saving a picture gives: 1 % of
+noise moves a picture by 0.01, a change one can name by 0.3 and more."""
 
 
 def image_delta(encoder: DeltaEncoder, a: Sequence[Image], a_prime: Sequence[Image]) -> Tensor:
-    """Eq 2: D_img = E_I(A') - E_I(A), mean over the pairs of one difference: [d]."""
+    """Eq 2: D_img = E_I(A') - E_I(A), the mean over one difference's pairs: [d]."""
     return _mean_difference(picture_vectors(encoder, a), picture_vectors(encoder, a_prime))
 
 
 def text_delta(encoder: DeltaEncoder, cap_a: Sequence[str], cap_a_prime: Sequence[str]) -> Tensor:
-    """Eq 3: D_txt = E_T(cap_A') - E_T(cap_A), mean over the pairs of one difference: [d]."""
+    """Eq 3: D_txt = E_T(cap_A') - E_T(cap_A), the mean over one difference's pairs: [d]."""
     return _mean_difference(text_vectors(encoder, cap_a), text_vectors(encoder, cap_a_prime))
 
 
@@ -48,8 +48,8 @@ def learned_direction(
     captions: tuple[Sequence[str], Sequence[str]],
     alpha: float,
 ) -> tuple[Tensor, tuple[str, ...]]:
-    """Eq 2-4 for the pairs of one difference, given as (all of A, all of A'): D_inter [d], a unit
-    vector, and warnings. Of an encoder without texts it is the direction of the pictures."""
+    """Eq 2-4 for one difference's pairs, given as (every A, every A'): D_inter [d], a unit vector,
+    and warnings. For an encoder that reads no texts it is the pictures' direction."""
     d_img = image_delta(encoder, *pictures)
     if reads_texts(encoder):
         d_txt = text_delta(encoder, *captions)
@@ -67,7 +67,7 @@ def learned_direction(
 
 
 def _mean_difference(before: Tensor, after: Tensor) -> Tensor:
-    """Mean of the differences of unit vectors; exactly zero where it is only rounding."""
+    """Mean of the differences of unit vectors; exactly zero if only rounding is left."""
     difference = (F.normalize(after, dim=-1) - F.normalize(before, dim=-1)).mean(0)
     return difference if difference.norm() > NO_DELTA else torch.zeros_like(difference)
 
@@ -76,8 +76,8 @@ def slerp(start: Tensor, end: Tensor, alpha: float) -> Tensor:
     """Eq 4 on the unit sphere: [..., d] and [..., d] to unit vectors [..., d].
 
     Both ends are normalised first. Nearly parallel ends are interpolated linearly. Antipodal
-    ends span no plane: the path then runs through a fixed direction orthogonal to them, the
-    coordinate axis that they touch least. ``alpha`` 0 gives the start, 1 the end.
+    ends span no plane: the path then runs through a fixed direction orthogonal to them, made from
+    the coordinate axis they are least aligned with. ``alpha`` 0 gives the start, 1 the end.
     """
     start, end = F.normalize(start, dim=-1), F.normalize(end, dim=-1)
     cosine = (start * end).sum(-1, keepdim=True).clamp(-1, 1)
@@ -92,13 +92,13 @@ def slerp(start: Tensor, end: Tensor, alpha: float) -> Tensor:
 
 
 def _orthogonal(unit: Tensor) -> Tensor:
-    """A unit vector orthogonal to each of ``unit``, made from the axis it touches least."""
+    """A unit vector orthogonal to each of ``unit``, made from the axis it is least aligned with."""
     axis = F.one_hot(unit.abs().argmin(-1), unit.shape[-1]).to(unit)
     return F.normalize(axis - (axis * unit).sum(-1, keepdim=True) * unit, dim=-1)
 
 
 def faint_warning(d_img: Tensor, d_txt: Tensor) -> str | None:
-    """One sentence where the encoder sees next to no difference, though not none at all."""
+    """One sentence if the encoder sees next to no difference, but not quite none."""
     lengths = {"pictures": float(d_img.norm()), "captions": float(d_txt.norm())}
     faint = [f"the {name} ({length:.3f})" for name, length in lengths.items() if _faint(length)]
     if not faint:
@@ -116,8 +116,8 @@ def _faint(length: float) -> bool:
 def interpolated_delta(d_img: Tensor, d_txt: Tensor, alpha: float) -> tuple[Tensor, str | None]:
     """Eq 4 with its degenerate cases: D_inter [d] (a unit vector) and a warning, if any.
 
-    A delta that is zero carries no direction; the other one then stands alone. With both zero
-    D_inter is zero, and the clip loss has no gradient.
+    A zero delta carries no direction; the other one is then used alone. If both are zero, D_inter
+    is zero and the clip loss has no gradient.
     """
     has_img, has_txt = bool(d_img.norm() > 0), bool(d_txt.norm() > 0)
     if has_img and has_txt:

@@ -1,4 +1,4 @@
-"""How B's noise is found: exact DDIM inversion, SDEdit, edit-friendly DDPM inversion.
+"""Editors, which find B's noise: exact DDIM inversion, SDEdit, edit-friendly DDPM inversion.
 
 Each gives a :class:`Trajectory`: B's own noisy latents at every timestep of a sampling run.
 Denoising along it with B's own prompt gives B back; with {prompt_B, D} it gives B'.
@@ -25,13 +25,13 @@ from .sampling import (
 
 
 def seeded_noise(shape: torch.Size, seed: int, device: torch.device) -> Tensor:
-    """Gaussian noise from the CPU's generator: the same on every device."""
+    """Gaussian noise from the CPU generator: the same on every device."""
     generator = torch.Generator().manual_seed(seed)
     return torch.randn(shape, generator=generator).to(device)
 
 
 def noise_like_each(latents: Tensor, seed: int) -> Tensor:
-    """One noise for every row, so that a picture's result does not depend on its batch."""
+    """The same noise for every row, so that a picture's result does not depend on its batch."""
     return seeded_noise(latents[:1].shape, seed, latents.device).expand_as(latents)
 
 
@@ -43,12 +43,12 @@ class Ddim:
     """DDIM inversion at guidance 1, the exact inverse of each step by fixed-point iteration.
 
     ``x_t = (x_prev - b * model(x_t, t)) / a`` is iterated from ``x_prev``; the result returns to
-    B within rounding for epsilon and for v. Epsilon converges at about half the pace of v: over
+    B within rounding for both epsilon and v. Epsilon converges at about half the rate of v: over
     50 steps a random denoiser needs 8 passes a step to come back within 1e-3, where v needs 3.
     """
 
     iterations: Mapping[PredictionType, int] = {"epsilon": 8, "v_prediction": 4}
-    """Passes through the denoiser for each step of the inversion, its whole cost."""
+    """Passes through the denoiser per step of the inversion: its whole cost."""
 
     @torch.no_grad()
     def trajectory(
@@ -61,7 +61,7 @@ class Ddim:
         guidance_scale: float,
         seed: int,
     ) -> Trajectory:
-        """B's latents by inverting the sampler; ``empty``, guidance and seed play no part."""
+        """B's latents by inverting the sampler; ``empty``, guidance and seed are not used."""
         timesteps = backbone.timesteps(steps)
         samples = [latents]
         for t, t_prev in reversed(timestep_pairs(timesteps)):
@@ -82,7 +82,7 @@ class Ddim:
 
 
 class SDEdit:
-    """Partial noise: B is noised up to a share of the way and denoised from there.
+    """Partial noise: B is noised part of the way and denoised from there.
 
     The share is rounded down to whole steps, as image-to-image pipelines do.
     """
@@ -99,7 +99,7 @@ class SDEdit:
         guidance_scale: float,
         seed: int,
     ) -> Trajectory:
-        """B under one fixed noise; the denoiser is not called."""
+        """B under one fixed noise, without calling the denoiser."""
         every = backbone.timesteps(steps)
         timesteps = every[len(every) - max(1, int(len(every) * self.share)) :]
         noise = noise_like_each(latents, seed)
@@ -111,8 +111,8 @@ class SDEdit:
 
 
 class EditFriendly:
-    """Edit-friendly DDPM inversion: independent noise at every timestep, and the correction that
-    leads each noisy latent to the next. The corrections carry B's structure into the edit.
+    """Edit-friendly DDPM inversion: independent noise at every timestep, and the corrections that
+    take each noisy latent to the next. The corrections carry B's structure into the edit.
     """
 
     @torch.no_grad()
@@ -126,7 +126,7 @@ class EditFriendly:
         guidance_scale: float,
         seed: int,
     ) -> Trajectory:
-        """All timesteps are independent of each other; so is every picture of the batch."""
+        """All timesteps are independent of each other, and so are the pictures of a batch."""
         timesteps = backbone.timesteps(steps)
         pairs = timestep_pairs(timesteps)
         noisy = [

@@ -1,4 +1,4 @@
-"""A backbone that works through its batches in two halves, for where memory runs out."""
+"""A backbone that processes its batches in two halves, for when memory runs out."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..contracts import Backbone, Conditioning
 
 
 def halved(backbone: Backbone) -> Backbone:
-    """The same backbone with half of a batch in memory at once, and one more forward pass a step.
+    """The same backbone with half a batch in memory at a time, for one more forward pass a step.
 
-    The gradient of each half is found from its inputs anew, so that the activations of the two
-    are never there together. Results differ from the whole batch's by rounding alone.
+    Each half's gradient is recomputed from its inputs, so that the activations of the two halves
+    are never in memory together. Results differ from the whole batch's only by rounding.
     """
     return cast(Backbone, _Halved(backbone))
 

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SCORE_DRAWS = 6
-"""Fixed (timestep, noise) draws on which candidate tokens are scored."""
+"""Number of fixed (timestep, noise) draws on which candidate tokens are scored."""
 
 _SCORED_AT = (0.5, 0.75, 1.0)
 """Shares of the run after which the tokens are scored."""
@@ -43,7 +43,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class InversionStep:
-    """Progress: losses are means over the differences learned together."""
+    """Progress. Losses are means over the differences learned together."""
 
     step: int
     steps: int
@@ -65,7 +65,7 @@ class InversionResult:
 
 @dataclass(frozen=True)
 class _Problem:
-    """All pairs of all differences in one batch of p pairs for n differences."""
+    """All pairs of all differences, as one batch of p pairs for n differences."""
 
     z_a: Tensor
     z_a_prime: Tensor
@@ -77,7 +77,7 @@ class _Problem:
     """The difference that each pair belongs to, [p]."""
 
     def per_difference(self, values: Tensor) -> Tensor:
-        """The mean of a value per pair [p] over each difference's pairs, [n]."""
+        """The mean of a per-pair value [p] over each difference's pairs, [n]."""
         count = len(self.d_inter)
         total = values.new_zeros(count).index_add(0, self.owner, values)
         return total / torch.bincount(self.owner, minlength=count)
@@ -99,10 +99,10 @@ def invert(
     seeds: Sequence[int] | None = None,
     on_step: Callable[[InversionStep], None] | None = None,
 ) -> list[InversionResult]:
-    """Learn one difference from each sequence of pairs; independent ones share a batch.
+    """Learn one difference from each sequence of pairs, independently but in one batch.
 
-    ``seeds`` (one a difference, default ``settings.seed`` for all) decide every random number.
-    Raises DiffinvError where the tokens cease to be finite.
+    ``seeds`` (one per difference, default ``settings.seed`` for all) decide every random number.
+    Raises DiffinvError if the tokens stop being finite.
     """
     inversion = Inversion(backbone, delta_encoder, differences, settings, seeds)
     while not inversion.is_done:
@@ -115,8 +115,8 @@ def invert(
 class Inversion:
     """A run of Algorithm 1, step by step: see :func:`invert`.
 
-    :meth:`state` after any step, given to :meth:`load_state` of another run that was made alike,
-    lets that one end with the same tokens, bit for bit.
+    :meth:`state` after any step, passed to :meth:`load_state` of another run with the same
+    arguments, makes that run end with the same tokens, bit for bit.
     """
 
     def __init__(
@@ -149,7 +149,7 @@ class Inversion:
         return self.step >= self.settings.steps
 
     def advance(self) -> InversionStep:
-        """One update of the tokens, and a score for them where it is due."""
+        """One update of the tokens, and their score when it is due."""
         settings, backbone = self.settings, self._backbone
         for group in self._optimiser.param_groups:
             group["lr"] = settings.lr * learning_rate_factor(self.step / settings.steps)
@@ -176,7 +176,7 @@ class Inversion:
         return [float(row[:, 0].mean()) for row in self._losses]
 
     def state(self) -> dict[str, Tensor]:
-        """Everything that the steps have changed, as CPU tensors."""
+        """Everything the steps have changed, as CPU tensors."""
         found = {
             "tokens": self.tokens.detach(),
             "best.tokens": self._best.tokens,
@@ -193,7 +193,7 @@ class Inversion:
         return {name: value.detach().cpu().clone() for name, value in found.items()}
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
-        """Go on where :meth:`state` was taken."""
+        """Go on from where :meth:`state` was taken."""
         device = self._backbone.device
         with torch.no_grad():
             self.tokens.copy_(state["tokens"])
@@ -216,7 +216,7 @@ def _starting_with(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor
 
 
 def _global_random_state(device: torch.device) -> dict[str, Tensor]:
-    """The global generators' states: a backbone may use them."""
+    """The global generators' states, since a backbone may use them."""
     state = {"random.cpu": torch.get_rng_state()}
     if device.type == "cuda":
         state["random.cuda"] = torch.cuda.get_rng_state(device)
@@ -240,7 +240,7 @@ def _prepare(
     differences: Sequence[Sequence[Pair]],
     settings: InversionSettings,
 ) -> tuple[_Problem, list[tuple[str, ...]]]:
-    """Encode everything that stays frozen."""
+    """Encode everything that stays fixed."""
     pairs = [pair for group in differences for pair in group]
     owner = [i for i, group in enumerate(differences) for _ in group]
     z_a = answers.latents(backbone, [p.a for p in pairs])
@@ -267,7 +267,7 @@ def _prepare(
 
 
 def _weights(z_a: Tensor, z_a_prime: Tensor) -> Tensor:
-    """The weight of each pair for both branches, [2p, 1, h, w]."""
+    """Each pair's weight for both branches, [2p, 1, h, w]."""
     return change_weight(z_a, z_a_prime).repeat(2, 1, 1, 1)
 
 
@@ -277,7 +277,7 @@ def _start(
     generators: list[torch.Generator],
     settings: InversionSettings,
 ) -> Tensor:
-    """Zero tokens [n, k, width], the paper's start, or small random ones where asked for."""
+    """Zero tokens [n, k, width], the paper's start, or small random ones if asked for."""
     shape = (settings.tokens, backbone.token_width)
     if settings.init_std == 0:
         return torch.zeros(len(problem.d_inter), *shape, device=backbone.device)
@@ -299,7 +299,7 @@ def _random_draw(backbone: Backbone, problem: _Problem, generators: list[torch.G
 
 
 def _fixed_draw(backbone: Backbone, problem: _Problem, index: int) -> _Draw:
-    """The index-th of the draws that candidates are scored on, the same for every pair."""
+    """The index-th draw for scoring candidates, the same for every pair."""
     rows = 2 * len(problem.z_a)
     t = int((index + 0.5) / _SCORE_DRAWS * len(backbone.alphas_cumprod))
     generator = torch.Generator().manual_seed(104729 + index)
@@ -342,7 +342,7 @@ def _step(
     draw: _Draw,
     settings: InversionSettings,
 ) -> Tensor:
-    """One update of the tokens; the losses before it, [n, 3]."""
+    """Update the tokens once; return the losses before the update, [n, 3]."""
     row = _losses(backbone, problem, tokens, draw, settings)
     optimiser.zero_grad(set_to_none=True)
     row[:, 0].sum().backward()

@@ -16,7 +16,7 @@ _SMOOTH = 0.01
 
 
 def residual_size(residual: Tensor, tc_norm: str) -> Tensor:
-    """How large a residual [n, c, h, w] is, a number a row [n]: ``rms``, ``mse`` or ``norm``.
+    """The size of a residual [n, c, h, w], one number per row [n]: ``rms``, ``mse`` or ``norm``.
 
     ``norm`` is the paper's L2 norm at the paper's latent size: rms * sqrt(4 * 64 * 64).
     """
@@ -30,7 +30,7 @@ def residual_size(residual: Tensor, tc_norm: str) -> Tensor:
 def token_consistency(
     target: Tensor, prediction: Tensor, weight: Tensor | float, tc_norm: str
 ) -> Tensor:
-    """Eq 7-9: L_mse_before + L_mse_after of every pair, [n].
+    """Eq 7-9: L_mse_before + L_mse_after for every pair, [n].
 
     ``target`` and ``prediction`` hold the before branch's n rows, then the after branch's n rows:
     [2n, c, h, w]; ``weight`` scales the residual, per latent pixel or as a whole.
@@ -59,7 +59,7 @@ def change_weight(z_a: Tensor, z_a_prime: Tensor) -> Tensor:
     """Where a pair differs: weights [n, 1, h, w] in [0.1, 1.1] for the residual of L_tc.
 
     w = 0.1 + min(1, |z_A' - z_A| blurred 3x3, as a share of its 97th percentile). A pair that
-    differs over most of the picture gets 1 everywhere: then place says nothing.
+    differs over most of the picture gets 1 everywhere: where it differs then says nothing.
     """
     change = blur((z_a_prime - z_a).abs().mean(1, keepdim=True))
     top = torch.quantile(change.flatten(1), 0.97, dim=1).clamp_min(1e-6)[:, None, None, None]

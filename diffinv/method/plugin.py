@@ -1,4 +1,4 @@
-"""The editors that come with diffinv: how the noise of B is found. Registered as a plugin is."""
+"""The editors that come with diffinv, registered as a plugin's are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..hookspecs import hookimpl
 
 @hookimpl
 def register_editors() -> list[EditorSpec]:
-    """The three editors that need nothing but the backbone."""
+    """The three editors, which need only the backbone."""
     return [
         EditorSpec(
             id="ddim",

@@ -27,8 +27,7 @@ _PEZ_WEIGHT_DECAY = 0.1
 class HardPromptEncoder(Protocol):
     """What PEZ needs of a delta encoder: its words, and gradients through its text tower.
 
-    ``token_table`` [v, w] holds the word embeddings a prompt may use, ``token_ids`` [v] their
-    ids.
+    ``token_table`` [v, w] holds the word embeddings a prompt may use, ``token_ids`` [v] their ids.
     """
 
     token_table: Tensor
@@ -41,7 +40,7 @@ class HardPromptEncoder(Protocol):
         """The text of token ids [k]."""
 
     def ids_of(self, text: str) -> list[int]:
-        """The token ids of a text; those that :meth:`text_of` made it of."""
+        """The token ids of a text: those that :meth:`text_of` made it from."""
 
 
 def make_prompts(
@@ -65,7 +64,7 @@ def make_prompts(
 
 
 def nearest_words(columns: Tensor, embeddings: Tensor) -> Tensor:
-    """Columns of a normalised table [w, v] closest by cosine to embeddings [..., w]: [...].
+    """The columns of a normalised table [w, v] closest by cosine to embeddings [..., w]: [...].
 
     The scale of the embeddings does not matter, so they are not normalised.
     """
@@ -73,10 +72,10 @@ def nearest_words(columns: Tensor, embeddings: Tensor) -> Tensor:
 
 
 def pez(encoder: HardPromptEncoder, targets: Tensor, seed: int) -> list[str]:
-    """PEZ: hard prompts whose text embedding is closest to each target [n, d].
+    """PEZ: for each target [n, d], a hard prompt whose text embedding is close to it.
 
-    Continuous embeddings are optimised by the gradient taken at their projection onto real words
-    (AdamW, learning rate 0.1, weight decay 0.1); the best projection met on the way is kept.
+    Continuous embeddings are optimised with the gradient taken at their projection onto real words
+    (AdamW, learning rate 0.1, weight decay 0.1); the best projection along the way is kept.
     """
     table = encoder.token_table
     columns = F.normalize(table, dim=-1).T.contiguous()

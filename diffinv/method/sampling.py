@@ -1,8 +1,8 @@
 """The diffusion arithmetic on ``alphas_cumprod``: noise, targets, DDIM both ways, guidance.
 
 A DDIM step is linear in the sample and the model's output,
-``x_prev = a * x + b * model_output``, for epsilon and for v alike; its exact inverse follows.
-Everything is written for batches with one timestep a row.
+``x_prev = a * x + b * model_output``, for both epsilon and v; its exact inverse follows.
+Everything is written for batches with one timestep per row.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from ..contracts.conditioning import concatenate
 from . import answers
 
 CLEAN = -1
-"""The timestep that stands for no noise at all: alphas_cumprod is 1 there."""
+"""The timestep that stands for no noise: alphas_cumprod is 1 there."""
 
 
 def alpha_bar(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
@@ -32,7 +32,7 @@ def add_noise(latents: Tensor, noise: Tensor, a_bar: Tensor) -> Tensor:
 def training_target(
     latents: Tensor, noise: Tensor, a_bar: Tensor, prediction_type: PredictionType
 ) -> Tensor:
-    """What the denoiser was trained to give: eps, or v = sqrt(a_bar) eps - sqrt(1 - a_bar) z."""
+    """What the denoiser was trained to predict: eps, or v = sqrt(a_bar) eps - sqrt(1 - a_bar) z."""
     if prediction_type == "epsilon":
         return noise
     return a_bar.sqrt() * noise - (1 - a_bar).sqrt() * latents
@@ -69,7 +69,7 @@ def ddim_step(
     prediction_type: PredictionType,
     variance: Tensor | float = 0.0,
 ) -> Tensor:
-    """The mean of x_{t-1}; with ``variance`` sigma^2, noise of that variance is to be added."""
+    """The mean of x_{t-1}; with ``variance`` sigma^2, the caller adds noise of that variance."""
     original = predicted_original(sample, model_output, a_bar, prediction_type)
     noise_pred = predicted_noise(sample, model_output, a_bar, prediction_type)
     return (
@@ -97,8 +97,8 @@ def guided(
 ) -> Tensor:
     """Classifier-free guidance: pred_empty + guidance_scale * (pred - pred_empty).
 
-    Guidance 1 needs no empty prediction; otherwise both are made in one call where the two
-    prompts have the same length.
+    Guidance 1 needs no empty prediction; otherwise both are made in one call if the two prompts
+    have the same length.
     """
     if guidance_scale == 1:
         return answers.prediction(backbone, sample, timesteps, conditioning)

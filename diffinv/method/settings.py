@@ -17,7 +17,7 @@ MAX_SEED = 2**32 - 1
 MAX_TOKENS = 1_000
 MAX_LEARNING_STEPS = 1_000_000
 MAX_DENOISING_STEPS = 1_000
-"""What no setting exceeds: more is a slip of the finger, or fails in the middle of the work."""
+"""Upper limits of the settings: more is a typing mistake, or fails half-way through."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class InversionSettings:
     consistency loss is measured: ``rms`` its root mean square, ``mse`` its mean square, ``norm``
     the paper's L2 norm, taken at the size of the paper's latents (4 x 64 x 64) so that it weighs
     the same at any resolution. ``weight_by_change`` weighs the residual by where the pair
-    differs. ``init_std`` 0 is the paper's zero start. ``prompter`` makes the frozen prompts.
+    differs. ``init_std`` 0 is the paper's zero start. ``prompter`` says how the frozen prompts are
+    made.
     """
 
     preset: str = "default"
@@ -49,7 +50,7 @@ class InversionSettings:
 
 @dataclass(frozen=True)
 class ApplicationSettings:
-    """How a difference is applied. ``mask`` keeps what the difference is not about."""
+    """How a difference is applied. ``mask`` protects what the difference does not act on."""
 
     editor: str = "edit-friendly"
     steps: int = 20
@@ -73,15 +74,15 @@ PRESETS: dict[str, InversionSettings] = {
         lr=1e-3,
     ),
 }
-"""``paper``: the paper's wording and constants; steps and learning rate, which it leaves open,
-are those of VISII, its nearest ancestor."""
+"""``paper``: the paper's wording and constants; steps and learning rate, which it does not give,
+are those of VISII, its closest predecessor."""
 
 
 def inversion_settings(preset: str = "default", **changes: Any) -> InversionSettings:
-    """The settings of a preset with some of them changed; None means unchanged.
+    """A preset's settings with some of them changed; None means unchanged.
 
-    Tokens that stand beside the prompt's own (input, output) are the paper's five unless
-    ``tokens`` says otherwise; one vector that is added to all of them needs no fellows.
+    Tokens that join the prompt's own (input, output) are the paper's five unless ``tokens`` says
+    otherwise; in the additive space one vector is added to all of them, and one is enough.
     """
     if preset not in PRESETS:
         raise UsageError(f"There is no preset {preset!r}; choose from {', '.join(PRESETS)}.")

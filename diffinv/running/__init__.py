@@ -1,1 +1,1 @@
-"""Loaded models put to work: which part, on which device, and what happens on the way."""
+"""Loaded models at work: which part, on which device, and the progress they make."""

@@ -1,4 +1,4 @@
-"""Which device a job will run on, found without loading torch."""
+"""Finds the device a job will run on, without loading torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NO_DRIVER = ("NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded")
 
 
 def device_key(device: str | None) -> str:
-    """The device by its full name; None is the best there is. Each has a worker of its own."""
+    """The device's full name; None means the best available. Each device has its own worker."""
     name = (_best() if device is None else device).strip().casefold()
     return "cuda:0" if name == "cuda" else name
 
@@ -30,17 +30,17 @@ def _best() -> str:
 
 
 def check_device(device: str | None) -> None:
-    """Refuse what can be no device's name, here or on any other machine."""
+    """Refuse a name that no device can have, on this or any other machine."""
     if device is not None and not _NAME.fullmatch(device_key(device)):
         raise UsageError(
-            f"{text_safe(device)!r} is no device: name cpu, cuda, cuda:1 (the second GPU) or mps; "
-            "'diffinv doctor' lists those there are."
+            f"{text_safe(device)!r} is not a device: name cpu, cuda, cuda:1 (the second GPU) or "
+            "mps; 'diffinv doctor' lists the devices here."
         )
 
 
 @dataclass(frozen=True)
 class Device:
-    """A device that can be one: ``key`` is its full name, ``wanted`` what was asked for."""
+    """A possible device: ``key`` is its full name, ``wanted`` what was asked for."""
 
     key: str
     wanted: str | None
@@ -48,13 +48,13 @@ class Device:
 
 
 def find_device(wanted: str | None) -> Device:
-    """What is known of a device without torch. Raises UsageError for what can be none."""
+    """What is known about a device without torch. Raises UsageError for an impossible name."""
     check_device(wanted)
     return Device(device_key(wanted), wanted, device_warnings(wanted))
 
 
 def device_warnings(device: str | None) -> tuple[str, ...]:
-    """A sentence where the driver knows of no such GPU; torch may know better, as with ROCm."""
+    """A sentence if the driver knows of no such GPU; torch may know better, as with ROCm."""
     kind, _, number = device_key(device).partition(":")
     count = _nvidia_gpus() if device is not None and kind == "cuda" else None
     if count is None or int(number) < count:
@@ -62,7 +62,7 @@ def device_warnings(device: str | None) -> tuple[str, ...]:
     found = f"only {plural(count, 'GPU')}" if count else "no GPU"
     return (
         f"The NVIDIA driver knows of {found} here, so {device_key(device)!r} may not work; "
-        "'diffinv doctor' lists the devices there are.",
+        "'diffinv doctor' lists the devices here.",
     )
 
 
@@ -71,7 +71,7 @@ def _has_nvidia() -> bool:
 
 
 def _nvidia_gpus() -> int | None:
-    """How many NVIDIA GPUs there are to use; None where nothing can tell."""
+    """How many NVIDIA GPUs can be used; None if there is no way to tell."""
     shown = os.environ.get("CUDA_VISIBLE_DEVICES")
     if shown in ("", "-1"):
         return 0

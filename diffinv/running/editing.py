@@ -1,4 +1,4 @@
-"""The way of a B through the house: frame, prompt, denoise with the differences."""
+"""What happens to a B: it is framed, given a prompt, and denoised with the differences."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class Editing:
     """Differences with strengths, ready to be applied to any number of pictures.
 
-    At most ``batch`` pictures are worked on at once; when memory runs out, half as many from then
-    on, once. Raises DiffinvError where a difference was learned on another model.
+    At most ``batch`` pictures are processed at once; if memory runs out, that number is halved,
+    once. Raises DiffinvError if a difference was learned on another model.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Editing:
         self._at_once, self._halved, self._meter = max(1, batch), False, meter
 
     def frame(self, image: Image) -> Image:
-        """B as the backbone takes it."""
+        """B framed for the backbone."""
         return fit_square(image, self.backbone.resolution)
 
     def apply(
@@ -54,8 +54,8 @@ class Editing:
         on_step: Callable[[int, int], None],
         masks: Sequence[Image] | None = None,
     ) -> list[Image]:
-        """B′ for each framed B. ``given`` are the prompts there are, None where one is to be made;
-        ``masks`` (grey, framed, white may change) narrow the mask of the difference."""
+        """B′ for each framed B. ``given`` are the prompts, None where one has to be made;
+        ``masks`` (grey, framed, white where B may change) narrow the difference's mask."""
         import torch
 
         prompts = prompting.complete(images, given)

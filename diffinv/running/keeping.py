@@ -1,4 +1,4 @@
-"""What is kept of a run while it goes on."""
+"""Keeps what has to survive while a difference is learned."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
 
 
 class Keeper:
-    """Keeps only the time, which is all a script needs. Jobs have one that writes checkpoints."""
+    """Keeps only the time, which is all a script needs. Jobs use one that writes checkpoints."""
 
     def __init__(self, started: float | None = None) -> None:
         self._started = time.perf_counter() if started is None else started
 
     def restore(self, inversion: Inversion, decisive: Sequence[object]) -> None:
-        """Go on where an earlier run stopped; ``decisive`` is all that decides the result."""
+        """Go on from where an earlier run stopped; ``decisive`` is all the result depends on."""
 
     def begin(self) -> None:
-        """Learning starts now; loading and looking things up are over."""
+        """Learning starts now; loading and preparation are over."""
 
     @property
     def is_curious(self) -> bool:
@@ -31,12 +31,12 @@ class Keeper:
         return False
 
     def kept(self, inversion: Inversion) -> contextlib.AbstractContextManager[None]:
-        """Wraps what happens between two steps, and may end the run."""
+        """Wraps the work between two steps, and may end the run."""
         return contextlib.nullcontext()
 
     def show(self, preview: Image) -> None:
         """Put a preview where front ends look for it."""
 
     def seconds(self) -> float:
-        """The time that learning took, that of interrupted runs included."""
+        """The time learning took, including interrupted runs."""
         return time.perf_counter() - self._started

@@ -1,4 +1,4 @@
-"""The way of a pair through the house: frame, describe, learn, and put into a Difference."""
+"""What happens to a pair: it is framed, described, learned from, and becomes a Difference."""
 
 from __future__ import annotations
 
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from ..method.settings import InversionSettings
 
 PROMPT_IDS = "diffinv.prompt_ids"
-"""The header entry that holds the token ids of hard prompts."""
+"""The header entry for the token ids of hard prompts."""
 
 _PREVIEWS_AT = (0.25, 0.5, 0.75)
 """Shares of the run after which the preview is renewed."""
 
 _QUICK_STEPS = 8
-"""Denoising steps of the previews on the way."""
+"""Denoising steps of the previews along the way."""
 
 
 @dataclass(frozen=True)
 class Teachers:
-    """The loaded parts that learning needs, and which they were. ``captioner`` gives None where
-    no captions are to be written."""
+    """The loaded parts that learning needs, and where they came from. ``captioner`` is called when
+    captions have to be written, and is None if none ever do."""
 
     backbone: Backbone
     delta_encoder: DeltaEncoder
@@ -56,7 +56,7 @@ class Teachers:
 
 
 def check_spaces(backbone: Backbone, encoder: DeltaEncoder) -> None:
-    """Refuse a delta encoder whose space the backbone's tokens are not projected to."""
+    """Refuse a delta encoder unless the backbone projects its tokens to the encoder's space."""
     if backbone.joint_space != encoder.space:
         raise UsageError(
             f"The delta encoder {encoder.id!r} works in the joint space {encoder.space!r}, but the "
@@ -74,7 +74,7 @@ def learn(
 ) -> list[Difference]:
     """A difference from each lesson; all of them share the denoiser's batches.
 
-    Raises DiffinvError where a part answers what it must not, or memory runs out.
+    Raises DiffinvError if a part gives a bad answer or memory runs out.
     """
     check_spaces(teachers.backbone, teachers.delta_encoder)
     groups, remarks = _describe(teachers, lessons, settings, meter)
@@ -104,8 +104,8 @@ def learn(
 def _describe(
     teachers: Teachers, lessons: Sequence[Lesson], settings: InversionSettings, meter: Meter
 ) -> tuple[list[list[Pair]], list[list[str]]]:
-    """The pairs of every lesson at the backbone's size, with captions and prompts; and what there
-    is to remark on each lesson."""
+    """The pairs of every lesson at the backbone's size, with captions and prompts; and the warnings
+    about each lesson."""
     meter.phase(DESCRIBING)
     groups, remarks = [], []
     for lesson in lessons:
@@ -186,7 +186,7 @@ def _quick_preview(
     inversion: Inversion,
     settings: InversionSettings,
 ) -> Image:
-    """A rough picture of what the first tokens do so far. It does not disturb learning."""
+    """A rough picture of what the first difference's tokens do so far. Does not affect learning."""
     import torch
 
     device = teachers.backbone.device
@@ -230,7 +230,7 @@ def _previews(
 def _decisive(
     teachers: Teachers, groups: list[list[Pair]], settings: InversionSettings
 ) -> list[object]:
-    """Everything that determines the tokens. A checkpoint is only valid for the same."""
+    """Everything the tokens depend on. A checkpoint is valid only if it is all the same."""
     pairs = [pair for group in groups for pair in group]
     texts = [(p.caption_a, p.caption_a_prime, p.prompt_a, p.prompt_a_prime) for p in pairs]
     pictures = [(pixel_hash(pair.a), pixel_hash(pair.a_prime)) for pair in pairs]
@@ -283,7 +283,7 @@ def _info(
 def _prompt_ids(
     settings: InversionSettings, encoder: DeltaEncoder, pairs: list[Pair]
 ) -> dict[str, str]:
-    """The token ids of hard prompts, (A, A′) a pair, as an entry of the file's header."""
+    """The token ids of hard prompts, (A, A′) per pair, as an entry of the file's header."""
     from ..method.prompts import HardPromptEncoder
 
     if settings.prompter != "pez" or not isinstance(encoder, HardPromptEncoder):
@@ -293,7 +293,7 @@ def _prompt_ids(
 
 
 def _versions(parts: Sequence[Part]) -> dict[str, str]:
-    """The versions of what a result depends on: libraries, and the plugins of the parts."""
+    """The versions of what a result depends on: libraries and the parts' plugins."""
     versions = {"python": platform.python_version()}
     for library in ("diffinv", "torch", "diffusers", "transformers", "numpy", "pillow"):
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -320,7 +320,7 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
 
 
 def _thumbnails(lesson: Lesson, preview: Image) -> dict[str, bytes]:
-    """``a``, ``a_prime`` and ``preview``; further pairs as ``a_1``, ``a_prime_1`` and so on."""
+    """``a``, ``a_prime`` and ``preview``; further pairs are ``a_1``, ``a_prime_1`` and so on."""
     images = {"preview": preview}
     for index, (a, a_prime) in enumerate(lesson.pictures):
         suffix = f"_{index}" if index else ""

@@ -1,4 +1,4 @@
-"""What a difference is learned from: pairs of pictures, and words for them."""
+"""What a difference is learned from: pairs of pictures, and captions for them."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 class Lesson:
     """One difference to be learned.
 
-    ``pictures`` has (A, A′) a pair, RGB of any size. ``captions`` has one (caption of A, of A′) a
-    pair, or is empty where the captioner is to write them. ``warnings`` are what was noticed about
-    the pictures.
+    ``pictures`` has one (A, A′) per pair, RGB of any size. ``captions`` has one (caption of A, of
+    A′) per pair, or is empty if the captioner is to write them. ``warnings`` are those about the
+    pictures.
     """
 
     name: str
@@ -38,7 +38,7 @@ def read_lesson(
     captions: Sequence[tuple[str, str]] = (),
     tags: Sequence[str] = (),
 ) -> Lesson:
-    """Read every picture. Raises DiffinvError or UsageError for the first thing wrong."""
+    """Read every picture. Raises DiffinvError or UsageError for the first problem."""
     if not pairs:
         raise UsageError("Give at least one pair of pictures.")
     if captions and len(captions) != len(pairs):

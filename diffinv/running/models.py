@@ -1,4 +1,4 @@
-"""Loaded parts, and where they run. torch is imported inside functions."""
+"""Loaded parts, and where they run. torch is imported only inside functions."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from ..system.paths import given_path
 from .parts import Part
 
 MEMORY = "DIFFINV_MEMORY"
-"""The environment variable by which a backbone learns how to use the device's memory."""
+"""The environment variable that tells a backbone how to use the device's memory."""
 
 
 class Models:
     """Loaded parts, kept so that one task after another can use them.
 
-    A part whose weights have changed on the disk since is loaded anew.
+    A part whose weights have since changed on disk is loaded again.
     """
 
     def __init__(self) -> None:
         self._loaded: dict[_Key, tuple[_Files, Any]] = {}
 
     def use_memory(self, setting: str | None) -> None:
-        """``auto``, ``low`` or ``high`` from now on; parts loaded otherwise are let go."""
+        """Use ``auto``, ``low`` or ``high`` from now on; drop parts loaded with another setting."""
         if setting is not None and setting != os.environ.get(MEMORY, "auto"):
             self._loaded.clear()
             os.environ[MEMORY] = setting
 
     def has(self, part: Part, device: str) -> bool:
-        """Whether the part is on the device already, as it is on the disk."""
+        """Whether the part is already on the device and unchanged on disk."""
         files, _ = self._loaded.get(_key(part, device), (None, None))
         return files == _files(part.weights)
 
     def get(self, part: Part, device: str) -> Any:
-        """The part on a device; loaded at the first call."""
+        """The part on a device, loaded on the first call."""
         key = _key(part, device)
         if not self.has(part, device):
             self._loaded.pop(key, None)
@@ -55,7 +55,7 @@ def _key(part: Part, device: str) -> _Key:
 
 
 def _files(weights: str | None) -> _Files:
-    """The files that a path stands for, with their sizes and times; none where it is no path."""
+    """The files at a path, with their sizes and times; none if it is not a path."""
     path = given_path(weights) if weights else None
     if path is None or not path.exists():
         return ()
@@ -65,7 +65,7 @@ def _files(weights: str | None) -> _Files:
 
 
 def choose_device(wanted: str | None) -> str:
-    """The device asked for, if torch has it, or the best there is."""
+    """The device asked for, if torch has it, or the best available."""
     import torch
 
     if wanted is None:
@@ -79,15 +79,15 @@ def choose_device(wanted: str | None) -> str:
         torch.empty(1, device=wanted)
     except Exception as error:
         raise UsageError(
-            f"There is no device {wanted!r} here; 'diffinv doctor' lists those there are."
+            f"There is no device {wanted!r} here; 'diffinv doctor' lists the devices here."
         ) from error
     return wanted
 
 
 @contextlib.contextmanager
 def deterministic(seed: int) -> Iterator[None]:
-    """Within, the same seed gives the same result: deterministic algorithms, seeded generators.
-    Afterwards torch is as it was, for a script that has work of its own."""
+    """Inside the block the same seed gives the same result: deterministic algorithms, seeded
+    generators. Afterwards torch is as before, for scripts that use it themselves."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 

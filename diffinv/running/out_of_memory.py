@@ -1,4 +1,4 @@
-"""What is done where a device's memory runs out while a difference is learned."""
+"""What to do when a device's memory runs out while a difference is learned."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ T = TypeVar("T")
 
 
 def with_room(work: Callable[[Backbone], T], backbone: Backbone, meter: Meter) -> T:
-    """``work`` with the backbone; once, where memory runs out, again with its batches halved.
+    """Do ``work`` with the backbone; if memory runs out, once more with its batches halved.
 
-    Raises DiffinvError with advice where that is not enough.
+    Raises DiffinvError with advice if that is not enough.
     """
     import torch
 
@@ -26,7 +26,7 @@ def with_room(work: Callable[[Backbone], T], backbone: Backbone, meter: Meter) -
     try:
         return work(backbone)
     except torch.OutOfMemoryError:
-        pass  # what was computed is held by the error, and let go of with it
+        pass  # the error holds what was computed, and releases it when it goes
     _free()
     meter.warn(f"{backbone.device} ran out of memory: batches are halved from now on.")
     try:
@@ -39,7 +39,7 @@ def with_room(work: Callable[[Backbone], T], backbone: Backbone, meter: Meter) -
 
 
 def _free() -> None:
-    """Free what the failed attempt has left on the device."""
+    """Free what the failed attempt left on the device."""
     import gc
 
     import torch

@@ -13,14 +13,14 @@ from .remembered_weights import find_checkpoint
 
 @dataclass(frozen=True)
 class Part:
-    """A plugin's part as an option names it: its spec, and weights other than its own."""
+    """A plugin's part as an option names it: its spec, and weights other than the default."""
 
     spec: Spec
     weights: str | None = None
 
 
 def parse_part(text: str) -> tuple[str, str | None]:
-    """``ID`` or ``ID=PATH_OR_HUB_ID``, as an option that names a plugin's part takes it."""
+    """``ID`` or ``ID=PATH_OR_HUB_ID``, as options that name a plugin's part take it."""
     id, equals, weights = text.partition("=")
     if not id or (equals and not weights):
         raise UsageError(f"{text!r} is neither an ID nor ID=PATH.")
@@ -28,14 +28,14 @@ def parse_part(text: str) -> tuple[str, str | None]:
 
 
 def backbone_part(parts: Registry, text: str | None) -> Part:
-    """The backbone that the user names, else the first one installed."""
+    """The backbone the user names, else the first one installed."""
     if text is None:
         return Part(parts.default_backbone())
     return named_part(parts, "backbone", text)
 
 
 def application_backbone(parts: Registry, text: str | None, difference: Difference) -> Part:
-    """The backbone that the user names, else the one of the first difference, with its weights."""
+    """The backbone the user names, else the first difference's, with its weights."""
     if text is not None:
         return backbone_part(parts, text)
     spec = parts.get("backbone", difference.info.backbone)
@@ -51,7 +51,7 @@ def named_part(parts: Registry, kind: Kind, text: str) -> Part:
 def suited_part(
     parts: Registry, kind: Kind, text: str | None, backbone: Spec, suited: str | None
 ) -> Part:
-    """What the user named, else what the backbone's spec names; UsageError for neither."""
+    """The part the user named, else the one the backbone's spec names; UsageError if neither."""
     wanted = text or suited
     if wanted is None:
         raise UsageError(

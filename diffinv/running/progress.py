@@ -1,4 +1,4 @@
-"""Where a task is: phases, steps, and what the user should know."""
+"""A task's progress: phases, steps, and what the user should know."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ APPLYING = "Applying"
 
 @dataclass(frozen=True)
 class AppliedImage:
-    """One result: where B came from, where B' went, and the seconds it took."""
+    """One result: B's file, the file B' was written to, and the seconds it took."""
 
     input: Path
     output: Path
@@ -25,11 +25,11 @@ class AppliedImage:
 
 @dataclass(frozen=True)
 class Progress:
-    """One event of a running task: where it is, or something the user should know (``warning``)
+    """One event of a running task: how far it is, or something the user should know (``warning``)
     or may want to (``note``).
 
-    ``output`` is a result that has just been written. ``rate`` is steps a second,
-    ``eta`` seconds to the end of the phase.
+    ``output`` is a result that has just been written. ``rate`` is in steps per second, ``eta`` in
+    seconds to the end of the phase.
     """
 
     phase: str
@@ -55,7 +55,7 @@ class Meter:
         self._name, self._total, self._first, self._started = "", 0, 0, 0.0
 
     def phase(self, name: str, total: int = 0, losses: Sequence[float] = ()) -> None:
-        """A new phase begins, or goes on after the steps whose losses are given."""
+        """A new phase begins, or resumes after the steps whose losses are given."""
         self._name, self._total, self._first = name, total, len(losses)
         self._started = time.perf_counter()
         self._emit(Progress(name, 0, total))
@@ -63,7 +63,7 @@ class Meter:
             self._emit(Progress(name, step, total, loss))
 
     def step(self, step: int, loss: float | None = None) -> None:
-        """Report that so many steps of the phase are done."""
+        """Report how many steps of the phase are done."""
         rate = (step - self._first) / max(1e-9, time.perf_counter() - self._started)
         eta = (self._total - step) / rate if rate else None
         self._emit(Progress(self._name, step, self._total, loss, rate, eta))
@@ -84,4 +84,4 @@ class Meter:
 
 
 def ignore(_event: Progress) -> None:
-    """Ignore an event: nobody is watching."""
+    """Ignore an event."""

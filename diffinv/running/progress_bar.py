@@ -1,4 +1,4 @@
-"""Progress as a bar, in notebooks and terminals, by tqdm."""
+"""Progress as a tqdm bar, in notebooks and terminals."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from .progress import OnProgress, Progress, ignore
 
 @contextlib.contextmanager
 def shown(on_step: OnProgress | None, wanted: bool | None) -> Iterator[OnProgress]:
-    """Hears the events of a task: passes them on, and draws a bar where that is ``wanted``, by
-    default where somebody can see it. Warnings of the task become Python's own."""
+    """Receives a task's events: passes them on, and draws a bar if ``wanted``, by default where
+    somebody can see it. The task's warnings become Python warnings."""
     draw = _somebody_sees() if wanted is None else wanted
     bar = _Bar() if draw else None
 
@@ -37,7 +37,7 @@ def _somebody_sees() -> bool:
 
 
 class _Bar:
-    """One bar a phase that counts steps."""
+    """One bar for each phase that counts steps."""
 
     def __init__(self) -> None:
         self._bar: Any = None

@@ -1,4 +1,4 @@
-"""What stands for a B where nobody says it: a caption, or a hard prompt where A's prompts were."""
+"""Prompts for a B that has none: a caption, or a hard prompt if A's prompts were hard."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Prompting:
     """Makes the prompts of B for one application.
 
     ``info`` is the first difference's, whose prompter is used again; ``tokens`` take their share
-    of the backbone's words; ``captioner`` is None where there is none to ask.
+    of the backbone's token budget; ``captioner`` is None if there is none to ask.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Prompting:
 
     @property
     def can_make(self) -> bool:
-        """Whether there is anything to make a prompt with."""
+        """Whether there is anything to make prompts with."""
         return self._captioner is not None or self._hard is not None
 
     def check(self, prompt: str) -> None:
@@ -55,7 +55,7 @@ class Prompting:
         check_budget(self._backbone, [prompt], self._tokens)
 
     def complete(self, images: Sequence[Image], given: Sequence[str | None]) -> list[str]:
-        """The given prompts, and made ones for the pictures that have none."""
+        """The given prompts, with new ones for the pictures that have none."""
         bare = [image for image, prompt in zip(images, given, strict=True) if prompt is None]
         made = iter(self._make(bare) if bare else [])
         return [next(made) if prompt is None else prompt for prompt in given]
@@ -77,7 +77,7 @@ class Prompting:
         return prompts
 
     def _hard_prompt(self, encoder: DeltaEncoder, image: Image) -> str:
-        """One by one, so that no picture's prompt depends on those made beside it."""
+        """Made one at a time, so that no picture's prompt depends on the others."""
         from ..method.prompts import make_prompts
 
         (prompt,) = make_prompts("pez", encoder, [image], [""], self._seed)
@@ -85,7 +85,7 @@ class Prompting:
 
     @cached_property
     def _hard(self) -> DeltaEncoder | None:
-        """What made the hard prompts of A (of the first difference); None where B gets captions."""
+        """The encoder that made A's hard prompts (first difference); None if B gets captions."""
         info = self._info
         if info.prompter != "pez":
             return None
@@ -105,8 +105,8 @@ class Prompting:
 
 
 def shortened(prompt: str, backbone: Backbone, room: int) -> tuple[str, str | None]:
-    """A prompt that leaves ``room`` for DIFF tokens, and a remark where words were dropped from
-    its end."""
+    """A prompt that leaves ``room`` for DIFF tokens, and a remark if words were dropped from its
+    end."""
     budget = backbone.token_budget - room
     if budget < 0:
         raise UsageError(

@@ -1,8 +1,8 @@
-"""Remembers where the weights lie that differences were learned with.
+"""Remembers where the weights are that differences were learned with.
 
-A difference names the checkpoint it was learned on by its hash, since paths are nobody else's
-business. On the machine where it was learned, the path is found again by that hash; that of its
-delta encoder's weights, which have no hash, by the difference's own.
+A difference names the checkpoint it was learned on by hash, since paths are private. On the
+machine where it was learned, that hash finds the path again; the path of its delta encoder's
+weights, which have no hash, is found by the difference's own hash.
 """
 
 from __future__ import annotations
@@ -18,37 +18,36 @@ from ..system.text import text_safe
 
 
 def remember_checkpoint(backbone: str, weights_id: str, weights: str) -> None:
-    """Keep what the user named as a backbone's weights: a path, or a hub id."""
+    """Remember what the user named as a backbone's weights: a path or a hub id."""
     _remember(_note(backbone, weights_id), weights)
 
 
 def find_checkpoint(info: DifferenceInfo) -> str | None:
-    """The weights that a difference was learned on; None where they were the backbone's own, or
-    the difference is from elsewhere. Raises UsageError where they have gone."""
+    """The weights a difference was learned on; None if they were the backbone's default, or the
+    difference is from elsewhere. Raises UsageError if they are gone."""
     known = _known(_note(info.backbone, info.backbone_weights))
     if known and _has_gone(known):
         raise UsageError(
             f"The difference {text_safe(info.name)!r} was learned on the checkpoint "
-            f"{text_safe(known)!r}, which is not there any more; say where it is with "
+            f"{text_safe(known)!r}, which is no longer there; say where it is with "
             f"--backbone {text_safe(info.backbone)}=PATH."
         )
     return known
 
 
 def remember_encoder(info: DifferenceInfo, weights: str) -> None:
-    """Keep what the user named as the weights of the delta encoder of a difference."""
+    """Remember what the user named as the weights of a difference's delta encoder."""
     _remember(_note(info.delta_encoder, info.hash_sha256), weights)
 
 
 def find_encoder(info: DifferenceInfo) -> str | None:
-    """The weights of the delta encoder that a difference was learned with; None where they were
-    the encoder's own, or the difference is from elsewhere. Raises UsageError where they have gone.
-    """
+    """The weights of a difference's delta encoder; None if they were the encoder's default, or the
+    difference is from elsewhere. Raises UsageError if they are gone."""
     known = _known(_note(info.delta_encoder, info.hash_sha256))
     if known and _has_gone(known):
         raise UsageError(
-            f"its weights {text_safe(known)!r} are not there any more; put them back there, or "
-            "say with --prompt-b what is to be seen."
+            f"its weights {text_safe(known)!r} are no longer there; put them back, or say what "
+            "the picture shows with --prompt-b."
         )
     return known
 

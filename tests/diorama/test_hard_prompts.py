@@ -118,7 +118,7 @@ class TestWithWeightsOfTheUsers:
         warnings = []
         run_application(application, lambda e: warnings.append(e.warning), models)
         (warning,) = [w for w in warnings if w]
-        assert f"captions: its weights {str(folder)!r} are not there any more" in warning
+        assert f"captions: its weights {str(folder)!r} are no longer there" in warning
         assert prompts == captions(application)
 
 

@@ -38,7 +38,7 @@ def test_one_that_has_gone_is_named(tmp_path):
     (tmp_path / "model.safetensors").touch()
     remember_checkpoint("sd15", "abc", str(tmp_path / "model.safetensors"))
     (tmp_path / "model.safetensors").unlink()
-    with pytest.raises(UsageError, match="is not there any more; say where it is with --backbone"):
+    with pytest.raises(UsageError, match="is no longer there; say where it is with --backbone"):
         find_checkpoint(INFO)
 
 
@@ -52,7 +52,7 @@ def test_by_the_difference_its_delta_encoder_was_for(tmp_path, monkeypatch):
     assert find_encoder(info) == str(tmp_path / "clip.safetensors")
     assert find_encoder(SimpleNamespace(delta_encoder="clip", hash_sha256="0xabd")) is None
     (tmp_path / "clip.safetensors").unlink()
-    with pytest.raises(UsageError, match="are not there any more"):
+    with pytest.raises(UsageError, match="are no longer there"):
         find_encoder(info)
 
 

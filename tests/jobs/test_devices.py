@@ -34,7 +34,7 @@ def test_names_of_devices(device):
 
 @pytest.mark.parametrize("device", ["gpu", "", " ", "cuda:", "cuda:x", "cuda:-1", "0", "meta"])
 def test_what_is_no_name_of_a_device(device):
-    with pytest.raises(UsageError, match="is no device: name cpu, cuda"):
+    with pytest.raises(UsageError, match="is not a device: name cpu, cuda"):
         check_device(device)
 
 

@@ -54,7 +54,7 @@ def test_a_damaged_file_cannot_be_renamed_but_thrown_away(library):
     library.add(make("castle"))
     path = library.folder / "bad.safetensors"
     path.write_bytes(b"rubbish")
-    advice = "damaged or no difference; get another copy of it or move it to the trash"
+    advice = "damaged or not a difference; get another copy of it or move it to the trash"
     with pytest.raises(DiffinvError, match=advice):
         library.rename("bad", "good")
     with pytest.raises(DiffinvError, match=advice):

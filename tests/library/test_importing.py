@@ -231,7 +231,7 @@ def test_what_is_no_file_to_import(library, tmp_path, kind, capsys):
 
 def test_a_difference_that_was_cut_off_is_damaged(library, files):
     files[0].write_bytes(files[0].read_bytes()[:-1])
-    with pytest.raises(DiffinvError, match="is damaged: it has not the length its header says"):
+    with pytest.raises(DiffinvError, match="is damaged: its length does not match its header"):
         import_file(library, files[0])
 
 
