@@ -1,1 +1,1 @@
-"""What a front end asks for, and the tasks that do it. Only :mod:`.tasks` loads models."""
+"""Requests from front ends, and the tasks that carry them out. Only :mod:`.tasks` loads models."""

@@ -1,4 +1,4 @@
-"""Carries out an application: batches of files, each result written as it is made."""
+"""Carries out an application in batches of files; each result is written as it is made."""
 
 from __future__ import annotations
 
@@ -79,19 +79,19 @@ class Applier:
         self.meter.wrote(done)
         if stamp_of(source) != stamp:
             self.meter.warn(
-                f"{source.name} or its prompt was changed while it was worked on: its result is "
-                "of what it was before; run the same again to renew it."
+                f"{source.name} or its prompt changed while its result was being made, which "
+                "shows it as it was before; run the same again to renew it."
             )
         if stale and stale != done.output:
             self.meter.warn(
-                f"{source.name} or its prompt has changed: its result is {done.output.name} now, "
-                f"and {stale.name} is of what it was; remove that, or write with --replace."
+                f"{source.name} or its prompt has changed: its result is now {done.output.name}, "
+                f"and {stale.name} is out of date; remove it, or run with --replace."
             )
         return done
 
     def _open(self, picture: Path) -> tuple[Image, str | None, Stamp] | None:
-        """B as the backbone takes it, with its prompt if it has one and the stamp of both as they
-        are read; None where it failed."""
+        """B framed for the backbone, its prompt if it has one, and the stamp of both at the time of
+        reading; None if that failed."""
         stamp = stamp_of(picture)
         try:
             return self.editing.frame(open_image(picture)), self._prompt(picture), stamp
@@ -100,9 +100,9 @@ class Applier:
             return None
 
     def _prompt(self, picture: Path) -> str | None:
-        """The prompt that the user gave for a picture, None where it is to be made.
+        """The prompt the user gave for a picture, None if it is to be made.
 
-        Raises DiffinvError where it is too long, or there is nothing to make one with.
+        Raises DiffinvError if it is too long, or if there is nothing to make one with.
         """
         if self.request.prompt_b is not None:
             return self.request.prompt_b
@@ -118,7 +118,7 @@ class Applier:
 
 
 def _text_beside(picture: Path) -> str | None:
-    """The text of the ``.txt`` file beside a picture, None where there is none."""
+    """The text of the ``.txt`` file beside a picture, None if there is none."""
     path = picture.with_suffix(".txt")
     if not path.is_file():
         return None

@@ -1,4 +1,4 @@
-"""Keeps an inversion safe while it runs: checkpoints, and the preview on the way."""
+"""Keeps a running inversion safe: checkpoints, and previews along the way."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Checkpoints(Keeper):
         self._fingerprint = ""
 
     def restore(self, inversion: Inversion, decisive: Sequence[object]) -> None:
-        """Go on from the last checkpoint, if there is one that fits."""
+        """Go on from the last checkpoint, if there is a matching one."""
         self._fingerprint = fingerprint(decisive)
         try:
             checkpoint = self._workspace.load(self._fingerprint)
@@ -40,17 +40,18 @@ class Checkpoints(Keeper):
             self._started -= checkpoint.seconds
 
     def begin(self) -> None:
-        """Learning starts now; loading and looking things up are over."""
+        """Learning starts now; loading and preparation are over."""
         self._workspace.looked = time.monotonic()
 
     @property
     def is_curious(self) -> bool:
-        """Whether a preview is worth its time: a run of a few seconds needs none on the way."""
+        """Whether a preview is worth its time: a run of a few seconds needs none."""
         return time.monotonic() - self._workspace.looked >= self._workspace.look_every
 
     @contextlib.contextmanager
     def kept(self, inversion: Inversion) -> Iterator[None]:
-        """What is done between two steps: whatever stops it, the state is saved; else when due."""
+        """Wraps the work between two steps. The state is saved if that is interrupted, else when
+        due."""
         try:
             yield
         except BaseException:
@@ -72,7 +73,7 @@ class Checkpoints(Keeper):
 
     @contextlib.contextmanager
     def _warned(self, what: str) -> Iterator[None]:
-        """A full disk is no reason to stop learning: there may be room again by the end."""
+        """A full disk only warns: there may be room again by the end of learning."""
         try:
             yield
         except DiffinvError as error:

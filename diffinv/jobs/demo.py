@@ -19,7 +19,7 @@ RESULTS = "results"
 
 @dataclass(frozen=True)
 class Example:
-    """The pictures that a backbone brings: ``a.png``, ``a_prime.png`` and the folder ``b``."""
+    """A backbone's example pictures: ``a.png``, ``a_prime.png`` and the folder ``b``."""
 
     backbone: str
     folder: Path
@@ -31,12 +31,12 @@ class Example:
 
     @property
     def queries(self) -> Path:
-        """The folder of the pictures B."""
+        """The folder of B's pictures."""
         return self.folder / "b"
 
 
 def find_example(registry: Registry) -> Example:
-    """The example of the first backbone that brings one. Raises DiffinvError where none does."""
+    """The example of the first backbone that brings one. Raises DiffinvError if none does."""
     for spec in registry.backbones.values():
         if folder := spec.defaults.get("example"):
             return Example(spec.id, Path(folder))
@@ -49,9 +49,9 @@ def find_example(registry: Registry) -> Example:
 def submit_demo(
     store: JobStore, library: Library, example: Example, out: Path | None = None
 ) -> tuple[Job, Job]:
-    """Put both jobs into the queue, the learning and the applying. The results go to a folder of
-    ``out``, by default one of diffinv's own with the difference's name; what is there is replaced.
-    """
+    """Queue both jobs: one learns the difference, the other applies it. The results go to a folder
+    in ``out``, by default one of diffinv's own with the difference's name; existing ones are
+    replaced."""
     name = free_name("demo", library, store.jobs())
     learn = InvertRequest(
         pairs=(example.pair,), name=name, backbone=example.backbone, library=library.folder
@@ -70,7 +70,7 @@ def submit_demo(
 
 
 def free_name(wanted: str, library: Library, jobs: Sequence[Job]) -> str:
-    """A name that no difference has and no job is about to give."""
+    """A name that no difference has and no job will give."""
     taken = {entry.name for entry in library.search(wanted)} | {job.title for job in jobs}
     numbered: Iterable[str] = (f"{wanted}-{number}" for number in range(2, len(taken) + 3))
     return next(name for name in (wanted, *numbered) if name not in taken)

@@ -1,4 +1,4 @@
-"""A job as every front end sees it: a plain, frozen value."""
+"""A job as front ends see it: a plain, frozen value."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ Kind = Literal["invert", "apply"]
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled", "interrupted")
-"""The states in which nothing more happens of itself; all but ``done`` can be resumed."""
+"""The states in which nothing more happens by itself; all but ``done`` can be resumed."""
 
 
 @dataclass(frozen=True)
 class JobProgress:
-    """Where a job is. ``rate`` is steps a second, ``eta`` seconds to the end of the phase,
-    ``memory_mb`` what the worker holds: of the GPU where it uses one, else of the machine.
-    ``notes`` are what was said of the job before it began."""
+    """A job's progress. ``rate`` is in steps per second, ``eta`` in seconds to the end of the
+    phase. ``memory_mb`` is the memory the worker holds: on the GPU if it uses one, else in the
+    machine. ``notes`` are those given before the job began."""
 
     phase: str = ""
     step: int = 0
@@ -34,14 +34,14 @@ class JobProgress:
 
 @dataclass(frozen=True)
 class Job:
-    """One row of the queue. Times are unix seconds, texts are safe to print.
+    """One row of the queue. Times are Unix seconds, texts are safe to print.
 
     ``losses`` is the curve so far, down-sampled. ``error`` is one sentence. ``failures`` has one
-    for each picture of an application that could not be done; ``skipped`` counts those that had
-    been done before and are among the ``outputs``. ``difference`` is (name, file) of what an
-    inversion learned. ``preview`` is a picture that is replaced as learning goes on. ``held`` jobs
-    wait until the queue is unpaused; ``waits_for`` is the job that has to be done first.
-    ``attempts`` counts how often the job was started.
+    sentence for each picture of an application that failed; ``skipped`` counts the ``outputs`` that
+    an earlier run had made. ``difference`` is (name, file) of what an inversion learned.
+    ``preview`` is a picture that is replaced as learning goes on. ``held`` jobs wait until the
+    queue is unpaused; ``waits_for`` is the job that has to be done first. ``attempts`` counts how
+    often the job was started.
     """
 
     id: int
@@ -72,8 +72,8 @@ class Job:
 
     @property
     def folder(self) -> Path:
-        """What belongs to the job: log, checkpoint, preview. Its name is the job's for good; ids
-        start again where a damaged job list had to be set aside."""
+        """The folder with the job's log, checkpoint and preview. Its name is never used again,
+        unlike ids, which start over when a damaged job list is set aside."""
         return self.log.parent
 
     @property

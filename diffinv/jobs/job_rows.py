@@ -1,4 +1,4 @@
-"""Rows of the table as jobs."""
+"""Turns rows of the table into jobs."""
 
 from __future__ import annotations
 

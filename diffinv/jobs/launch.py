@@ -1,4 +1,4 @@
-"""Starts workers: detached, so that they outlive the front end."""
+"""Starts workers, detached so that they outlive the front end."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ _LOG_LIMIT = 2**20
 
 
 def ensure_worker(store: JobStore) -> None:
-    """Start a worker for every device that jobs wait for and that has none alive. Cheap where
-    nothing is to be done."""
+    """Start a worker for every device that jobs wait for and that has no live one. Cheap if there
+    is nothing to do."""
     for device in store.waiting_devices():
         if not _is_starting(store, device):
             start(store, device)
 
 
 def start(store: JobStore, device: str) -> None:
-    """Start a worker. If two are started at once, one of them leaves again."""
+    """Start a worker. If two are started at once, one of them exits."""
     log = worker_log(store, device)
     command = [sys.executable, "-P", "-m", "diffinv.jobs.worker"]
     command += ["--folder", str(store.folder), "--device", device]
@@ -51,14 +51,14 @@ def start(store: JobStore, device: str) -> None:
 
 
 _started: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
-"""The workers that this process has started."""
+"""The workers this process has started."""
 
 
 def _is_starting(store: JobStore, device: str) -> bool:
-    """Whether a worker is on its way. One that has ended is waited for, so that nothing stays.
+    """Whether a worker is starting. One that has ended is reaped.
 
-    One that was killed is a zombie for as long as its threads take to end, and cannot be waited
-    for until then; it is not on its way any more.
+    A killed worker stays a zombie until its threads have ended, and cannot be reaped before; it no
+    longer counts as starting.
     """
     process = _started.get((store.folder, device))
     if process is None or process.poll() is not None:
@@ -70,5 +70,5 @@ def _is_starting(store: JobStore, device: str) -> bool:
 
 
 def worker_log(store: JobStore, device: str) -> Path:
-    """The log for whatever belongs to no job."""
+    """The log for whatever does not belong to a job."""
     return store.folder / "workers" / f"{device.replace(':', '-')}.log"

@@ -1,7 +1,7 @@
-"""What has been written into a folder of results: a line for each, in a file beside them.
+"""Lists the results written to a folder: one line each, in a file beside them.
 
-The line is written before the result, and counts once the result is there: whenever a run ends,
-the next one knows what is left to do.
+The line is written before the result and counts once the result exists: whenever a run ends, the
+next one knows what is left to do.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ if TYPE_CHECKING:
 FILE = ".diffinv.jsonl"
 
 Stamp = list[list[int] | None]
-"""Size and time of a picture and of the prompt beside it; differs once either has changed."""
+"""Size and time of a picture and of the prompt beside it; changes when either does."""
 
 
 def application_key(
     request: ApplyRequest, differences: Sequence[tuple[Difference, float]], parts: Sequence[str]
 ) -> str:
-    """Everything but the picture that determines a result, as one short text."""
+    """Everything a result depends on except the picture, as one short text."""
     decisive = [
         [(difference.info.hash_sha256, weight) for difference, weight in differences],
         asdict(request.settings),
@@ -55,7 +55,7 @@ class Manifest:
         self._rows: dict[str, dict[str, Any]] = {} if fresh else self._read()
 
     def done(self, picture: Path) -> AppliedImage | None:
-        """The result of a picture, if it is there and neither picture nor prompt has changed."""
+        """A picture's result, if it exists and neither picture nor prompt has changed."""
         row = self._rows.get(str(picture.absolute()))
         if row is None or row["stamp"] != stamp_of(picture):
             return None
@@ -63,7 +63,7 @@ class Manifest:
         return AppliedImage(picture, output, row["seconds"]) if output.is_file() else None
 
     def stale(self, picture: Path) -> Path | None:
-        """The result of a picture or prompt that has changed since."""
+        """The result of a picture that has changed since, or whose prompt has."""
         row = self._rows.get(str(picture.absolute()))
         if row is None or row["stamp"] == stamp_of(picture):
             return None
@@ -71,7 +71,7 @@ class Manifest:
         return output if output.is_file() else None
 
     def record(self, done: AppliedImage, stamp: Stamp) -> None:
-        """Note a result that is about to be written, with the picture's stamp when it was read."""
+        """Note a result about to be written, with the picture's stamp at the time of reading."""
         row: dict[str, Any] = {
             "key": self.key,
             "input": str(done.input.absolute()),
@@ -85,7 +85,7 @@ class Manifest:
         self._rows[row["input"]] = row
 
     def _append(self, text: str) -> None:
-        """Add whole lines. A line that was cut short before stays one of its own."""
+        """Add whole lines, starting a new one after a line that was cut short."""
         flags = os.O_RDWR | os.O_APPEND
         try:
             if not self._started:
@@ -95,8 +95,8 @@ class Manifest:
                 file.write(text if file.ends_in_a_line else "\n" + text)
         except FileNotFoundError as error:
             raise DiffinvError(
-                f"The folder {path_text(self.folder)} was removed while results were written "
-                "into it; run the same again to make them anew."
+                f"The folder {path_text(self.folder)} was removed while results were being "
+                "written to it; run the same again to make them anew."
             ) from error
         except OSError as error:
             raise _unwritable(self._path, error) from error
@@ -120,7 +120,7 @@ class Manifest:
 
 
 class _Regular:
-    """A regular file of ours in somebody else's folder: no link is followed, no pipe waited for."""
+    """Our own regular file in the user's folder: no link is followed, no pipe waited for."""
 
     def __init__(self, path: Path, flags: int) -> None:
         careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
@@ -136,7 +136,7 @@ class _Regular:
 
     @property
     def ends_in_a_line(self) -> bool:
-        """Whether the next text begins on a line of its own."""
+        """Whether text appended now would start a new line."""
         size = os.fstat(self._handle).st_size
         return size == 0 or os.pread(self._handle, 1, size - 1) == b"\n"
 
@@ -146,13 +146,13 @@ class _Regular:
         return os.pread(self._handle, size, 0).decode(errors="replace")
 
     def write(self, text: str) -> None:
-        """All of a text: a full disk takes a part of it without an error."""
+        """Write the whole text: a full disk takes part of it without an error."""
         data = text.encode()
         while data:
             data = data[os.write(self._handle, data) :]
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         os.close(self._handle)
 
 
@@ -164,7 +164,7 @@ def _odd(path: Path) -> DiffinvError:
 
 
 def _parse(line: str) -> dict[str, Any] | None:
-    """A line as it was written; None for one that is cut off or not ours."""
+    """A line as it was written; None if it is cut short or not ours."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -175,7 +175,7 @@ def _parse(line: str) -> dict[str, Any] | None:
 
 
 def _is_whole(row: dict[str, Any]) -> bool:
-    """Whether a line has all that is written here, and its result lies in the folder."""
+    """Whether a line has everything we write, and its result is in the folder."""
     output, seconds = row.get("output"), row.get("seconds")
     if not isinstance(output, str) or not isinstance(row.get("input"), str):
         return False

@@ -1,4 +1,4 @@
-"""Everything that can be known to be wrong before a model is loaded. Nothing here imports torch."""
+"""Finds everything wrong with a request before a model is loaded. Nothing here imports torch."""
 
 from __future__ import annotations
 
@@ -49,10 +49,10 @@ class InversionPlan:
 
 @dataclass(frozen=True)
 class ApplicationPlan:
-    """An ApplyRequest whose differences, ids and folders are all right.
+    """An ApplyRequest whose differences, ids and folders have been checked.
 
-    ``targets`` are (B, where its B' goes) for all pictures that are left to do, whether they open
-    or not; ``done`` are those that an earlier run with the same request has done.
+    ``targets`` are (B, where its B' goes) for every picture left to do, whether it opens or not;
+    ``done`` are the results of an earlier run with the same request.
     """
 
     differences: tuple[tuple[Difference, float], ...]
@@ -68,7 +68,7 @@ class ApplicationPlan:
 
 
 def plan_inversion(request: InvertRequest) -> InversionPlan:
-    """Check an InvertRequest. Raises DiffinvError or UsageError for the first thing wrong."""
+    """Check an InvertRequest. Raises DiffinvError or UsageError for the first problem."""
     check_settings(request.settings)
     device = find_device(request.device)
     parts = registry()
@@ -98,9 +98,9 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
 
 
 def plan_application(request: ApplyRequest, resumed: bool = False) -> ApplicationPlan:
-    """Check an ApplyRequest. A picture that does not open is an error only where it is alone.
+    """Check an ApplyRequest. A picture that does not open is an error only if it is the only one.
 
-    ``resumed``: a request that replaces results has been at it before, and keeps its own.
+    ``resumed``: a request that replaces results was started before, and keeps the ones it made.
     """
     check_application_settings(request.settings)
     device = find_device(request.device)
@@ -140,7 +140,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be created or written to. Leaves nothing behind."""
+    """Refuse a folder that cannot be made or written to. Leaves nothing behind."""
     place = folder.absolute()
     try:
         while not os.path.lexists(place):
@@ -162,7 +162,8 @@ def open_library(folder: Path | None) -> Library:
 def plan_outputs(
     request: ApplyRequest, inputs: Sequence[tuple[Path, Path]] | None = None
 ) -> Iterator[tuple[Path, Path]]:
-    """Each B with the file its B' goes to; no two share one, and none that exists is taken."""
+    """Each B with the file for its B'. No two share a file, and existing files are not used unless
+    the request replaces them."""
     taken: set[str] = set()
     for picture, relative in find_inputs(request) if inputs is None else inputs:
         wanted = request.out / relative.with_suffix(".png")
@@ -177,7 +178,7 @@ def plan_outputs(
 def _split_inputs(
     request: ApplyRequest, manifest: Manifest
 ) -> tuple[tuple[AppliedImage, ...], tuple[tuple[Path, Path], ...]]:
-    """What is already done, and what is left, with where each result goes."""
+    """What is already done, and what is left to do, with the file for each result."""
     done, left = [], []
     for picture, relative in find_inputs(request):
         if result := manifest.done(picture):
@@ -188,7 +189,7 @@ def _split_inputs(
 
 
 def find_inputs(request: ApplyRequest) -> list[tuple[Path, Path]]:
-    """Every B with its path below the folder that was named, or its bare name."""
+    """Every B with its path relative to the folder the user named, or its bare name."""
     return list(_inputs(request.images, request.out))
 
 
@@ -207,7 +208,7 @@ def _inputs(images: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
 
 
 def _is_result(path: Path, folder: Path, out: Path) -> bool:
-    """Whether a picture lies in the results' folder, itself inside the folder of the pictures."""
+    """Whether a picture is in the results' folder, when that is inside the pictures' folder."""
     results, root = out.absolute(), folder.absolute()
     return (
         results != root and results.is_relative_to(root) and path.absolute().is_relative_to(results)
@@ -215,8 +216,8 @@ def _is_result(path: Path, folder: Path, out: Path) -> bool:
 
 
 def _check_some_open(pictures: Sequence[Path], alone: bool) -> tuple[str, ...]:
-    """The errors of the first pictures, up to one that opens. A single one's error is raised,
-    if it is ``alone``."""
+    """The errors of the first pictures, up to one that opens. A single picture's error is raised if
+    it is ``alone``."""
     failures = []
     for picture in pictures:
         try:
@@ -230,7 +231,7 @@ def _check_some_open(pictures: Sequence[Path], alone: bool) -> tuple[str, ...]:
 
 
 def _application_captioner(parts: Registry, request: ApplyRequest, backbone: Part) -> Part | None:
-    """None where no captioner is needed, or none is known: the pictures may have their .txt."""
+    """None if no captioner is needed or none is known: the pictures may have their .txt."""
     assert isinstance(backbone.spec, BackboneSpec)
     wanted = request.captioner or backbone.spec.captioner
     if request.prompt_b is not None or wanted is None:
@@ -239,7 +240,7 @@ def _application_captioner(parts: Registry, request: ApplyRequest, backbone: Par
 
 
 def _title(request: InvertRequest) -> str:
-    """The name asked for, or one made of the files' names."""
+    """The name asked for, or one made from the files' names."""
     if request.name is not None:
         checked_name(request.name)
         return request.name

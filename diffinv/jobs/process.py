@@ -1,4 +1,4 @@
-"""Which process is which: a pid alone lies once it is used again."""
+"""Tells processes apart: a pid alone misleads once it is reused."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 @dataclass(frozen=True)
 class Identity:
-    """A process beyond doubt: its pid, when it started, and during which boot."""
+    """Identifies a process: its pid, when it started, and during which boot."""
 
     pid: int
     started: str
@@ -24,7 +24,7 @@ class Identity:
         return self.boot == _boot() and self.started == _started(self.pid)
 
     def is_of_this_boot(self) -> bool:
-        """Whether the machine has not been restarted since."""
+        """Whether the machine has not restarted since."""
         return self.boot == _boot()
 
 
@@ -35,7 +35,7 @@ def this_process() -> Identity:
 
 
 def _started(pid: int) -> str | None:
-    """When a process was created; None where there is none, or only its remains."""
+    """When a process was created; None if there is none, or only a zombie."""
     try:
         process = psutil.Process(pid)
         if process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD):
@@ -48,8 +48,8 @@ def _started(pid: int) -> str | None:
 
 
 def _ticks(pid: int) -> str:
-    """Clock ticks from the machine's start: setting the clock does not change them, as it does
-    the create time that psutil derives from it."""
+    """Clock ticks since the machine started. Setting the clock does not change them, unlike the
+    creation time that psutil derives from it."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return fields[19]
 
@@ -59,4 +59,4 @@ def _boot() -> str:
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     except OSError:
-        return ""  # create times tell the runs of the machine apart
+        return ""  # creation times tell boots apart

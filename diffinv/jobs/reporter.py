@@ -1,4 +1,4 @@
-"""Carries a running job's progress to its row, and its cancellation back."""
+"""Writes a running job's progress to its row, and brings back its cancellation."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _EVERY = 0.25
 """Seconds between two writes."""
 
 _POINTS = 200
-"""The most points that a loss curve keeps."""
+"""The most points a loss curve keeps."""
 
 
-class JobStopped(Exception):  # noqa: N818 - no error: it was asked for
+class JobStopped(Exception):  # noqa: N818 - not an error: it was asked for
     """The job was cancelled, or its worker was told to end."""
 
 
 class Reporter:
     """``with Reporter(store, id) as report: run(request, report)``.
 
-    A thread of its own does the writing, so that steps wait for no disk. Raises JobStopped out of
-    the next event once the job has been cancelled or :meth:`stop` was called.
+    A separate thread does the writing, so that steps never wait for the disk. The next event raises
+    JobStopped once the job has been cancelled or :meth:`stop` was called.
     """
 
     def __init__(self, store: JobStore, id: int) -> None:
@@ -68,7 +68,7 @@ class Reporter:
             raise JobStopped
 
     def stop(self) -> None:
-        """Let the job end between two steps."""
+        """End the job between two steps."""
         self._stopped.set()
 
     def _note(self, event: Progress) -> None:
@@ -117,7 +117,7 @@ class Reporter:
 
 
 def thinned(losses: list[float]) -> list[float]:
-    """A curve of at most ``_POINTS`` points: means of neighbours."""
+    """A curve of at most ``_POINTS`` points, each a mean of neighbours."""
     size = -(-len(losses) // _POINTS) or 1
     groups = [losses[i : i + size] for i in range(0, len(losses), size)]
     return [round(sum(group) / len(group), 6) for group in groups]
@@ -125,7 +125,7 @@ def thinned(losses: list[float]) -> list[float]:
 
 def memory_mb() -> float:
     """Memory held by this process: on the GPU if it uses one, else in the machine."""
-    with contextlib.suppress(KeyError, AttributeError):  # not imported, or only half so far
+    with contextlib.suppress(KeyError, AttributeError):  # not imported, or only half imported
         cuda = sys.modules["torch"].cuda
         if cuda.is_initialized():
             return round(cuda.memory_reserved() / 2**20, 1)

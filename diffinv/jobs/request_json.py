@@ -1,4 +1,4 @@
-"""Requests as JSON, complete in themselves: no path in them depends on where they were made."""
+"""Requests as self-contained JSON: no path in them depends on where they were made."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Request = InvertRequest | ApplyRequest
 
 
 def kind_of(request: Request) -> Kind:
-    """What a request asks for."""
+    """The kind of a request."""
     return "invert" if isinstance(request, InvertRequest) else "apply"
 
 
@@ -34,7 +34,7 @@ def title_of(request: Request) -> str:
 
 
 def _shown(name: str, strength: float) -> str:
-    """A difference's name, or its file's, and the strength if it says anything."""
+    """A difference's name, or its file's, and the strength unless it is 1."""
     short = Path(name).name.removesuffix(SUFFIX) if name.endswith(SUFFIX) else name
     return short if strength == 1 else f"{short} ×{strength:g}"
 
@@ -48,7 +48,7 @@ def _inputs(images: Sequence[Path]) -> str:
 
 
 def absolute(request: Request) -> Request:
-    """The same request for a process in any other folder."""
+    """The same request, for a process in any folder."""
     library = (request.library or library_folder()).absolute()
     backbone, captioner = _part(request.backbone), _part(request.captioner)
     if isinstance(request, InvertRequest):
@@ -77,7 +77,7 @@ def to_json(request: Request) -> str:
 
 
 def from_json(kind: Kind, text: str) -> Request:
-    """The request from its text; fields unknown to this version are ignored."""
+    """A request from its text; fields unknown to this version are ignored."""
     values = json.loads(text)
     library = Path(values.pop("library"))
     if kind == "invert":
@@ -124,7 +124,7 @@ def _difference(name: str) -> str:
 
 
 def _part(text: str | None) -> str | None:
-    """``ID=PATH`` with the path made absolute, where there is such a path."""
+    """``ID=PATH`` with the path made absolute, if it exists."""
     id, equals, weights = (text or "").partition("=")
     path = Path(os.path.expanduser(weights))
     return f"{id}={path.absolute()}" if equals and weights and path.exists() else text

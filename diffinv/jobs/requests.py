@@ -13,12 +13,12 @@ from ..running.progress import AppliedImage
 class InvertRequest:
     """Learn one difference from one or more pairs of pictures.
 
-    ``backbone``, ``captioner`` and ``delta_encoder`` read ``ID`` or ``ID=PATH``; None takes the
-    first backbone and what its spec names for it. ``captions``, where given, has one (caption of
-    A, caption of A') a pair and takes the captioner's place. ``library`` is the library's folder,
-    None the user's own. A ``name`` that is taken is refused, or numbered with ``free_name``.
-    ``memory`` is ``auto``, ``low`` or ``high``: how a large backbone uses the device's memory;
-    None leaves it to the environment.
+    ``backbone``, ``captioner`` and ``delta_encoder`` are ``ID`` or ``ID=PATH``; None takes the
+    first backbone and what its spec names. ``captions``, if given, has one (caption of A, caption
+    of A') per pair and replaces the captioner. ``library`` is the library's folder, None the user's
+    own. A ``name`` that is taken is refused, or numbered with ``free_name``. ``memory`` is
+    ``auto``, ``low`` or ``high``: how a large backbone uses the device's memory; None leaves it to
+    the environment.
     """
 
     pairs: tuple[tuple[Path, Path], ...]
@@ -39,9 +39,9 @@ class InvertRequest:
 class ApplyRequest:
     """Apply differences, each with a strength, to pictures and folders of pictures.
 
-    A difference is named as in the library, or by the path of its file. ``prompt_b`` describes
+    A difference is given by its name in the library or the path of its file. ``prompt_b`` describes
     every B; without it a ``.txt`` beside a picture does, else the captioner. Results are PNG files
-    under ``out``; one that exists is kept and the new one numbered, unless ``replace``.
+    under ``out``; an existing one is kept and the new one numbered, unless ``replace``.
     """
 
     differences: tuple[tuple[str, float], ...]
@@ -60,8 +60,8 @@ class ApplyRequest:
 
 @dataclass(frozen=True)
 class ApplicationReport:
-    """What became of every B. ``failures`` has one sentence for each that could not be done;
-    ``skipped`` counts the outputs that were there already from an earlier run."""
+    """What became of every B. ``failures`` has one sentence for each that failed; ``skipped``
+    counts the outputs that an earlier run had made."""
 
     outputs: tuple[AppliedImage, ...] = ()
     failures: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The queue: a table that every front end and every worker shares."""
+"""The queue: a table shared by all front ends and workers."""
 
 from __future__ import annotations
 
@@ -58,18 +58,18 @@ _READY = """state = 'queued' AND held = 0 AND NOT EXISTS (SELECT 1 FROM jobs AS 
     WHERE first.id = jobs.waits_for AND first.state IN ('queued', 'running', 'interrupted'))"""
 """A job that may start, unless the queue is paused."""
 _CANCELLED_ALONG = "state = 'cancelled' AND error IS NOT NULL"
-"""Jobs that nobody cancelled, but the one that they wait for: their error says so."""
+"""Jobs cancelled only because the job they wait for ended; their error says so."""
 _FOLDER = re.compile(r"[0-9a-f]{16}")
-"""The name of a job's folder, as it is made here."""
+"""The names given here to jobs' folders."""
 
 _FORGOTTEN: tuple[State, ...] = ("done", "failed", "cancelled")
 _LOOK_EVERY = 1.0
-"""Seconds between two looks for workers that have died, while nothing else happens."""
+"""Seconds between two checks for dead workers while nothing else happens."""
 
 
 @dataclass
 class Report:
-    """What a worker says of its job: everything so far, and the outputs since the last report."""
+    """A worker's report on its job: the progress so far, and the outputs since the last report."""
 
     progress: JobProgress = field(default_factory=JobProgress)
     losses: list[float] = field(default_factory=list)
@@ -78,14 +78,14 @@ class Report:
 
 
 class JobStore:
-    """The jobs in ``jobs.sqlite`` of a folder, by default diffinv's own."""
+    """The jobs in a folder's ``jobs.sqlite``, by default that of diffinv's own folder."""
 
     def __init__(self, folder: Path | None = None, timeout: float = 10.0) -> None:
         self.folder = (folder or data_folder()).absolute()
         self._data = Database(self.folder / "jobs.sqlite", _MIGRATIONS, "The job list", timeout)
         self._looked = 0.0
 
-    # What front ends do
+    # For front ends
 
     def submit(
         self,
@@ -93,10 +93,10 @@ class JobStore:
         priority: int = 0,
         waits_for: int | None = None,
     ) -> Job:
-        """Put a request into the queue; the paths in it are made absolute.
+        """Queue a request; its paths are made absolute.
 
         ``waits_for`` is the job that has to be done first: if it is cancelled or fails, this one
-        is cancelled along with it, and comes back with it.
+        is cancelled with it, and comes back with it.
         """
         self.notice_deaths()
         request = absolute(request)
@@ -124,8 +124,8 @@ class JobStore:
         return self.get(id)
 
     def jobs(self, states: Collection[State] | None = None) -> list[Job]:
-        """All jobs, or those in some states: the running ones, the queue in its order, the rest
-        from the latest to the oldest."""
+        """All jobs, or those in some states: the running ones, the queue in order, the rest from
+        newest to oldest."""
         self.notice_deaths()
         wanted = tuple(get_args(State) if states is None else states)
         marks = ", ".join("?" * len(wanted))
@@ -138,7 +138,7 @@ class JobStore:
         return self._to_jobs(rows, outputs)
 
     def get(self, id: int) -> Job:
-        """One job. Raises UsageError where there is none."""
+        """One job. Raises UsageError if there is none."""
         self.notice_deaths()
         rows = self._data.read(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (id,))
         if not rows:
@@ -147,7 +147,7 @@ class JobStore:
         return self._to_jobs(rows, outputs)[0]
 
     def cancel(self, id: int) -> Job:
-        """Take a job from the queue, or ask its worker to stop between two steps."""
+        """Take a job off the queue, or ask its worker to stop between two steps."""
         job = self._in_state(id, ("queued", "running", "interrupted"), "cancelled")
         with self._data.write() as db:
             done = db.execute(
@@ -161,7 +161,7 @@ class JobStore:
         return self.get(id)
 
     def retry(self, id: int) -> Job:
-        """A new job with the same request, from the beginning. Those that wait for the old one
+        """A new job with the same request, from the beginning. Jobs waiting for the old one now
         wait for the new one."""
         job = self._in_state(id, FINISHED, "retried")
         self._check_first(job)
@@ -176,7 +176,7 @@ class JobStore:
         return new
 
     def resume(self, id: int) -> Job:
-        """Put a job that ended before its end back into the queue, to go on where it was."""
+        """Put a job that ended early back in the queue, to go on where it stopped."""
         self._check_first(self._in_state(id, ("interrupted", "cancelled", "failed"), "resumed"))
         with self._data.write() as db:
             db.execute(
@@ -189,7 +189,7 @@ class JobStore:
         return self.get(id)
 
     def move(self, id: int, up: bool) -> Job:
-        """Let a queued job change places with its neighbour."""
+        """Swap a queued job with its neighbour."""
         self._in_state(id, ["queued"], "moved")
         with self._data.write() as db:
             rows = db.execute(
@@ -203,7 +203,7 @@ class JobStore:
         return self.get(id)
 
     def move_to_end(self, id: int, first: bool) -> Job:
-        """Let a queued job be the first or the last of the queue."""
+        """Move a queued job to the front or the end of the queue."""
         self._in_state(id, ["queued"], "moved")
         order, step = (_QUEUE, -1) if first else (_QUEUE_BACKWARDS, 1)
         with self._data.write() as db:
@@ -219,7 +219,8 @@ class JobStore:
         return self.get(id)
 
     def clear(self) -> int:
-        """Forget all jobs that are done, failed or cancelled; their results stay. How many."""
+        """Forget all jobs that are done, failed or cancelled, but keep their results; return their
+        number."""
         with self._data.write() as db:
             rows = db.execute(
                 f"SELECT id, folder FROM jobs WHERE state IN {_FORGOTTEN!r}"
@@ -238,8 +239,8 @@ class JobStore:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether somebody paused the queue, so that no job starts at all; after a crash only
-        those wait that had been queued before it."""
+        """Whether the user paused the queue, so that no job starts at all. After a crash only the
+        jobs queued before it wait."""
         return bool(self._data.read("SELECT 1 FROM notes WHERE key = 'paused'"))
 
     @property
@@ -260,7 +261,7 @@ class JobStore:
         )
 
     def set_paused(self, paused: bool) -> None:
-        """Start no further job, or go on; the one that runs is left alone."""
+        """Start no more jobs, or go on; a running job is left alone."""
         with self._data.write() as db:
             if paused:
                 db.execute("INSERT OR REPLACE INTO notes VALUES ('paused', '')")
@@ -270,13 +271,13 @@ class JobStore:
 
     @property
     def notice(self) -> str | None:
-        """One sentence where the jobs' file was damaged and had to be set aside."""
+        """One sentence if the job list was damaged and had to be set aside."""
         return self._data.notice
 
     def changes(self) -> tuple[int, int]:
-        """A value that differs after anything has changed; cheap enough to ask ten times a second.
+        """A value that changes when anything does; cheap enough to ask for ten times a second.
 
-        Notices jobs whose worker has died, too.
+        Also notices jobs whose worker has died.
         """
         if time.monotonic() - self._looked > _LOOK_EVERY:
             self.notice_deaths()
@@ -286,10 +287,10 @@ class JobStore:
         """Close this thread's connection."""
         self._data.close()
 
-    # What workers do
+    # For workers
 
     def register(self, device: str, worker: Identity) -> bool:
-        """Become the worker of a device; False where another one is alive."""
+        """Become a device's worker; False if another one is alive."""
         self.notice_deaths()
         with self._data.write() as db:
             done = db.execute(
@@ -298,9 +299,9 @@ class JobStore:
             return done.rowcount == 1
 
     def leave(self, device: str, worker: Identity, force: bool = False) -> bool:
-        """Stop being the worker of a device unless a job is waiting; whether it has stopped.
+        """Stop being a device's worker unless a job is waiting; return whether it stopped.
 
-        With ``force`` it goes anyway; a job that it has not finished is interrupted.
+        With ``force`` it stops anyway, and its unfinished job is interrupted.
         """
         with self._data.write() as db:
             if not force and _next(db, device) is not None:
@@ -312,7 +313,7 @@ class JobStore:
             return True
 
     def claim(self, device: str, worker: Identity) -> Job | None:
-        """Take the next job of a device; of several that ask at once exactly one gets it."""
+        """Take a device's next job; if several workers ask at once, exactly one gets it."""
         with self._data.write() as db:
             id = _next(db, device)
             if id is not None:
@@ -325,7 +326,7 @@ class JobStore:
         return None if id is None else self.get(id)
 
     def report(self, id: int, report: Report) -> bool:
-        """Record a job's progress; whether it should stop, being cancelled or gone."""
+        """Record a job's progress; return whether it should stop, being cancelled or gone."""
         with self._data.write() as db:
             rows = db.execute(
                 "UPDATE jobs SET progress = ?, losses = ?, warnings = ? "
@@ -376,7 +377,7 @@ class JobStore:
                 _cancel_along(db, id, state)
 
     def waiting_devices(self) -> list[str]:
-        """The devices that jobs wait for and that have no worker alive."""
+        """The devices that jobs wait for and that have no live worker."""
         self.notice_deaths()
         if self.is_stopped:
             return []
@@ -387,13 +388,13 @@ class JobStore:
         return [row["device"] for row in rows]
 
     def worker(self, device: str) -> Identity | None:
-        """The worker of a device, if one is alive."""
+        """A device's worker, if one is alive."""
         self.notice_deaths()
         rows = self._data.read("SELECT identity FROM workers WHERE device = ?", (device,))
         return _to_identity(rows[0]["identity"]) if rows else None
 
     def notice_deaths(self) -> None:
-        """Mark jobs as interrupted whose worker is dead, and hold what was queued behind them."""
+        """Mark jobs whose worker has died as interrupted, and hold the jobs queued behind them."""
         self._looked = time.monotonic()
         dead = self._dead()
         if not dead:
@@ -423,7 +424,7 @@ class JobStore:
         return job
 
     def _check_first(self, job: Job) -> None:
-        """Refuse a job whose predecessor was given up: it would have nothing to work with."""
+        """Refuse a job if the job it waits for did not finish: it would have nothing to work on."""
         rows = self._data.read("SELECT state FROM jobs WHERE id = ?", (job.waits_for,))
         if rows and rows[0]["state"] in ("cancelled", "failed"):
             raise UsageError(
@@ -451,9 +452,9 @@ def _next(db: sqlite3.Connection, device: str) -> int | None:
 
 
 def _bury(db: sqlite3.Connection, device: str, text: str) -> None:
-    """The traces of a worker that ended without saying goodbye."""
+    """Clean up after a worker that ended without leaving."""
     if _to_identity(text).is_of_this_boot():
-        cause = "its worker stopped unexpectedly (killed, perhaps for want of memory)"
+        cause = "its worker stopped unexpectedly (killed, perhaps for lack of memory)"
     else:
         cause = "the machine was restarted"
     _interrupt(db, text, cause)
@@ -461,7 +462,7 @@ def _bury(db: sqlite3.Connection, device: str, text: str) -> None:
 
 
 def _interrupt(db: sqlite3.Connection, worker: str, cause: str) -> None:
-    """The jobs that a worker left unfinished."""
+    """Interrupt the jobs a worker left unfinished."""
     rows = db.execute(
         "SELECT id, cancelling FROM jobs WHERE state = 'running' AND worker = ?", (worker,)
     ).fetchall()
@@ -479,7 +480,7 @@ def _interrupt(db: sqlite3.Connection, worker: str, cause: str) -> None:
 
 
 def _cancel_along(db: sqlite3.Connection, first: int, became: State) -> None:
-    """What waits for a job that was cancelled or has failed."""
+    """Cancel what waits for a job that was cancelled or failed."""
     what = "failed" if became == "failed" else "was cancelled"
     error = (
         f"Job {first}, which it waits for, {what}; 'diffinv jobs resume {first}' goes on with both."
@@ -492,7 +493,7 @@ def _cancel_along(db: sqlite3.Connection, first: int, became: State) -> None:
 
 
 def _bring_back(db: sqlite3.Connection, first: int) -> None:
-    """What was cancelled along with a job that goes on."""
+    """Queue again what was cancelled with a job that now goes on."""
     db.execute(
         "UPDATE jobs SET state = 'queued', held = 0, error = NULL, finished = NULL "
         f"WHERE waits_for = ? AND {_CANCELLED_ALONG}",

@@ -1,5 +1,5 @@
-"""Carries out requests: what was asked for is checked, done by a :class:`diffinv.api.Model`, and
-kept: a difference in the library, results in their folder."""
+"""Carries out requests: checks them, has a :class:`diffinv.api.Model` do the work, and keeps the
+outcome: a difference in the library, results in their folder."""
 
 from __future__ import annotations
 
@@ -30,11 +30,10 @@ def run_inversion(
     models: Models | None = None,
     workspace: Workspace | None = None,
 ) -> tuple[Difference, Path]:
-    """Learn a difference and write it into the library: the difference and its file.
+    """Learn a difference and add it to the library; return the difference and its file.
 
     Everything is checked before a model is loaded. The same request on the same machine gives
-    the same tokens, bit for bit; so does one that was interrupted and goes on in the same
-    ``workspace``.
+    the same tokens, bit for bit, even if it was interrupted and goes on in the same ``workspace``.
     """
     started = time.perf_counter()
     library = Library(request.library or library_folder())
@@ -42,7 +41,7 @@ def run_inversion(
         return library.load(found.path), found.path
     plan = plan_inversion(request)
     meter = Meter(on_progress)
-    for warning in plan.lesson.warnings:  # of the device torch is about to tell
+    for warning in plan.lesson.warnings:  # torch will report on the device itself
         meter.warn(warning)
     model = _model(request, plan, models or Models(), meter)
     keeper = Checkpoints(workspace, meter, started) if workspace else Keeper(started)
@@ -52,7 +51,7 @@ def run_inversion(
         difference = replace(difference, info=replace(difference.info, extra=extra))
     entry = plan.library.add(difference)
     info = entry.info or difference.info
-    with contextlib.suppress(DiffinvError):  # what was learned counts more than a note of where
+    with contextlib.suppress(DiffinvError):  # failing to remember must not lose the result
         _remember_weights(plan, info)
     return replace(difference, info=info), entry.path
 
@@ -65,8 +64,8 @@ def run_application(
 ) -> ApplicationReport:
     """Apply differences to pictures, batch by batch; every result is written as it is made.
 
-    A picture that cannot be done becomes a failure in the report, and the others go on. Those
-    that an earlier run with the same request has done are not done again.
+    A picture that fails is reported, and the others go on. Those that an earlier run with the same
+    request finished are not done again.
     """
     plan = plan_application(request, resumed)
     meter = Meter(on_progress)
@@ -86,8 +85,8 @@ def _model(
     models: Models,
     meter: Meter,
 ) -> Model:
-    """The model of a request, loaded. The notes of the plan come first, unless the backbone is
-    loaded already and they come too late."""
+    """A request's model, loaded. The plan's notes are given first, unless the backbone is already
+    loaded and they would come too late."""
     meter.phase(LOADING)
     device = choose_device(request.device)
     models.use_memory(request.memory)
@@ -100,7 +99,7 @@ def _model(
 
 
 def _remember_weights(plan: InversionPlan, info: DifferenceInfo) -> None:
-    """Remember the weights that applying needs: the backbone's, and for PEZ the delta encoder's."""
+    """Remember the weights needed for applying: the backbone's, and for PEZ the delta encoder's."""
     if plan.backbone.weights:
         remember_checkpoint(info.backbone, info.backbone_weights, plan.backbone.weights)
     if plan.delta_encoder.weights and info.prompter == "pez":

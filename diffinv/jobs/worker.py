@@ -1,7 +1,7 @@
-"""The worker of one device: ``python -m diffinv.jobs.worker --folder FOLDER --device DEVICE``.
+"""One device's worker: ``python -m diffinv.jobs.worker --folder FOLDER --device DEVICE``.
 
-It takes jobs from the queue one after another, keeps its models loaded between them, and leaves
-once there has been nothing to do for a while.
+It takes jobs from the queue one after another, keeps its models loaded between them, and exits
+when there has been nothing to do for a while.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ from .workspace import Workspace
 
 _LOOK_EVERY = 0.2
 _GIVE_UP_AFTER = 120.0
-"""Seconds for which a finished job's row is tried to be written, say while the disk is full."""
+"""Seconds for which to keep trying to write a finished job's row, say while the disk is full."""
 
 
 class Worker:
-    """Carries out the jobs of one device until there are none for ``idle`` seconds."""
+    """Carries out one device's jobs until there have been none for ``idle`` seconds."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Worker:
         self._reporter: Reporter | None = None
 
     def run(self) -> None:
-        """Work; return at once where the device has a worker already."""
+        """Work; return at once if the device already has a worker."""
         if not self.store.register(self.device, self._me):
             return
         try:
@@ -65,7 +65,7 @@ class Worker:
             self.store.leave(self.device, self._me, force=True)
 
     def end(self) -> None:
-        """Interrupt the job that runs, between two steps, and leave."""
+        """Interrupt the running job between two steps, and exit."""
         self._ending.set()
         if self._reporter:
             self._reporter.stop()
@@ -83,7 +83,7 @@ class Worker:
                     self._ending.wait(_LOOK_EVERY)
                 elif self.store.leave(self.device, self._me):
                     return
-            except DiffinvError as error:  # locked for long, or no space left
+            except DiffinvError as error:  # locked for too long, or no space left
                 print(error, file=sys.stderr, flush=True)
                 if self._ending.wait(1.0) or time.monotonic() - last > _GIVE_UP_AFTER:
                     raise
@@ -141,7 +141,7 @@ class Worker:
 
     @contextlib.contextmanager
     def _logging(self, job: Job) -> Iterator[None]:
-        """Whatever is printed while a job runs, by libraries too, goes to the job's log."""
+        """Send whatever is printed while a job runs, by libraries too, to the job's log."""
         try:
             job.folder.mkdir(parents=True, exist_ok=True)
             log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
@@ -159,7 +159,7 @@ class Worker:
 
 @contextlib.contextmanager
 def _redirected(log: int) -> Iterator[None]:
-    """Point file descriptors 1 and 2 at another file for the length of the block."""
+    """Point file descriptors 1 and 2 at another file inside the block."""
     with pointed(1, log), pointed(2, log):
         try:
             yield
@@ -180,7 +180,7 @@ def main(args: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="diffinv.jobs.worker", description=__doc__)
     parser.add_argument("--folder", type=Path, required=True, help="where the job list is")
     parser.add_argument("--device", required=True, help="whose jobs to carry out")
-    parser.add_argument("--idle", type=float, default=300.0, help="seconds until it leaves")
+    parser.add_argument("--idle", type=float, default=300.0, help="idle seconds until it exits")
     parser.add_argument(
         "--checkpoint-every", type=float, default=2.0, help="seconds between checkpoints"
     )

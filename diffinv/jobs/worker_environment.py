@@ -1,10 +1,10 @@
-"""Whether a waiting worker still is as a new one would be.
+"""Whether an idle worker is still what a new one would be.
 
-A worker takes over the environment of the process that starts it. One that was started before a
-key was set or a plugin was installed must not get the next job: it makes way for a new process,
-which alone has the new code of a plugin that was updated. One that is at work cannot, and looks
-for plugins again before its next job (:func:`diffinv.plugins.loading.reload_if_changed`), which
-is enough for those that were added, or switched on or off.
+A worker inherits the environment of the process that starts it. One started before a key was set
+or a plugin installed must not get the next job: it makes way for a new process, since only that
+loads an updated plugin's new code. A busy worker cannot make way; it looks for plugins again before
+its next job (:func:`diffinv.plugins.loading.reload_if_changed`), which is enough for plugins that
+were added or switched on or off.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .process import Identity
 from .store import JobStore
 
 PLUGINS = "DIFFINV_WORKER_PLUGINS"
-"""The variable in a worker's environment that says which plugins there were when it started."""
+"""The variable in a worker's environment that lists the plugins installed when it started."""
 
 _DECISIVE = ("DIFFINV_", "HF_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
 _DECISIVE_NAMES = ("PYTHONPATH", "CUDA_VISIBLE_DEVICES")
@@ -30,15 +30,15 @@ _PATIENCE = 5.0
 
 
 def worker_environment() -> dict[str, str]:
-    """Ours, with whatever else this process finds modules by: the worker sees the same plugins."""
+    """Our own, with this process's whole module path, so that the worker sees the same plugins."""
     path = [os.path.abspath(entry) for entry in sys.path if entry]
     plugins = " ".join(installed_plugins())
     return {**os.environ, "PYTHONPATH": os.pathsep.join(path), PLUGINS: plugins}
 
 
 def dismiss_stale_worker(store: JobStore, device: str | None) -> None:
-    """Send away the worker of a device that has nothing to do and was started in surroundings
-    other than these. One that is at work is left alone, and does what waits for it too."""
+    """Dismiss a device's worker if it is idle and was started in an environment other than this
+    one. A busy worker is left alone, and does the jobs waiting for it too."""
     key = device_key(device)
     worker = store.worker(key)
     if worker is None or not _is_stale(worker):

@@ -1,4 +1,4 @@
-"""The folder of a job: what it needs to go on after a crash, and the picture of how it goes."""
+"""A job's folder: what it needs to go on after a crash, and its preview."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ..storage.store import Entry, Library
 
 JOB_KEY = "diffinv.job"
-"""Header entry of a difference: the job that learned it."""
+"""A difference's header entry for the job that learned it."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class Checkpoint:
 @dataclass
 class Workspace:
     """A job's folder. ``resumed``: the job was started before. ``every`` is the seconds between
-    two checkpoints, ``look_every`` those that have to pass between two previews on the way."""
+    two checkpoints, ``look_every`` the least seconds between two previews."""
 
     folder: Path
     resumed: bool = False
@@ -55,7 +55,7 @@ class Workspace:
         return time.monotonic() - self._saved >= self.every
 
     def save(self, fingerprint: str, checkpoint: Checkpoint) -> None:
-        """Write a checkpoint whole, or keep the one before. Raises DiffinvError as files do."""
+        """Write a checkpoint, or keep the previous one. Raises DiffinvError if it cannot."""
         import safetensors.torch
 
         self._saved = time.monotonic()
@@ -63,8 +63,8 @@ class Workspace:
         atomic_write(self.folder / CHECKPOINT, safetensors.torch.save(checkpoint.state, header))
 
     def load(self, fingerprint: str) -> Checkpoint | None:
-        """The last checkpoint; None where there is none. Raises DiffinvError where it is damaged
-        or belongs to something else."""
+        """The last checkpoint; None if there is none. Raises DiffinvError if it is damaged or
+        belongs to something else."""
         from safetensors import safe_open
 
         path = self.folder / CHECKPOINT
@@ -76,7 +76,7 @@ class Workspace:
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             if header["fingerprint"] == fingerprint:
                 return Checkpoint(state, float(header["seconds"]))
-        except Exception as error:  # whatever a damaged file leads to
+        except Exception as error:  # a damaged file may raise anything
             raise DiffinvError("The checkpoint is damaged; learning starts again.") from error
         raise DiffinvError(
             "The pictures, the models or the settings have changed; learning starts again."
@@ -93,5 +93,5 @@ class Workspace:
 
 
 def fingerprint(values: Sequence[object]) -> str:
-    """A digest of everything that a checkpoint depends on."""
+    """A digest of everything a checkpoint depends on."""
     return hashlib.sha256(json.dumps(values, default=str).encode()).hexdigest()

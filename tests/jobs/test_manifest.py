@@ -49,7 +49,7 @@ def test_a_picture_saved_over_while_it_is_worked_on_is_done_again(
     monkeypatch.setattr(Editing, "apply", slow)
     report = run_application(applied(), lambda event: told.append(event.warning))
     (old,) = [o.output.read_bytes() for o in report.outputs if o.input == first]
-    assert any("changed while it was worked on" in (warning or "") for warning in told)
+    assert any("changed while its result was being made" in (warning or "") for warning in told)
     again = run_application(applied())
     assert again.skipped == len(report.outputs) - 1
     (new,) = [o for o in again.outputs if o.input == first]

@@ -257,8 +257,8 @@ def test_the_same_again_does_only_what_is_new(blue, applied, folder, tmp_path):
     report = run_application(applied(), told.append)
     assert report.skipped == 6
     (warning,) = (now.warning for now in told if now.warning)
-    assert warning.startswith("2.png or its prompt has changed: its result is 2-2.png now, and ")
-    assert "2.png is of what it was" in warning
+    assert warning.startswith("2.png or its prompt has changed: its result is now 2-2.png, and ")
+    assert "2.png is out of date" in warning
     after = pictures_in(out)
     assert set(after) == {*before, "new.png", "1.png", "2-2.png"}
     changed = {name for name in before if after[name] != before[name]}
@@ -346,7 +346,7 @@ def test_a_folder_that_is_removed_meanwhile(blue, applied, tmp_path):
         if event.output:
             shutil.rmtree(out)
 
-    with pytest.raises(DiffinvError, match="was removed while results were written"):
+    with pytest.raises(DiffinvError, match="was removed while results were being written"):
         run_application(applied(), remove)
     assert not out.exists()
     report = run_application(applied())

@@ -123,7 +123,7 @@ def test_killed_by_the_kernel_the_job_says_so_and_the_queue_waits(toy, store, le
     wait_for(store, lambda: store.get(job.id).progress.step > 0)
     os.kill(store.worker("cpu").pid, signal.SIGKILL)
     wait_for(store, lambda: store.get(job.id).state == "interrupted")
-    assert "want of memory" in store.get(job.id).error
+    assert "lack of memory" in store.get(job.id).error
     assert store.get(other.id).held
     assert store.paused
     ensure_worker(store)
