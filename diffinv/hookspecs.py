@@ -44,12 +44,12 @@ def register_captioners() -> Iterable[CaptionerSpec]:  # type: ignore[empty-body
 
 @hookspec
 def register_delta_encoders() -> Iterable[DeltaEncoderSpec]:  # type: ignore[empty-body]
-    """Models that embed pictures and texts in one space, where deltas are taken (Eq 2, 3)."""
+    """Models that put pictures and texts into one space, where deltas are taken (Eq 2, 3)."""
 
 
 @hookspec
 def register_editors() -> Iterable[EditorSpec]:  # type: ignore[empty-body]
-    """Ways to find the noise B starts from."""
+    """Ways to find the noise that B starts from."""
 
 
 @hookspec

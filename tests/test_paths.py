@@ -37,7 +37,7 @@ def test_a_home_folder_is_found():
 
 def test_the_home_of_nobody_is_no_place_for_a_library(monkeypatch):
     monkeypatch.setenv("DIFFINV_HOME", "~nosuchuser")
-    with pytest.raises(UsageError, match="names a user who is not there"):
+    with pytest.raises(UsageError, match="names an unknown user"):
         paths.library_folder()
 
 

@@ -1,7 +1,7 @@
-"""Textual-inversion files of other programs, read as input-space tokens.
+"""Other programs' textual-inversion files, read as input-space tokens.
 
-Such a file is one tensor of any name, or one for each text encoder under the encoder's own name:
-the backbones' ``embedding_layout`` have the names and widths. Nothing here imports torch.
+Such a file holds one tensor of any name, or one per text encoder under the encoder's own name:
+names and widths are in the backbones' ``embedding_layout``. Nothing here imports torch.
 """
 
 from __future__ import annotations
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 MAX_ROWS = 75
-"""Tokens of a prompt in the programs that read such files, start and end apart."""
+"""A prompt's tokens in the programs that read such files, not counting start and end."""
 
 _PICKLES = (".pt", ".bin", ".pth", ".ckpt", ".pkl")
 _MAX_FILE = 64 * 2**20
 _WEIGHTS = (".weight", ".bias", ".alpha")
-"""How the tensors of models and LoRAs end, and no word of a prompt."""
+"""Endings of tensor names in models and LoRAs, which no word of a prompt has."""
 _FLOATS = {"F16": np.float16, "F32": np.float32, "F64": np.float64, "BF16": np.uint16}
 _SHOWN = 3
 
@@ -40,13 +40,13 @@ Layout = Mapping[str, int]
 def read_embedding(file: Path, name: str, backbone: str | None) -> Difference:
     """A textual inversion as a difference for any checkpoint of its backbone.
 
-    ``backbone`` says which where the widths fit several. Raises DiffinvError for any other file.
+    ``backbone`` says which one if the widths fit several. Raises DiffinvError for any other file.
     """
     matrices = _read_matrices(file)
     backbone, layout = _choose_backbone(file, matrices, backbone)
     parts = list(matrices.values()) if len(layout) == 1 else [matrices[key] for key in layout]
     if len({len(part) for part in parts}) > 1:
-        raise DiffinvError(f"{path_text(file)} has not the same number of tokens for each encoder.")
+        raise DiffinvError(f"{path_text(file)} has different numbers of tokens for its encoders.")
     info = DifferenceInfo(
         name=name,
         backbone=backbone,
@@ -73,16 +73,16 @@ def _read_matrices(file: Path) -> Matrices:
 
 
 def _read_tensors(file: Path) -> Tensors:
-    """The tensors of a small safetensors file by name, not yet checked."""
+    """A small safetensors file's tensors by name, not yet checked."""
     shown = path_text(file)
     if os.path.isdir(file):
         raise UsageError(f"{shown} is a folder; name the files in it.")
     if not os.path.isfile(file):
-        raise UsageError(f"{shown} is no file; check the path.")
+        raise UsageError(f"{shown} is not a file; check the path.")
     if file.suffix.lower() in _PICKLES:
         raise UsageError(
             f"{shown} is a pickle, which could run any code and is not read; get it as "
-            ".safetensors."
+            "a .safetensors file."
         )
     try:
         size = file.stat().st_size
@@ -118,7 +118,7 @@ def _matrix(tensor: dict[str, Any]) -> NDArray[np.float32]:
     values = np.frombuffer(tensor["data"], _FLOATS[tensor["dtype"]])
     if tensor["dtype"] == "BF16":  # the upper half of a float32
         values = (values.astype(np.uint32) << 16).view(np.float32)
-    with np.errstate(over="ignore"):  # what does not fit is infinite, which is refused
+    with np.errstate(over="ignore"):  # what overflows becomes infinite and is refused
         matrix: NDArray[np.float32] = values.astype(np.float32)
     return matrix.reshape(-1, tensor["shape"][-1])
 
@@ -144,7 +144,7 @@ def _choose_backbone(file: Path, matrices: Matrices, wanted: str | None) -> tupl
 
 
 def _fits(matrices: Matrices, layout: Layout) -> bool:
-    """A layout of one tensor takes any name, as the programs that read such files do."""
+    """A layout of one tensor accepts any name, as the programs that read such files do."""
     widths = {key: matrix.shape[1] for key, matrix in matrices.items()}
     return list(widths.values()) == list(layout.values()) if len(layout) == 1 else widths == layout
 
@@ -163,7 +163,7 @@ def _describe(tensors: Tensors) -> str:
 
 
 def _accepted() -> str:
-    """What a file can be called and how wide, by the backbones that are installed."""
+    """The tensor names and widths that the installed backbones accept."""
     layouts = [layout for layout in _layouts().values() if layout]
     widths = sorted({width for lay in layouts if len(lay) == 1 for width in lay.values()})
     forms = [f"one tensor {' or '.join(map(str, widths))} wide"] if widths else []

@@ -1,4 +1,4 @@
-"""Differences out of the library: as their own files, and as textual-inversion files.
+"""Exports differences from the library: as their own files, and as textual-inversion files.
 
 A textual-inversion file holds word embeddings, which is what input-space tokens are. Its tensor
 names and widths are those of the backbone's ``embedding_layout``. Nothing here imports torch.
@@ -36,9 +36,10 @@ Format = Literal["safetensors", "textual-inversion", "a1111", "comfyui"]
 
 @dataclass(frozen=True)
 class Exported:
-    """The files of an export.
+    """An export's files.
 
-    ``token`` is what a prompt calls the difference elsewhere, ``keys`` are the file's tensors.
+    ``token`` is what prompts call the difference in other programs, ``keys`` are the file's
+    tensors.
     """
 
     file: Path
@@ -55,12 +56,12 @@ def export(
     out: str | Path | None = None,
     replace: bool = False,
 ) -> Exported:
-    """Write a difference as a file of its own, beside it its preview.
+    """Write a difference as a file of its own, with its preview beside it.
 
-    ``out`` is a file, or a folder, which is made if need be: a path with a slash behind it, or
-    without a suffix; by default it is the working directory. Files that exist are kept, and
-    UsageError raised, unless ``replace``; on an error nothing new stays behind. Raises UsageError
-    where the tokens' space or the backbone has no such format.
+    ``out`` is a file, or a folder, which is made if need be: a path with a trailing slash, or
+    without a suffix; by default it is the working directory. Existing files are kept, and
+    UsageError raised, unless ``replace``; on an error nothing new is left behind. Raises UsageError
+    if the tokens' space or the backbone has no such format.
     """
     path = library.find(name)
     difference = load(path)
@@ -93,15 +94,15 @@ def export(
 
 
 def token_name(name: str) -> str:
-    """A difference's name as a word for prompts: lower case, which tokenizers need."""
+    """A difference's name as a word for prompts, in the lower case that tokenizers need."""
     word = re.sub(r"[^a-z0-9]+", "-", text_safe(name).lower()).strip("-")
     return word or "difference"
 
 
 def export_layout(info: DifferenceInfo) -> Mapping[str, int]:
-    """The tensors of the textual-inversion file of a difference, with their widths.
+    """The tensors of a difference's textual-inversion file, with their widths.
 
-    Raises UsageError, with the way out, where its tokens cannot be in such a file.
+    Raises UsageError, saying what to do, if its tokens cannot go into such a file.
     """
     shown = text_safe(info.name)
     if info.token_space != "input":
@@ -135,16 +136,16 @@ def embedding_bytes(tokens: NDArray[np.float32], layout: Mapping[str, int]) -> b
 
 
 def _target(out: str | Path | None, stem: str) -> Path:
-    """The file to write: ``out`` as it is, or ``stem`` in the folder ``out``."""
+    """The file to write: ``out`` itself, or ``stem`` in the folder ``out``."""
     path = Path(out or "")
     if os.path.isdir(path):
         return path / f"{stem}{SUFFIX}"
     if str(out).endswith(("/", os.sep)) or not path.suffix:
         if os.path.lexists(path):
-            raise UsageError(f"--out {path_text(path)} is a file and no folder; choose another.")
+            raise UsageError(f"--out {path_text(path)} is a file, not a folder; choose another.")
         return path / f"{stem}{SUFFIX}"
     if path.suffix != SUFFIX:
-        raise UsageError(f"--out {path_text(path)} is no folder; a file ends in {SUFFIX}.")
+        raise UsageError(f"--out {path_text(path)} is not a folder; a file ends in {SUFFIX}.")
     return path
 
 
@@ -164,7 +165,7 @@ def _write_all(contents: Mapping[Path, bytes], replace: bool) -> None:
         for file in contents.keys() - taken:
             take_back(file, contents[file])
         for folder in sorted(folders, reverse=True):
-            with contextlib.suppress(OSError):  # it is not there, or somebody uses it
+            with contextlib.suppress(OSError):  # it was never made, or is in use
                 folder.rmdir()
         raise
 

@@ -1,6 +1,6 @@
-"""Differences into the library: their own files, and textual-inversion files.
+"""Imports differences into the library, from their own files and from textual-inversion files.
 
-Everything is checked before anything is written, and of several files all come in or none.
+Everything is checked before anything is written, and several files are imported all or none.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 
 _NAMED = 5
-"""Files that an error names, of many that cannot be imported."""
+"""How many of the files that cannot be imported an error names."""
 
 
 @dataclass(frozen=True)
 class _Found:
-    """A file that has been checked. ``hash`` is that of its tensors as the library keeps them."""
+    """A checked file. ``hash`` is that of its tensors as the library keeps them."""
 
     file: Path
     difference: Difference
@@ -44,12 +44,12 @@ def import_file(
 def import_files(
     library: Library, files: Sequence[Path], name: str | None = None, backbone: str | None = None
 ) -> list[Entry]:
-    """Take files of differences, or of textual inversions, into the library: all of them or none.
+    """Add files of differences, or of textual inversions, to the library: all of them or none.
 
-    ``name`` is for one file, and must be free; without it a file goes by its own name. Of a
-    textual inversion ``backbone`` says what it is for where its widths fit several. Raises
-    DiffinvError, with what is wrong with each file, where one cannot be read or, without a
-    ``name``, has tensors that are in the library already.
+    ``name`` is for a single file, and must be free; without it a file keeps its own name.
+    ``backbone`` says what a textual inversion is for if its widths fit several. Raises
+    DiffinvError, saying what is wrong with each file, if one cannot be read or, without a ``name``,
+    has tensors that the library already has.
     """
     if name is not None and len(files) > 1:
         raise UsageError("--name is for one file; import the others by themselves.")
@@ -63,7 +63,7 @@ def import_files(
     with library.changing():
         if name is not None:
             library.refuse_taken(checked_name(name))
-        _refuse(_doubles(library, found, name), len(files))  # another process may be faster
+        _refuse(_doubles(library, found, name), len(files))  # another process may have been faster
         return library.add_all([f.difference for f in found], free_name=name is None)
 
 
@@ -76,7 +76,7 @@ def _read(file: Path, name: str | None, backbone: str | None) -> _Found:
 
 
 def _doubles(library: Library, found: Sequence[_Found], name: str | None) -> list[DiffinvError]:
-    """A message for files that the library already has, or that were named twice."""
+    """A message for each file that the library already has or that was named twice."""
     if name is not None:
         return []
     problems: list[DiffinvError] = []
@@ -105,7 +105,8 @@ def _refuse(problems: Sequence[DiffinvError], count: int) -> None:
         raise problems[0]
     reasons = " ".join(map(str, problems[:_NAMED]))
     if len(problems) > _NAMED:
-        reasons += f" {len(problems) - _NAMED} more cannot be either."
+        reasons += f" {len(problems) - _NAMED} more cannot be imported either."
     raise DiffinvError(
-        f"Nothing was imported, because {len(problems)} of {count} files cannot be: {reasons}"
+        f"Nothing was imported, because {len(problems)} of {count} files cannot be imported: "
+        f"{reasons}"
     )

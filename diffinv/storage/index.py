@@ -1,8 +1,8 @@
-"""The library's index: what the files' headers say, ready to be searched.
+"""The library's index: what the files' headers say, ready for searching.
 
-The files are the truth. Every query first compares the folder with the index by each file's
-inode, time and size, and reads the headers of what is new or has changed; the index can be deleted
-at any time.
+The files are authoritative. Every query first compares the folder with the index by each file's
+inode, time and size, and reads the headers of new or changed files; the index can be deleted at any
+time.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ _SCHEMA = f"""
     )
 """
 _VERSION = 2
-"""Part of the file's stamp: an index of another version is made again."""
+"""Part of the file's stamp: an index of another version is rebuilt."""
 
 _LOOKED_AT = 1_000
-"""Files that are compared with the index at one look: it takes about ten milliseconds."""
+"""Files compared with the index at a time, which takes about ten milliseconds."""
 
 _ORDER = {
     "newest": "f.created DESC, f.id DESC",
@@ -60,9 +60,9 @@ _ORDER = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A file of the library: its difference's info, or the error that reading it gave.
+    """A file of the library: its difference's info, or the error from reading it.
 
-    ``name`` is safe to print; a damaged file goes by its file name.
+    ``name`` is safe to print; for a damaged file it is the file's name.
     """
 
     name: str
@@ -72,7 +72,7 @@ class Entry:
 
 
 class Index:
-    """The index of one folder, which has to exist."""
+    """The index of one existing folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -82,7 +82,7 @@ class Index:
         self._changed, self._next = 0, 0
 
     def fall_back(self) -> bool:
-        """Go on elsewhere, after an UnusableError: in the cache, at last in memory. False where
+        """Go on elsewhere after an UnusableError: in the cache, and finally in memory. False if
         there is nothing left to try."""
         if isinstance(self._data, MemoryDatabase):
             return False
@@ -106,7 +106,7 @@ class Index:
     def page(
         self, query: str, sort: str, limit: int, offset: int, look: bool
     ) -> tuple[list[Entry], int]:
-        """Some of the entries that a query finds, and how many it finds."""
+        """Some of the entries that a query finds, and how many it finds in all."""
         if look:
             self.refresh()
         entries = self._search(query, sort, limit, offset)
@@ -133,7 +133,7 @@ class Index:
         return int(self._data.read(f"SELECT count(*) FROM files f{where}", values)[0][0])
 
     def tags(self) -> list[tuple[str, int]]:
-        """Every tag with the number of its entries, the most used first."""
+        """Every tag with its number of entries, the most used first."""
         self.refresh()
         rows = self._data.read(
             "SELECT min(tag), count(*) FROM tags GROUP BY folded ORDER BY count(*) DESC, folded"
@@ -153,7 +153,7 @@ class Index:
         return list(groups.values())
 
     def with_hashes(self, hashes: Iterable[str]) -> dict[str, Entry]:
-        """An entry for each of these checksums of tensors that is here."""
+        """An entry for each of these tensor checksums that the index has."""
         self.refresh()
         rows = self._data.read(
             "SELECT hash, file, name, info, error FROM files "
@@ -163,10 +163,10 @@ class Index:
         return {hash: self._entry(*values) for hash, *values in rows}
 
     def notice(self) -> object:
-        """A value that differs after the folder has changed; cheap enough to ask all the time.
+        """A value that changes when the folder does; cheap enough to ask for all the time.
 
-        What has come or gone is noticed at once. Of the files that are known only some are looked
-        at each time, so that one changed in place among very many is noticed a little later.
+        New and missing files are noticed at once. Only some of the known files are checked each
+        time, so a file changed in place among very many is noticed a little later.
         """
         changed = self.folder.stat().st_mtime_ns
         if changed != self._changed or self._is_some_file_other():
@@ -182,7 +182,7 @@ class Index:
         return any(_stamp_of(f"{self.folder}/{file}") != known[file][1] for file in files)
 
     def refresh(self) -> None:
-        """Take in what has appeared, vanished or changed in the folder."""
+        """Bring the index up to date with what has appeared, vanished or changed in the folder."""
         found = dict(_scan(self.folder))
         known = self._rows()
         gone = [known[file][0] for file in known.keys() - found.keys()]
@@ -214,7 +214,7 @@ class Index:
 
 
 def _places(folder: Path) -> list[Path]:
-    """Where the index can be: in its library if that can be written to, else in the cache."""
+    """Where the index can be: in its library if that is writable, else in the cache."""
     name = hashlib.sha256(str(folder.absolute()).encode()).hexdigest()[:24]
     cached = cache_folder() / "libraries" / name / FILE
     return [folder / FILE, cached] if os.access(folder, os.W_OK) else [cached]
@@ -232,7 +232,7 @@ def read_entry(path: Path) -> Entry:
 
 
 def list_files(folder: Path) -> list[str]:
-    """The names of a library's files. Raises OSError where the folder cannot be listed."""
+    """The names of a library's files. Raises OSError if the folder cannot be listed."""
     return [file for file, _ in _scan(folder)]
 
 
@@ -242,7 +242,7 @@ def sort_text(name: str) -> str:
 
 
 def _scan(folder: Path) -> Iterator[tuple[str, str]]:
-    """Every file of the library with its stamp, which differs once the file has changed."""
+    """Every file of the library with its stamp, which changes when the file does."""
     with os.scandir(folder) as entries:
         for entry in entries:
             name = entry.name
@@ -259,7 +259,7 @@ def _stamp(status: os.stat_result) -> str:
 
 
 def _stamp_of(path: str) -> str | None:
-    """A file's stamp; None where it is gone."""
+    """A file's stamp; None if it is gone."""
     try:
         return _stamp(os.stat(path))
     except OSError:
@@ -267,7 +267,7 @@ def _stamp_of(path: str) -> str | None:
 
 
 def _status(entry: os.DirEntry[str]) -> os.stat_result:
-    """A file's status, or a broken link's own."""
+    """A file's status, or that of a broken link itself."""
     try:
         return entry.stat()
     except OSError:
@@ -304,7 +304,7 @@ def _insert(db: sqlite3.Connection, file: str, stamp: str, entry: Entry) -> None
 
 
 def _words(entry: Entry) -> list[str]:
-    """What the full-text index has of an entry, column by column."""
+    """What goes into the full-text index for an entry, column by column."""
     info = entry.info
     if info is None:
         return [entry.name, "", "", "", ""]

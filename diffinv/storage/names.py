@@ -1,4 +1,4 @@
-"""What a difference can be called, and how a name is written with a strength."""
+"""Which names a difference can have, and how a name is written with a strength."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from ..errors import UsageError
 from ..system.text import text_safe
 
 MAX_NAME = 200
-"""Characters of a difference's name."""
+"""The most characters of a difference's name."""
 
 
 def parse_strength(text: str) -> tuple[str, float]:
@@ -26,7 +26,7 @@ def parse_strength(text: str) -> tuple[str, float]:
 
 
 def checked_name(name: str) -> str:
-    """A name as it will be shown. Raises UsageError where it cannot be one."""
+    """A name as it will be shown. Raises UsageError if it is not allowed."""
     shown = text_safe(name)
     if not shown:
         raise UsageError("A difference needs a name that can be read; give it one.")
@@ -36,7 +36,7 @@ def checked_name(name: str) -> str:
 
 
 def own_name(name: str, file: str) -> str:
-    """The name that a file brings along, as it will be shown; raises UsageError likewise."""
+    """A file's own name for its difference, as it will be shown. Raises UsageError likewise."""
     shown = text_safe(name)
     if problem := name_problem(shown):
         raise UsageError(
@@ -47,7 +47,7 @@ def own_name(name: str, file: str) -> str:
 
 
 def name_problem(shown: str) -> str | None:
-    """What is wrong with a name: it cannot be read, is too long, or is read as a strength."""
+    """What is wrong with a name: it is unreadable, too long, or reads like NAME:STRENGTH."""
     if not shown:
         return "cannot be read"
     if len(shown) > MAX_NAME:

@@ -16,10 +16,10 @@ _WORD = re.compile(r'(?:[^\s"]|"[^"]*"?)+')
 _CREATED = re.compile(r"(<=|>=|<|>|=?)(.*)")
 _MONTH, _DAY = r"(?:0[1-9]|1[0-2])", r"(?:0[1-9]|[12]\d|3[01])"
 _DATE = re.compile(rf"\d{{1,4}}|\d{{4}}-(?:{_MONTH}|[01])?|\d{{4}}-{_MONTH}-(?:{_DAY}|[0-3])?")
-"""A date of any precision, and what is typed on the way to one."""
+"""A date of any precision, possibly still being typed."""
 
 _LAST = "\U0010ffff"
-"""Sorts behind every text that a tag can go on with."""
+"""Sorts after anything a tag can continue with."""
 _STATES = {
     "duplicate": "f.hash IN (SELECT hash FROM files WHERE hash != '' "
     "GROUP BY hash HAVING count(*) > 1)",
@@ -36,16 +36,16 @@ class Condition:
 
 
 def parse(query: str) -> list[Condition]:
-    """The conditions of a query, all of which have to hold.
+    """The conditions of a query, all of which must hold.
 
-    Any text is a query but one with a value that ``created:`` or ``is:`` cannot have, for which
-    UsageError is raised; what is still being typed to a value finds everything.
+    Any text is a query, except that UsageError is raised for a value that ``created:`` or ``is:``
+    cannot have. A value still being typed finds everything.
 
-    Words find titles, tags, captions, prompts and backbones in which a word begins so. ``tag:``
-    and ``backbone:`` find what begins so, in any case, or exactly what is in quotes
-    (``tag:"old town"``) once they are closed. ``created:`` takes a date of any precision behind
-    ``<``, ``<=``, ``>``, ``>=`` or nothing, and compares at that precision. ``is:duplicate`` finds
-    those with the same tensors as another, ``is:damaged`` those that cannot be read.
+    Words find titles, tags, captions, prompts and backbones with a word that begins with them.
+    ``tag:`` and ``backbone:`` find what begins with their value, in any case, or, once quotes are
+    closed, exactly what is in them (``tag:"old town"``). ``created:`` takes a date of any precision
+    after ``<``, ``<=``, ``>``, ``>=`` or nothing, and compares at that precision. ``is:duplicate``
+    finds those with the same tensors as another, ``is:damaged`` those that cannot be read.
     """
     return [condition for match in _WORD.findall(query) if (condition := _signed(match))]
 
@@ -65,7 +65,7 @@ def _signed(word: str) -> Condition | None:
 
 
 def _condition(word: str) -> Condition | None:
-    """What a word asks for; None for one that is still being typed."""
+    """The condition for a word; None for one still being typed."""
     key, colon, quoted = word.partition(":")
     value = quoted.replace('"', "").strip()
     make = _KEYS.get(key.casefold()) if colon else None
@@ -95,8 +95,8 @@ def _created(value: str, exact: bool) -> Condition | None:
         return None
     if not _DATE.fullmatch(date):
         raise UsageError(
-            f"{text_safe(date)!r} is no date to search for; write created:2026, created:>2026-01 "
-            "or created:<=2026-01-15."
+            f"{text_safe(date)!r} is not a date to search for; write created:2026, "
+            "created:>2026-01 or created:<=2026-01-15."
         )
     date = date.strip("-")
     return Condition(f"substr(f.created, 1, {len(date)}) {operator or '='} ?", (date,))
@@ -122,7 +122,7 @@ FILTERS = tuple(f"{key}:" for key in _KEYS)
 
 
 def _words(text: str) -> Condition | None:
-    """Words by the full-text index; what it takes for no word (emoji) by comparing."""
+    """Finds words by the full-text index, and text without any (emoji) by comparing."""
     words = re.findall(r"\w+", text.replace("_", " "))
     if words:
         terms = " ".join(f'"{word}"*' for word in words)

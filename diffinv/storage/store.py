@@ -1,4 +1,4 @@
-"""The library's folder: one file a difference, found by name."""
+"""The library's folder: one file per difference, found by name."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Answer = TypeVar("Answer")
 
 _MAX_TAG = 64
 _MAX_STEM = 48
-"""Characters of a file name: four bytes each at most, and no file system has less than 255."""
+"""The most characters of a file name: at most four bytes each, and every file system allows 255."""
 
 
 Sort = Literal["newest", "oldest", "name", "backbone"]
@@ -50,12 +50,12 @@ class Library:
         self._index: Index | None = None
 
     def add(self, difference: Difference, replace: bool = False, free_name: bool = True) -> Entry:
-        """Keep a difference under its name, and say where.
+        """Keep a difference under its name; return its entry.
 
-        Where the name is taken, ``replace`` replaces that file; else ``free_name`` appends -2, -3
-        and so on to file and name, and without it DiffinvError is raised. Two processes that add
-        one name at once both keep theirs. A name that is too long is cut. Raises
-        DiffinvError where the folder cannot be written.
+        If the name is taken, ``replace`` replaces that file; else ``free_name`` appends -2, -3 and
+        so on to file and name, and without it DiffinvError is raised. Two processes that add the
+        same name at once both keep theirs. A name that is too long is cut. Raises DiffinvError if
+        the folder cannot be written to.
         """
         if replace:
             name = _title(difference)
@@ -65,7 +65,7 @@ class Library:
         return self.add_all([difference], free_name)[0]
 
     def add_all(self, differences: Sequence[Difference], free_name: bool = True) -> list[Entry]:
-        """:meth:`add` each of several or, on an error or an interruption, none."""
+        """:meth:`add` several or, on an error or interruption, none."""
         tried: dict[Path, bytes] = {}
         try:
             return [self._create(difference, free_name, tried) for difference in differences]
@@ -75,7 +75,7 @@ class Library:
             raise
 
     def _create(self, difference: Difference, free_name: bool, tried: dict[Path, bytes]) -> Entry:
-        """Keep a difference in a new file; ``tried`` gets it before it is there."""
+        """Keep a difference in a new file, noted in ``tried`` before it is written."""
         name = _title(difference)
         for number in itertools.count(1) if free_name else (1,):
             suffix = f"-{number}" if number > 1 else ""
@@ -97,16 +97,16 @@ class Library:
         return Entry(name, self.folder / f"{stem}{SUFFIX}", info), data
 
     def entries(self) -> list[Entry]:
-        """Every file of the library by name, damaged ones too. Raises DiffinvError where the
-        folder cannot be listed; one that does not exist yet is empty."""
+        """Every file of the library by name, damaged ones too. Raises DiffinvError if the folder
+        cannot be listed; one that does not exist yet is empty."""
         return self.search(sort="name")
 
     def search(
         self, query: str = "", sort: Sort = "newest", limit: int | None = None, offset: int = 0
     ) -> list[Entry]:
-        """The entries that a query finds (:func:`.query.parse`); all where it is empty.
+        """The entries that a query finds (:func:`.query.parse`); all if it is empty.
 
-        Raises DiffinvError where the folder cannot be listed; one that does not exist is empty.
+        Raises DiffinvError if the folder cannot be listed; one that does not exist is empty.
         """
         return self._ask(lambda index: index.search(query, sort, limit, offset), [])
 
@@ -115,16 +115,16 @@ class Library:
     ) -> tuple[list[Entry], int]:
         """At most ``limit`` of the entries that a query finds, and how many it finds in all.
 
-        Without ``look`` what other programs have changed since the last time is not noticed, which
-        is quick however large the library is.
+        Without ``look``, changes by other programs since the last call go unnoticed, which is fast
+        however large the library is.
         """
         nothing: tuple[list[Entry], int] = ([], 0)
         return self._ask(lambda index: index.page(query, sort, limit, offset, look), nothing)
 
     def notice(self) -> object:
-        """Take in what other programs have changed, and return a value that differs after any
-        change. Quick; files changed in place are noticed after some calls where there are very
-        many. None where there is no folder yet."""
+        """Notice what other programs have changed, and return a value that changes with any change.
+        Fast; among very many files, one changed in place is noticed only after several calls. None
+        if there is no folder yet."""
         return self._ask(lambda index: index.notice(), None)
 
     def count(self, query: str = "") -> int:
@@ -132,7 +132,7 @@ class Library:
         return self._ask(lambda index: index.count(query), 0)
 
     def tags(self) -> list[tuple[str, int]]:
-        """Every tag with the number of its entries, the most used first."""
+        """Every tag with its number of entries, the most used first."""
         return self._ask(lambda index: index.tags(), [])
 
     def duplicates(self) -> list[list[Entry]]:
@@ -155,12 +155,12 @@ class Library:
             ) from error
 
     def with_hashes(self, hashes: Iterable[str]) -> dict[str, Entry]:
-        """An entry for each of these checksums of tensors that the library has."""
+        """An entry for each of these tensor checksums that the library has."""
         return self._ask(lambda index: index.with_hashes(hashes), {})
 
     def find(self, name_or_path: str | Path) -> Path:
-        """The file of a difference: by its name, by its file's name, or by any path to a
-        ``.safetensors`` file. Raises UsageError, with the nearest name, where there is none."""
+        """The file of a difference, by its name, its file's name, or any path to a ``.safetensors``
+        file. Raises UsageError, with the nearest name, if there is none."""
         text = str(name_or_path)
         if _is_difference_file(text):
             return Path(os.path.expanduser(text))
@@ -178,7 +178,7 @@ class Library:
         raise UsageError(self._missing(text, entries))
 
     def has(self, text: str, exactly: bool = False) -> bool:
-        """Whether :meth:`find` finds anything by this text; ``exactly``: as it is written."""
+        """Whether :meth:`find` finds anything by this text; ``exactly``: as it is spelt."""
         if _is_difference_file(text):
             return True
         lookups = (_file_is, _name_is) if exactly else (_file_is, _name_is, _slug_is)
@@ -189,16 +189,16 @@ class Library:
         return self._load(self.find(name_or_path))
 
     def refuse_taken(self, name: str, but: Path | None = None) -> None:
-        """Raise UsageError where an entry, ``but`` one, has this name."""
+        """Raise UsageError if an entry other than ``but`` has this name."""
         if any(e.name == name and e.path != but for e in self.entries()):
             raise UsageError(f"The library already has {name!r}; choose another name.")
 
     def changing(self) -> Locked:
-        """Keep other processes from changing what is there meanwhile. Not to be nested."""
+        """Keep other processes from changing existing files meanwhile. Must not be nested."""
         return locked(self.folder)
 
     def rename(self, name: str | Path, new: str) -> Entry:
-        """Give a difference another name, and its file too. Raises UsageError where it is taken."""
+        """Rename a difference, and its file with it. Raises UsageError if the name is taken."""
         with self.changing():
             old = self._own(self.find(name))
             difference = self._load(old)
@@ -215,7 +215,7 @@ class Library:
     def set_tags(
         self, name: str | Path, add: Iterable[str] = (), remove: Iterable[str] = ()
     ) -> Entry:
-        """Add tags to a difference and remove others, in whatever case they are written."""
+        """Add tags to a difference and remove others, ignoring case."""
         gone = {text_safe(tag).casefold() for tag in remove}
         new = [_checked_tag(tag) for tag in add]
         with self.changing():
@@ -239,9 +239,9 @@ class Library:
             return self._trash.put(path)
 
     def restore(self, trash_id: TrashId | None = None) -> Entry:
-        """Bring a file back from the trash, by default the one that went there last.
+        """Bring a file back from the trash, by default the last one put there.
 
-        Where its name is taken by now, it gets a number, as in :meth:`add`.
+        If its name has been taken since, it gets a number, as in :meth:`add`.
         """
         with self.changing():
             item = self._trash.get(trash_id)
@@ -258,7 +258,7 @@ class Library:
         return self._trash.items()
 
     def verify(self) -> list[tuple[str, str]]:
-        """(name, problem) of every file that is not whole. Reads them all."""
+        """(name, problem) for every damaged file. Reads all files in full."""
         problems = []
         for entry in self.entries():
             try:
@@ -268,7 +268,7 @@ class Library:
         return problems
 
     def export(self, name: str | Path, path: Path, replace: bool = False) -> Path:
-        """Copy a difference's file to a path, or into a folder; where it is now."""
+        """Copy a difference's file to a path or into a folder; return where it is now."""
         source = self.find(name)
         self._load(source)
         target = path / source.name if path.is_dir() else path
@@ -284,14 +284,14 @@ class Library:
         return target
 
     def info(self, path: Path) -> DifferenceInfo:
-        """What a file that :meth:`find` found says about its difference."""
+        """What a file found by :meth:`find` says about its difference."""
         return self._read(read_info, path)
 
     def _load(self, path: Path) -> Difference:
         return self._read(load, path)
 
     def _read(self, read: Callable[[Path], Answer], path: Path) -> Answer:
-        """Errors of the library's own files say what to do with them."""
+        """Read a file; errors in the library's own files say what to do with them."""
         try:
             return read(path)
         except NotSafetensorsError as error:
@@ -319,7 +319,7 @@ class Library:
         return Trash(self.folder)
 
     def _in_trash(self, text: str) -> Trashed | None:
-        """What is in the trash under this name, or came from a file so named."""
+        """What is in the trash under this name, or from a file with this name."""
         with contextlib.suppress(OSError):
             for item in self.trashed():
                 if text in (item.name, item.path.name, item.path.stem):
@@ -336,8 +336,8 @@ class Library:
             )
         if is_own:
             return (
-                f"The difference {text_safe(path.stem)!r} is no longer in the library, where it "
-                "was renamed or removed; choose it anew from 'diffinv library list'."
+                f"The difference {text_safe(path.stem)!r} is no longer in the library; it "
+                "was renamed or removed; choose again from 'diffinv library list'."
             )
         if path.suffix == SUFFIX:
             return f"{shown} does not exist; check the path."
@@ -353,7 +353,7 @@ class Library:
 
 
 def _refuse_broken_link(folder: Path) -> None:
-    """A folder that is not there yet is empty; one that a link leads to has been there."""
+    """A missing folder counts as empty, unless a link leads to it: then it must have existed."""
     for place in (folder, *folder.parents):
         if place.is_symlink() and not place.exists():
             raise DiffinvError(
@@ -363,7 +363,7 @@ def _refuse_broken_link(folder: Path) -> None:
 
 
 def _answer(index: Index, question: Callable[[Index], Answer]) -> Answer:
-    """An answer; an index that is damaged or cannot be written is made again, or elsewhere."""
+    """An answer from the index, which is rebuilt if damaged, and elsewhere if not writable."""
     while True:
         try:
             return question(index)
@@ -385,7 +385,7 @@ def _checked_tag(tag: str) -> str:
     shown = text_safe(tag)
     if not shown or len(shown) > _MAX_TAG or "," in shown:
         raise UsageError(
-            f"The tag {shown[:_MAX_TAG]!r} cannot be: write 1 to {_MAX_TAG} characters, no comma."
+            f"The tag {shown[:_MAX_TAG]!r} is invalid: write 1 to {_MAX_TAG} characters, no comma."
         )
     return shown
 

@@ -1,4 +1,4 @@
-"""NAME:STRENGTH, for the names that a library has."""
+"""NAME:STRENGTH, for the names in a library."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from .store import Library
 
 
 def find_strength(library: Library, text: str) -> tuple[str, float]:
-    """:func:`parse_strength` for a difference of a library, whose names may hold colons.
+    """:func:`parse_strength` for a difference in a library, whose name may contain colons.
 
-    Raises UsageError for what follows a difference's name and is no strength.
+    Raises UsageError if what follows a difference's name is not a strength.
     """
     name, colon, number = text.rpartition(":")
     if not colon or library.has(text, exactly=True):

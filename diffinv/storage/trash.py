@@ -1,4 +1,4 @@
-"""The library's trash: a folder in it, from which everything can be brought back."""
+"""The library's trash: a folder in it from which everything can be brought back."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Trashed:
-    """A file in the library's trash. ``deleted`` is in unix seconds."""
+    """A file in the library's trash. ``deleted`` is in Unix seconds."""
 
     id: TrashId
     name: str
@@ -39,7 +39,7 @@ class Trashed:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """One process at a time changes files that exist. Errors of the file system in one sentence."""
+    """Let one process at a time change existing files; file system errors become one sentence."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with FileLock(folder / _LOCK, timeout=_PATIENCE):
@@ -57,7 +57,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 class Trash:
-    """The trash of a library's folder: a numbered folder for each file."""
+    """The trash of a library: a numbered folder for each file."""
 
     def __init__(self, library: Path) -> None:
         self.folder = library / FOLDER
@@ -78,7 +78,7 @@ class Trash:
         return [item for id in self._ids() if (item := self._item(id))]
 
     def get(self, id: TrashId | None) -> Trashed:
-        """One file, or the latest. Raises UsageError where there is none."""
+        """One file, or the latest. Raises UsageError if there is none."""
         items = self.items()
         found = [item for item in items if id in (None, item.id, item.name)]
         if found:
@@ -90,7 +90,7 @@ class Trash:
         )
 
     def take(self, item: Trashed, target: Path) -> Path:
-        """Move a file out of here, under another number where its place is taken."""
+        """Move a file out of here, numbered if its place is taken."""
         for place in numbered(target):
             with contextlib.suppress(FileExistsError):
                 publish_new(item.path, place)
@@ -99,7 +99,7 @@ class Trash:
         raise AssertionError("numbers do not end")
 
     def forget(self, item: Trashed) -> None:
-        """Remove what is left of a file that has been brought back."""
+        """Remove what is left here of a file that has been brought back."""
         item.path.unlink(missing_ok=True)
         with contextlib.suppress(OSError):
             item.path.parent.rmdir()

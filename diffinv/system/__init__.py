@@ -1,1 +1,1 @@
-"""What every room stands on: files, the database, paths, text, streams. No pictures, no models."""
+"""What everything else builds on: files, database, paths, text, streams. No pictures or models."""

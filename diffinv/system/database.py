@@ -1,4 +1,4 @@
-"""A SQLite file that several threads and processes share."""
+"""A SQLite file shared by several threads and processes."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ _UNUSABLE = {
     sqlite3.SQLITE_PERM,
 }
 _NO_SPACE = 64 * 1024
-"""Bytes free on a disk below which it counts as full: SQLite says "disk I/O error" then, too."""
+"""Free bytes below which a disk counts as full: SQLite may then also say "disk I/O error"."""
 _SIDECARS = ("-wal", "-shm")
 _NO_FILE = -1
 """In place of an inode."""
 
 
 class UnusableError(DiffinvError):
-    """The file's place is unusable: a full or broken disk, or missing permission."""
+    """The file's location is unusable: a full or broken disk, or missing permission."""
 
 
 class Database:
-    """Reads, and writes in transactions, from any thread; WAL, so that neither waits for the other.
+    """Reads, and writes in transactions, from any thread. WAL, so that neither waits for the other.
 
     ``migrations`` are scripts, each run once in a file's life. The first write makes the file. A
-    damaged file is set aside under a dated name and a fresh one made; ``notice`` says so in one
-    sentence. Other troubles raise DiffinvError. ``what`` is what messages call the file. A
-    ``disposable`` file can be made again from something else: it is not checked as a whole, and
-    deleted where it is of no use.
+    damaged file is set aside under a dated name and a fresh one started; ``notice`` says so in one
+    sentence. Other problems raise DiffinvError. ``what`` is what messages call the file. A
+    ``disposable`` file can be rebuilt from other data: it is not checked in full, and is deleted
+    if useless.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class Database:
 
     @contextlib.contextmanager
     def write(self) -> Iterator[sqlite3.Connection]:
-        """A transaction during which nobody else writes; rolled back if the block raises."""
+        """A transaction during which no one else writes; rolled back if the block raises."""
         with self._named():
             connection = self._connection()
             connection.execute("BEGIN IMMEDIATE")
@@ -86,7 +86,7 @@ class Database:
                 raise
 
     def version(self) -> tuple[int, int]:
-        """A value that differs after any thread or process has written."""
+        """A value that changes when any thread or process has written."""
         with self._watching, self._named():
             inode = _inode(self.path)
             if inode == _NO_FILE:
@@ -103,7 +103,7 @@ class Database:
             self._own.connection = None
 
     def _for_reading(self) -> sqlite3.Connection:
-        """A connection to the file, or where there is none to nothing, in memory."""
+        """A connection to the file or, if there is none, to an empty database in memory."""
         if _inode(self.path) == _NO_FILE:
             return self._nothing
         return self._connection()
@@ -116,7 +116,7 @@ class Database:
         return connection
 
     def _connection(self) -> sqlite3.Connection:
-        """This thread's connection to the file that is there now."""
+        """This thread's connection to the file currently at the path."""
         known: tuple[sqlite3.Connection, int] | None = getattr(self._own, "connection", None)
         if known is None or known[1] != _inode(self.path):
             self.close()
@@ -166,7 +166,7 @@ class Database:
                 connection.execute(f"PRAGMA user_version = {number + 1}")
             connection.execute("COMMIT")
         except BaseException:
-            if connection.in_transaction:  # a full disk ends it by itself
+            if connection.in_transaction:  # a full disk has already ended it
                 connection.execute("ROLLBACK")
             raise
 
@@ -202,7 +202,7 @@ class Database:
         )
 
     def _recover(self) -> None:
-        """Set the file aside after an error in the middle of work, unless another process did."""
+        """Set the file aside after an error during use, unless another process already has."""
         known: tuple[sqlite3.Connection, int] | None = getattr(self._own, "connection", None)
         with self._lock():
             if known is None or known[1] == _inode(self.path):
@@ -216,7 +216,7 @@ class Database:
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
-        """Errors of SQLite and of the file system as one sentence."""
+        """Turn SQLite and file system errors into one sentence."""
         try:
             yield
         except sqlite3.DatabaseError as error:
@@ -232,7 +232,7 @@ class Database:
             ) from error
 
     def _is_damage(self, error: sqlite3.DatabaseError) -> bool:
-        """Whether the file is useless: a disposable one is once its tables differ from ours."""
+        """Whether the file is useless, as a disposable one is if its tables differ from ours."""
         if getattr(error, "sqlite_errorcode", 0) & 0xFF in _DAMAGED:
             return True
         wrong = isinstance(error, sqlite3.IntegrityError) or "no such" in str(error)
@@ -265,7 +265,7 @@ class Database:
 
 
 class MemoryDatabase(Database):
-    """The same in memory and for this object alone; its threads take turns."""
+    """The same in memory, for this object only; threads take turns."""
 
     def __init__(self, migrations: Sequence[str], what: str) -> None:
         super().__init__(Path(":memory:"), migrations, what, disposable=True)
@@ -284,11 +284,11 @@ class MemoryDatabase(Database):
             yield connection
 
     def version(self) -> tuple[int, int]:
-        """A value that differs after any thread has written."""
+        """A value that changes when any thread has written."""
         return 0, self._only.total_changes
 
     def close(self) -> None:
-        """Nothing: without its connection it would be gone."""
+        """Do nothing: without its connection the database would be gone."""
 
     def _for_reading(self) -> sqlite3.Connection:
         return self._only

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Files written whole or not at all."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .text import path_text
 
 
 def atomic_write(path: Path, data: bytes) -> None:
-    """Write a file, in place of any that is there; a crash leaves the old one or the new one.
+    """Write a file, replacing any existing one; a crash leaves either the old or the new one.
 
-    Missing folders are made. Raises DiffinvError where the file cannot be written.
+    Missing folders are made. Raises DiffinvError if the file cannot be written.
     """
     with _errors_named(path), _staged(path, data) as staged:
         os.replace(staged, path)
 
 
 def atomic_create(path: Path, data: bytes) -> bool:
-    """Write a file that is not there yet; False, and nothing done, where one is.
+    """Write a new file; if one exists, do nothing and return False.
 
-    Of several processes that create one path at once, exactly one gets True. Missing folders are
-    made. Raises DiffinvError where the file cannot be written.
+    If several processes create the same path at once, exactly one gets True. Missing folders are
+    made. Raises DiffinvError if the file cannot be written.
     """
     with _errors_named(path), _staged(path, data) as staged:
         try:
@@ -37,7 +37,7 @@ def atomic_create(path: Path, data: bytes) -> bool:
 
 
 def take_back(path: Path, data: bytes) -> None:
-    """Remove a file that was just written, unless somebody has replaced its contents."""
+    """Remove a file that was just written, unless its contents have been replaced since."""
     with contextlib.suppress(OSError):
         if path.read_bytes() == data:
             path.unlink()
@@ -51,7 +51,7 @@ def numbered(path: Path) -> Iterator[Path]:
 
 
 def publish_new(staged: Path, path: Path) -> None:
-    """Give a file another name, or a second one. Raises FileExistsError where that is taken."""
+    """Give a file another name, or a second one. Raises FileExistsError if that is taken."""
     try:
         os.link(staged, path)
     except FileExistsError:
@@ -67,7 +67,7 @@ def publish_new(staged: Path, path: Path) -> None:
 
 @contextlib.contextmanager
 def _staged(path: Path, data: bytes) -> Iterator[Path]:
-    """``data`` in a hidden file beside ``path``, safe on disk, and gone afterwards."""
+    """``data`` in a hidden file beside ``path``, synced to disk, and removed afterwards."""
     path.parent.mkdir(parents=True, exist_ok=True)
     staged = path.with_name(f".{secrets.token_hex(8)}.tmp")
     try:

@@ -11,8 +11,8 @@ from types import FrameType
 
 @contextlib.contextmanager
 def interruptible(doing: str) -> Iterator[None]:
-    """Where Ctrl-C is pressed within, a KeyboardInterrupt that says so ends the block, whatever
-    became of the one that it raised there."""
+    """If Ctrl-C is pressed inside the block, a KeyboardInterrupt that says so ends it, even if the
+    code inside swallowed the original one."""
     handler = signal.getsignal(signal.SIGINT)
     elsewhere = threading.current_thread() is not threading.main_thread()
     if elsewhere or handler is not signal.default_int_handler:

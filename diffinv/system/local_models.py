@@ -1,7 +1,7 @@
-"""Finds a model's folder on this machine: a path, or a hub id that was fetched before.
+"""Finds a model's folder on this machine: by a path, or by a hub id that was fetched before.
 
-Nothing is ever downloaded here, and pickled weights are refused. Imports neither torch nor any
-model library.
+Nothing is downloaded here, and pickled weights are refused. Imports neither torch nor any model
+library.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 
 def find_model(weights: str) -> Path:
-    """The folder or file that a path names, or the cached snapshot of a hub id.
+    """The folder or file a path names, or the cached snapshot of a hub id.
 
-    Raises DiffinvError where there is neither, with the way to get it.
+    Raises DiffinvError, saying how to get the model, if there is neither.
     """
     path = given_path(weights)
     if path.exists():
@@ -33,7 +33,7 @@ def find_model(weights: str) -> Path:
 def find_snapshot(hub_id: str) -> Path:
     """The folder of a hub model that was fetched before.
 
-    Raises UsageError where it was not, with the command that fetches it.
+    Raises UsageError, with the command that fetches it, if it was not.
     """
     if snapshot := cached_snapshot(hub_id):
         return snapshot
@@ -44,10 +44,10 @@ def find_snapshot(hub_id: str) -> Path:
 
 
 def cached_snapshot(hub_id: str) -> Path | None:
-    """The folder of a model in the hub's local cache, None where there is none.
+    """A model's folder in the hub's local cache, None if there is none.
 
-    The hub's own look-up refuses a model of which not every file was fetched, which is how models
-    are fetched here; so the reference is read that names the folder.
+    The hub's own lookup refuses a model unless every file was fetched, which is not how models are
+    fetched here; so we read the reference that names the folder.
     """
     from huggingface_hub import constants
     from huggingface_hub.file_download import repo_folder_name
@@ -63,9 +63,9 @@ def cached_snapshot(hub_id: str) -> Path | None:
 
 
 def check_weights(folder: Path) -> None:
-    """Raise DiffinvError unless a folder holds whole weights that are not pickled."""
+    """Raise DiffinvError unless a folder holds complete weights that are not pickled."""
     if not folder.is_dir():
-        raise DiffinvError(f"{str(folder)!r} is no folder; give the folder that holds the model.")
+        raise DiffinvError(f"{str(folder)!r} is not a folder; give the folder with the model.")
     names = sorted(path.name for path in folder.iterdir())
     for index in (name for name in names if name.endswith(".safetensors.index.json")):
         _check_shards(folder, index)
@@ -77,7 +77,7 @@ def check_weights(folder: Path) -> None:
 
 
 def refuse_pickled(path: Path) -> None:
-    """Raise DiffinvError for weights whose format can run code when they are read."""
+    """Raise DiffinvError for weights in a format that can run code when read."""
     if path.suffix.lower() in _PICKLED:
         raise DiffinvError(
             f"{str(path)!r} is pickled, which can run code and is never loaded; "
@@ -97,6 +97,6 @@ def _check_shards(folder: Path, index: str) -> None:
     for shard in sorted(map(str, shards)):
         if not (folder / shard).is_file():
             raise DiffinvError(
-                f"The folder {str(folder)!r} lacks a part of its weights, {shard!r}; "
+                f"The folder {str(folder)!r} lacks part of its weights, {shard!r}; "
                 "get the model again."
             )

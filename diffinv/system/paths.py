@@ -1,4 +1,4 @@
-"""The folders that belong to diffinv. ``DIFFINV_HOME`` puts them all into one place."""
+"""diffinv's own folders. ``DIFFINV_HOME`` puts them all in one place."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LONGEST_SHOWN = 80
 
 
 def data_folder() -> Path:
-    """Where everything lasting is kept: ``DIFFINV_HOME``, else the user's data folder."""
+    """Where lasting data is kept: ``DIFFINV_HOME``, else the user's data folder."""
     return _home() or platformdirs.user_data_path("diffinv", appauthor=False)
 
 
@@ -24,7 +24,7 @@ def library_folder() -> Path:
 
 
 def cache_folder() -> Path:
-    """Where things are kept that can be made again at any time. It may not exist yet."""
+    """Where things that can be rebuilt at any time are kept. It may not exist yet."""
     home = _home()
     return home / "cache" if home else platformdirs.user_cache_path("diffinv", appauthor=False)
 
@@ -35,17 +35,17 @@ def _home() -> Path | None:
 
 
 def given_path(text: str) -> Path:
-    """A path as a person writes it, with ``~`` for a home folder; there may be nothing there.
+    """A path as a person writes it, with ``~`` for a home folder. It need not exist.
 
-    Raises UsageError for what can be no path on this machine.
+    Raises UsageError for an impossible path.
     """
     shown = text_safe(text[:_LONGEST_SHOWN]) + "…" * (len(text) > _LONGEST_SHOWN)
     try:
         path = Path(text).expanduser()
         path.exists()
     except RuntimeError as error:
-        raise UsageError(f"The path {shown!r} names a user who is not there; check it.") from error
+        raise UsageError(f"The path {shown!r} names an unknown user; check it.") from error
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"The path {shown!r} cannot be looked at ({reason}); check it.") from error
+        raise UsageError(f"The path {shown!r} cannot be accessed ({reason}); check it.") from error
     return path

@@ -1,4 +1,4 @@
-"""Keeps what is printed away from stdout and stderr, by whichever way it is printed."""
+"""Keeps printed text away from stdout and stderr, however it is printed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ORIGINALS = ("__stdout__", "__stderr__")
 
 
 class _Printed(io.StringIO):
-    """Keeps what was printed even if somebody closes it."""
+    """Keeps what was printed even if it is closed."""
 
     def close(self) -> None:
         pass
@@ -24,10 +24,10 @@ class _Printed(io.StringIO):
 
 @contextlib.contextmanager
 def swallowed() -> Iterator[io.StringIO]:
-    """What is printed within goes here, to neither stdout nor stderr.
+    """Collects what is printed inside the block instead of sending it to stdout or stderr.
 
-    In the main thread that holds for their file descriptors too, and so for what is written past
-    Python's streams. In any other thread it does not: :func:`kept_for_python` is for these.
+    In the main thread this includes their file descriptors, and so what bypasses Python's streams.
+    In other threads it does not: :func:`kept_for_python` is for those.
     """
     printed = _Printed()
     if threading.current_thread() is not threading.main_thread():
@@ -48,10 +48,10 @@ def swallowed() -> Iterator[io.StringIO]:
 
 @contextlib.contextmanager
 def kept_for_python() -> Iterator[None]:
-    """Within, only Python's own streams lead to where stdout and stderr did before.
+    """Inside the block only Python's own streams still lead where stdout and stderr did.
 
-    What libraries and other programs write to the file descriptors 1 and 2, in any thread, goes
-    nowhere, so that an app can draw on the streams undisturbed.
+    What libraries and other programs write to file descriptors 1 and 2, in any thread, is
+    discarded, so that an app can draw on the streams undisturbed.
     """
     with contextlib.ExitStack() as stack:
         nowhere = stack.enter_context(open(os.devnull, "r+b"))
@@ -65,7 +65,7 @@ def kept_for_python() -> Iterator[None]:
 
 
 def _twin(stream: TextIO) -> TextIO:
-    """A stream to the same place through a file descriptor of its own."""
+    """A stream to the same place, through its own file descriptor."""
     stream.flush()
     copy = os.dup(stream.fileno())
     return open(copy, "w", buffering=1, encoding=stream.encoding, errors=stream.errors)
@@ -73,8 +73,8 @@ def _twin(stream: TextIO) -> TextIO:
 
 @contextlib.contextmanager
 def pointed(descriptor: int, target: int) -> Iterator[None]:
-    """A file descriptor leads elsewhere for a while, and back again even where it was closed
-    meanwhile. Nothing is done where one of the two is not open."""
+    """Point a file descriptor elsewhere inside the block, and back again even if it was closed
+    meanwhile. Does nothing if either of the two is not open."""
     try:
         kept = os.dup(descriptor)
     except OSError:
@@ -83,7 +83,7 @@ def pointed(descriptor: int, target: int) -> Iterator[None]:
     try:
         with contextlib.suppress(OSError):
             os.dup2(target, descriptor)
-            os.set_inheritable(descriptor, True)  # dup2 leaves that out where the two are one
+            os.set_inheritable(descriptor, True)  # dup2 skips this if the two are the same
         yield
     finally:
         os.dup2(kept, descriptor)
@@ -92,7 +92,7 @@ def pointed(descriptor: int, target: int) -> Iterator[None]:
 
 @contextlib.contextmanager
 def replaced(names: Sequence[str], stream: TextIO) -> Iterator[None]:
-    """Replace streams of :mod:`sys`, given by name, for the length of the block."""
+    """Replace streams of :mod:`sys`, given by name, inside the block."""
     kept = {name: getattr(sys, name) for name in names}
     try:
         for name in names:
@@ -104,7 +104,7 @@ def replaced(names: Sequence[str], stream: TextIO) -> Iterator[None]:
 
 
 def _scratch_file() -> IO[bytes]:
-    """A private scratch file, or the null device where none can be made."""
+    """A private scratch file, or the null device if none can be made."""
     try:
         return tempfile.TemporaryFile()
     except OSError:
@@ -112,7 +112,7 @@ def _scratch_file() -> IO[bytes]:
 
 
 def _flush() -> None:
-    """Flush what was printed before to where it was meant to go."""
+    """Flush what was printed so far to where it was meant to go."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(AttributeError, OSError, ValueError):
             stream.flush()

@@ -1,4 +1,4 @@
-"""Text that came from files: made safe to print, and ordered as people count."""
+"""Text from files: made safe to print, and sorted the way people count."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _ESCAPES = re.compile(
     r"|\x1b[ -/]*[0-~]"  # everything else that starts with an escape
 )
 _KEPT_FORMATS = "\u200c\u200d"
-"""Zero-width joiners: letters of some scripts, and emoji, need them."""
+"""Zero-width joiners, which some scripts and emoji need."""
 
 
 def text_safe(text: str) -> str:
-    """``text`` on one line, with nothing in it that a terminal would act on.
+    """``text`` on one line, without anything a terminal would act on.
 
-    Escape sequences, control characters and bidirectional overrides are dropped, line breaks and
-    runs of blanks become one space, broken surrogates the replacement character.
+    Escape sequences, control characters and bidirectional overrides are dropped; line breaks and
+    runs of blanks become one space, and broken surrogates the replacement character.
     """
     shown = "".join(_shown(c) for c in _ESCAPES.sub("", text))
     return " ".join(shown.split())
@@ -42,7 +42,7 @@ def _shown(character: str) -> str:
 
 
 def natural_key(text: str) -> tuple[tuple[str, ...], str]:
-    """A sort key that counts: ``b2`` before ``b10``, upper and lower case side by side."""
+    """A sort key that counts: ``b2`` before ``b10``, upper and lower case together."""
     parts = re.split(r"(\d+)", text.casefold())
     return tuple(_countable(p) if i % 2 else p for i, p in enumerate(parts)), text
 

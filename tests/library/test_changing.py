@@ -180,7 +180,7 @@ def test_import_checks_first(library, tmp_path):
     with pytest.raises(UsageError, match="already, as 'castle'"):
         import_file(library, good)
     assert import_file(library, good, "second").name == "second"
-    with pytest.raises(DiffinvError, match="is no file; check the path"):
+    with pytest.raises(DiffinvError, match="is not a file; check the path"):
         import_file(library, tmp_path / "none.safetensors")
 
 
@@ -327,7 +327,7 @@ def test_what_has_left_the_library_is_told_by_whoever_looks_for_it(library):
         )
     library.restore(id)
     library.rename("Old Fort", "New Fort")
-    with pytest.raises(UsageError, match="'old-fort' is no longer in the library, where it was re"):
+    with pytest.raises(UsageError, match="'old-fort' is no longer in the library; it was re"):
         library.load(entry.path)
     with pytest.raises(UsageError, match="elsewhere.safetensors does not exist; check the path"):
         library.load(library.folder.parent / "elsewhere.safetensors")

@@ -62,8 +62,9 @@ def test_one_bad_file_among_several(library, files, capsys):
         shown = capsys.readouterr()
         assert shown.out == ""
         assert shown.err == (
-            f"Error: Nothing was imported, because 1 of 4 files cannot be: {files[-1]} is neither "
-            "a difference nor a textual inversion that can be read; choose another file.\n"
+            f"Error: Nothing was imported, because 1 of 4 files cannot be imported: {files[-1]} "
+            "is neither a difference nor a textual inversion that can be read; choose another "
+            "file.\n"
         )
     assert not library.folder.exists()
 
@@ -74,7 +75,7 @@ def test_every_file_that_cannot_be_is_named(library, files, tmp_path):
     with pytest.raises(DiffinvError) as error:
         import_files(library, [files[0], *wrong])
     assert error.value.exit_code == 1
-    assert "because 4 of 5 files cannot be:" in str(error.value)
+    assert "because 4 of 5 files cannot be imported:" in str(error.value)
     assert all(f"{path} is " in str(error.value) for path in wrong)
     assert names(library) == ["two"]
 
@@ -82,8 +83,8 @@ def test_every_file_that_cannot_be_is_named(library, files, tmp_path):
 def test_many_files_that_cannot_be_are_not_all_named(library, tmp_path):
     with pytest.raises(DiffinvError) as error:
         import_files(library, [tmp_path / str(number) for number in range(100)])
-    assert str(error.value).count("is no file") == 5
-    assert str(error.value).endswith(" 95 more cannot be either.")
+    assert str(error.value).count("is not a file") == 5
+    assert str(error.value).endswith(" 95 more cannot be imported either.")
 
 
 def test_one_difference_twice_in_one_import(library, files, tmp_path):
@@ -254,4 +255,4 @@ def test_titles_of_any_script(library, tmp_path):
 
 def test_a_file_is_looked_at_before_its_name(library, tmp_path, capsys):
     assert app.run(["library", "import", str(tmp_path / "x:2.safetensors")]) == 2
-    assert "is no file; check the path." in capsys.readouterr().err
+    assert "is not a file; check the path." in capsys.readouterr().err

@@ -118,11 +118,11 @@ def test_queries(castles, query):
 IMPOSSIBLE = {
     "is:banana": "No difference is 'banana'; write is:duplicate or is:damaged.",
     "-IS:banana": "write is:duplicate or is:damaged",
-    "castle created:>banana": "'banana' is no date to search for; write created:2026, ",
-    "created:2026-13": "'2026-13' is no date",
-    "created:2026-01-32": "'2026-01-32' is no date",
-    "created:>>2026": "'>2026' is no date",
-    'created:"new year"': "'new year' is no date",
+    "castle created:>banana": "'banana' is not a date to search for; write created:2026, ",
+    "created:2026-13": "'2026-13' is not a date",
+    "created:2026-01-32": "'2026-01-32' is not a date",
+    "created:>>2026": "'>2026' is not a date",
+    'created:"new year"': "'new year' is not a date",
 }
 
 

@@ -156,7 +156,7 @@ def test_files_that_exist_are_kept(library, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == [kept.name]
     export(library, "To Winter!", "a1111", tmp_path, replace=True)
     assert kept.read_bytes() != b"mine"
-    with pytest.raises(UsageError, match="is no folder; a file ends in"):
+    with pytest.raises(UsageError, match="is not a folder; a file ends in"):
         export(library, "To Winter!", "a1111", tmp_path / "x.pt")
 
 
@@ -220,7 +220,7 @@ def test_what_cannot_be_imported(library, tmp_path):
     def ones(*shape):
         return np.ones(shape, np.float32)
 
-    assert "is no file; check the path." in refusal("nothing.safetensors")
+    assert "is not a file; check the path." in refusal("nothing.safetensors")
     assert "is a pickle, which could run any code" in refusal("old.pt", b"\x80\x02")
     assert "neither a difference nor" in refusal("a.safetensors", b"not at all")
     assert "import --backbone' and one of sd21-base, sd21." in refusal(
@@ -232,7 +232,7 @@ def test_what_cannot_be_imported(library, tmp_path):
     assert "that do not fit the backbone 'sdxl'" in refusal(
         "d.safetensors", {"emb_params": ones(2, 768)}, "sdxl"
     )
-    assert "not the same number of tokens" in refusal(
+    assert "different numbers of tokens" in refusal(
         "e.safetensors", {"clip_l": ones(2, 768), "clip_g": ones(3, 1280)}
     )
     assert "not finite" in refusal("g.safetensors", {"x": ones(1, 768) * np.inf})

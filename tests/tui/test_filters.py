@@ -32,6 +32,6 @@ async def test_impossible_values_are_told_and_half_typed_ones_are_not(
         await pilot.press("escape")
         await shows(pilot, "11 differences")
         await pilot.press("slash", *"created:>", "b")
-        await shows(pilot, "'b' is no date to search for")
+        await shows(pilot, "'b' is not a date to search for")
         await pilot.press("backspace")
-        await until(pilot, lambda: "is no date" not in screen(app))
+        await until(pilot, lambda: "is not a date" not in screen(app))
