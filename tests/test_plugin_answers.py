@@ -90,7 +90,7 @@ def test_a_list_of_its_specs_is_right_and_anything_else_is_not(register, hook):
 @pytest.mark.parametrize("hook", SPECS)
 def test_a_field_of_the_wrong_type_is_named(register, hook):
     fields = WRONG | (WRONG_IN_BACKBONES if hook == "register_backbones" else {})
-    words = {"api_version": "version", "id": "is no id"}
+    words = {"api_version": "version", "id": "is not an id"}
     for name, values in fields.items():
         for value in values:
             spec = SPECS[hook](**RIGHT | {name: value})
@@ -107,7 +107,7 @@ def test_what_is_no_command_is_no_command(register, name):
     registry = register(COMMANDS_HOOK, add)
     registry.register_commands(cli)
     assert registry.rows[0].status == "broken"
-    assert f"{name!r} is no command" in (registry.rows[0].error or "")
+    assert f"{name!r} is not a command" in (registry.rows[0].error or "")
     assert set(cli.commands) == {"ours"}
 
 

@@ -1,4 +1,4 @@
-"""The command line. Importing it imports nothing; :func:`main` does."""
+"""The command line. Importing this imports nothing; :func:`main` does."""
 
 from __future__ import annotations
 

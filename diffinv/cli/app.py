@@ -52,7 +52,7 @@ def _leave_plugins_out(_ctx: click.Context, _option: click.Parameter, value: boo
     is_eager=True,
     expose_value=False,
     callback=_leave_plugins_out,
-    help="Switch the plugins of third parties off, for this command.",
+    help="Switch third-party plugins off for this command.",
 )
 @click.version_option(__version__, prog_name="diffinv")
 def cli() -> None:
@@ -86,7 +86,7 @@ def run(args: Sequence[str] | None = None) -> int:
 
 
 def _fail(sentence: str, exit_code: int) -> int:
-    """Say what went wrong on stderr. To be called while the exception is being handled."""
+    """Say what went wrong on stderr. Call it while the exception is being handled."""
     if _state["debug"]:
         traceback.print_exc()
     complain(f"Error: {sentence}")
@@ -94,7 +94,7 @@ def _fail(sentence: str, exit_code: int) -> int:
 
 
 def _sentence(error: click.ClickException) -> str:
-    """What is wrong with a command line, in one sentence that points to its help."""
+    """What is wrong with a command line, in one sentence that points to the help."""
     message = " ".join(error.format_message().split()).rstrip(".")
     ctx = getattr(error, "ctx", None)
     return f"{message}; see '{ctx.command_path} --help'." if ctx else f"{message}."

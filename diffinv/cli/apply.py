@@ -55,10 +55,11 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed")
 @json_option
 @click.pass_context
 def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> None:
-    """Apply a difference of the library to pictures, or to every picture in a folder.
+    """Apply a difference from the library to pictures, or to every picture in a folder.
 
-    STRENGTH is 1 unless given; a negative one undoes the difference. Results are PNG files; none
-    that exists is overwritten. The same command does only what is new or was left undone.
+    STRENGTH is 1 unless given; a negative one undoes the difference. Results are PNG files; no
+    existing file is overwritten. Running the same command again does only what is new or was left
+    undone.
     """
     from ..jobs.planning import plan_application
     from .following import submit_and_follow
@@ -108,7 +109,7 @@ def _follow(request: ApplyRequest, plan: ApplicationPlan) -> ApplicationReport:
 
 
 def _as_given(path: Path, given: Sequence[Path]) -> Path:
-    """A path that a job made absolute, below the folder or file that the user named."""
+    """A path that a job made absolute, rebuilt from the folder or file the user named."""
     for root in given:
         if path.is_relative_to(root.absolute()):
             return root / path.relative_to(root.absolute())

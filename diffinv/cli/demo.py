@@ -1,4 +1,4 @@
-"""``diffinv demo``: the whole method on the embedded backbone, ending with a picture."""
+"""``diffinv demo``: the whole method on the embedded backbone, with a picture at the end."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 def demo(ctx: click.Context, out: Path) -> None:
     """Learn a difference from two pictures, apply it to nine others, and show the result.
 
-    Needs no network and no GPU. When run again, it replaces its own pictures. Ctrl-C leaves its two
-    jobs to go on by themselves; 'diffinv jobs' watches and cancels them.
+    Needs no network and no GPU. Running it again replaces its own pictures. After Ctrl-C its two
+    jobs go on by themselves; 'diffinv jobs' watches and cancels them.
     """
     from ..jobs.demo import find_example
     from ..plugins.loading import registry
@@ -64,7 +64,7 @@ def _run(example: Example, out: Path) -> tuple[Job, Job]:
     try:
         learned = follow(store, learn.id)
     except click.Abort:
-        complain(f"Job {use.id} comes after it, and puts its pictures into {out / 'results'}.")
+        complain(f"Job {use.id} follows it, and puts its pictures into {out / 'results'}.")
         raise
     return learned, follow(store, use.id)
 

@@ -33,7 +33,7 @@ _LIBRARIES = (
 def doctor(ctx: click.Context, as_json: bool) -> None:
     """Devices, versions, models, paths, plugins and the terminal's pictures.
 
-    The exit code is 1 where something that diffinv cannot do without is missing.
+    The exit code is 1 if something diffinv cannot do without is missing.
     """
     with stdout_for_data():
         report = _report(ctx)
@@ -81,7 +81,7 @@ def _report(ctx: click.Context) -> dict[str, Any]:
 
 
 def _devices() -> tuple[list[dict[str, Any]], str | None]:
-    """The devices torch sees. The one place of the command line that imports torch."""
+    """The devices torch sees. The only place in the command line that imports torch."""
     try:
         import torch
 
@@ -118,7 +118,7 @@ def _library() -> tuple[dict[str, Any], str | None]:
 
 
 def _terminal() -> dict[str, Any]:
-    """A guess from the environment; only a program that asks the terminal can know."""
+    """A guess from the environment; only asking the terminal itself could tell."""
     term, program = os.environ.get("TERM", ""), os.environ.get("TERM_PROGRAM", "")
     pictures = "half blocks"
     if os.environ.get("TMUX"):

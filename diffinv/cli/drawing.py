@@ -1,4 +1,4 @@
-"""Pictures in the terminal, two pixels a character."""
+"""Pictures in the terminal, two pixels per character."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _WIDEST = 32
 
 
 def draw_pair(path: Path) -> None:
-    """A, A′ and the preview of a difference side by side, as far as its file has them."""
+    """Draw a difference's A, A′ and preview side by side, as far as its file has them."""
     from rich.columns import Columns
     from rich.console import Console, Group
     from rich.text import Text
@@ -34,7 +34,7 @@ def draw_pair(path: Path) -> None:
 
 
 def half_blocks(image: Image, width: int) -> Text:
-    """A picture as upper half blocks: the colour above in front, the one below behind."""
+    """A picture as upper half blocks: the upper pixel in the foreground, the lower behind it."""
     import numpy as np
     from rich.style import Style
     from rich.text import Text

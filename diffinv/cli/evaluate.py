@@ -1,4 +1,4 @@
-"""``diffinv evaluate``: scores of pictures, and what plugins add."""
+"""``diffinv evaluate``: scores for pictures, and what plugins add."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ def pictures(
 ) -> None:
     """Score how well A : A_PRIME :: B : B_PRIME holds, for any number of B and B_PRIME.
 
-    Two folders are B's pictures and what 'diffinv apply' made of them. All scores are cosines of
-    an encoder's vectors: 'directional' of A to A′ with B to B′, 'like_b' of B′ with B,
+    Two folders stand for B's pictures and what 'diffinv apply' made of them. All scores are cosines
+    of an encoder's vectors: 'directional' of A to A′ with B to B′, 'like_b' of B′ with B,
     'like_a_prime' of B′ with A′.
     """
     pairs = list(_pairs(answers))
@@ -67,7 +67,7 @@ def pictures(
 
 
 def _pairs(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
-    """(B, B′) of two files, or of two folders."""
+    """(B, B′) from two files, or from two folders."""
     if len(paths) % 2:
         raise UsageError("Name a B_PRIME after every B: pictures, or folders of them.")
     for b, b_prime in zip(paths[::2], paths[1::2], strict=True):
@@ -77,7 +77,7 @@ def _pairs(paths: Sequence[Path]) -> Iterator[tuple[Path, Path]]:
 
 
 def _in_folders(before: Path, after: Path) -> Iterator[tuple[Path, Path]]:
-    """Results bear the names of their pictures, as 'diffinv apply' writes them."""
+    """Pictures and the results with their names, as 'diffinv apply' writes them."""
     from ..pictures.reading import list_images
 
     wanted = [(b, after / b.relative_to(before).with_suffix(".png")) for b in list_images(before)]
@@ -106,7 +106,7 @@ def _scores(
 
 
 def _square(path: Path) -> Image:
-    """The centred square of a picture: what every model here sees of it."""
+    """The centred square of a picture, which is what every model here sees."""
     from ..pictures.framing import fit_square
     from ..pictures.reading import open_image
 

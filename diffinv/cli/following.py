@@ -1,4 +1,4 @@
-"""Follows a job in the foreground. The job does not need it."""
+"""Follows a job in the foreground. The job does not depend on it."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ _WORKER_EVERY = 1.0
 
 
 def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = False) -> Job:
-    """Put a request into the queue and see to it that a worker is there; wait for its end, unless
-    detached. Raises DiffinvError where the job came to nothing."""
+    """Queue a request, make sure there is a worker, and wait for the job's end unless detached.
+    Raises DiffinvError if the job came to nothing."""
     from ..jobs.launch import ensure_worker
     from ..jobs.store import JobStore
     from ..jobs.worker_environment import dismiss_stale_worker
@@ -42,8 +42,8 @@ def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = Fals
 
 
 def follow(store: JobStore, id: int) -> Job:
-    """:func:`watch` a job. Raises DiffinvError where it came to nothing, unless its pictures'
-    failures say more."""
+    """:func:`watch` a job. Raises DiffinvError if it came to nothing, unless its pictures' failures
+    say more."""
     job = watch(store, id)
     error = error_of(job)
     if error and not job.failures:
@@ -52,7 +52,7 @@ def follow(store: JobStore, id: int) -> Job:
 
 
 def watch(store: JobStore, id: int) -> Job:
-    """Show a job's progress until it ends. Ctrl-C leaves it to go on."""
+    """Show a job's progress until it ends. After Ctrl-C it goes on by itself."""
     with ProgressDisplay() as show:
         try:
             job = _watch(store, id, _Follower(store, show))
@@ -83,14 +83,14 @@ def _watch(store: JobStore, id: int, follower: _Follower) -> Job:
 
 
 class _Follower:
-    """Shows what has changed about a job."""
+    """Shows what has changed in a job."""
 
     def __init__(self, store: JobStore, show: ProgressDisplay) -> None:
         self._store, self._show = store, show
         self._warned, self._noted, self._told = 0, 0, ""
 
     def show(self, job: Job) -> None:
-        """One look at it."""
+        """Show what has changed since the last call."""
         from ..running.progress import Progress
 
         if job.state == "queued":
@@ -107,7 +107,7 @@ class _Follower:
             self._show(Progress(now.phase, now.step, now.total, now.loss, now.rate, now.eta))
 
     def _waiting(self, job: Job) -> str:
-        """Why a job has not started, where that needs explaining."""
+        """Why a job has not started, if that needs explaining."""
         reason = self._store.pause_reason
         if reason and (job.held or self._store.is_stopped):
             return reason
@@ -122,7 +122,7 @@ class _Follower:
 
 
 def error_of(job: Job) -> DiffinvError | None:
-    """Why a job that has ended is not done, with the exit code of a command that waited for it."""
+    """Why an ended job is not done, with the exit code for a command that waited for it."""
     if job.state == "done":
         return None
     if job.state == "cancelled":

@@ -83,7 +83,7 @@ _SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed"
 def invert(as_json: bool, detach: bool, **options: Any) -> None:
     """Learn the difference between the pictures A and A_PRIME and keep it in the library.
 
-    Ctrl-C leaves the job to go on by itself; 'diffinv jobs' watches, cancels and resumes.
+    After Ctrl-C the job goes on by itself; 'diffinv jobs' watches, cancels and resumes it.
     """
     request = _request(**options)
     from ..difference import read_info

@@ -1,4 +1,4 @@
-"""``diffinv jobs``: what runs, what waits, and what became of the rest."""
+"""``diffinv jobs``: what is running, what is waiting, and what became of the rest."""
 
 from __future__ import annotations
 
@@ -57,10 +57,10 @@ def show_job(id: int, as_json: bool) -> None:
 @json_option
 @click.pass_context
 def watch_job(ctx: click.Context, id: int, as_json: bool) -> None:
-    """Show a job's progress until it ends; Ctrl-C leaves it to go on.
+    """Show a job's progress until it ends; after Ctrl-C it goes on by itself.
 
-    The exit code is that of an 'invert' or 'apply' that waited for it: 0 where everything was done,
-    2 where it was asked wrongly, 1 where it or a picture failed, was cancelled or interrupted.
+    The exit code is that of an 'invert' or 'apply' that waited for it: 0 if everything was done, 2
+    if the request was wrong, 1 if it or a picture failed, was cancelled or interrupted.
     """
     from .following import error_of, watch
 
@@ -82,7 +82,7 @@ def watch_job(ctx: click.Context, id: int, as_json: bool) -> None:
 @_ID
 @json_option
 def cancel_job(id: int, as_json: bool) -> None:
-    """Take a job from the queue, or stop it between two steps. It can be resumed."""
+    """Take a job off the queue, or stop it between two steps. It can be resumed."""
     job = _store().cancel(id)
     word = "is being cancelled" if job.state == "running" else "is cancelled"
     _tell(job, as_json, f"Job {id} {word}.")
@@ -104,7 +104,7 @@ def retry_job(id: int, as_json: bool) -> None:
 @_ID
 @json_option
 def resume_job(id: int, as_json: bool) -> None:
-    """Go on with a job that was interrupted, cancelled or has failed, where it was."""
+    """Go on with a job that was interrupted, cancelled or failed, from where it stopped."""
     store = _store()
     _renew_worker(store, id)
     job = store.resume(id)
@@ -117,7 +117,7 @@ def resume_job(id: int, as_json: bool) -> None:
 @click.argument("where", type=click.Choice(["up", "down", "first", "last"]))
 @json_option
 def move_job(id: int, where: str, as_json: bool) -> None:
-    """Let a queued job change places with the one before or behind it, or be first or last."""
+    """Swap a queued job with the one before or after it, or make it first or last."""
     store = _store()
     if where in ("up", "down"):
         job = store.move(id, up=where == "up")
@@ -140,7 +140,7 @@ def clear_jobs(as_json: bool) -> None:
 @jobs.command("pause")
 @json_option
 def pause(as_json: bool) -> None:
-    """Start no further job; the one that runs goes on."""
+    """Start no more jobs; a running one goes on."""
     store = _store()
     store.set_paused(True)
     _tell_queue(store, as_json)

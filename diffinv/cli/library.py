@@ -1,4 +1,4 @@
-"""``diffinv library``: the differences that were learned."""
+"""``diffinv library``: the learned differences."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def library() -> None:
 @click.option("--sort", type=click.Choice(_SORTS), default="name", help="Default: name.")
 @json_option
 def list_differences(sort: Sort, as_json: bool) -> None:
-    """Every difference in the library; damaged files with what is wrong with them."""
+    """Every difference in the library; for damaged files, what is wrong with them."""
     store = _library()
     entries = store.search(sort=sort)
     if not entries and _has_vanished(store.folder):
@@ -72,13 +72,13 @@ def _has_vanished(folder: Path) -> bool:
 @library.command("search", cls=_Search)
 @click.argument("query", nargs=-1)
 @click.option("--sort", type=click.Choice(_SORTS), default="newest", help="Default: newest.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most this many.")
 @json_option
 def search(query: tuple[str, ...], sort: Sort, limit: int | None, as_json: bool) -> None:
-    """Differences by words of their name, tags, captions, prompts or backbone.
+    """Find differences by words in their name, tags, captions, prompts or backbone.
 
-    tag:build and backbone:sd find what begins so, tag:"old town" the whole; created:>2026-01 and
-    the like a date; is:duplicate and is:damaged what they say. -tag:x and -word exclude.
+    tag:build and backbone:sd match the beginning, tag:"old town" the whole; created:>2026-01 and
+    the like match a date; is:duplicate and is:damaged what they say. -tag:x and -word exclude.
     """
     from ..storage.query import parse
 
@@ -100,7 +100,7 @@ def _unknown_filters(query: str) -> str | None:
     unknown = dict.fromkeys(repr(key) for key in unknown_filters(query))
     if not unknown:
         return None
-    verb = "is no filter" if len(unknown) == 1 else "are no filters"
+    verb = "is not a filter" if len(unknown) == 1 else "are not filters"
     known = f"{', '.join(FILTERS[:-1])} and {FILTERS[-1]}"
     return f"{' and '.join(unknown)} {verb}, the filters are {known}."
 
@@ -109,7 +109,7 @@ def _unknown_filters(query: str) -> str | None:
 @_NAME
 @json_option
 def show_difference(name: str, as_json: bool) -> None:
-    """Everything that is recorded of one difference, found by its name or its file."""
+    """Everything recorded about one difference, found by its name or its file."""
     store = _library()
     path = store.find(name)
     info = store.info(path)
@@ -186,7 +186,7 @@ def show_trash(as_json: bool) -> None:
 @json_option
 @click.pass_context
 def verify(ctx: click.Context, as_json: bool) -> None:
-    """Read every file as a whole and say which are damaged. The exit code is 1 if any is."""
+    """Read every file in full and say which are damaged. The exit code is 1 if any is."""
     store = _library()
     problems = store.verify()
     duplicates = [[entry.path.stem for entry in group] for group in store.duplicates()]
@@ -216,7 +216,7 @@ def _print_entries(entries: list[Entry], as_json: bool) -> None:
 
 
 def _distinct_names(entries: list[Entry]) -> list[str]:
-    """The entries' names; behind those of several, their files'."""
+    """The entries' names; where several share one, with their files' names."""
     counts = Counter(entry.name for entry in entries)
     return [e.name if counts[e.name] == 1 else f"{e.name} ({e.path.stem})" for e in entries]
 
@@ -244,7 +244,7 @@ def _entry_dict(entry: Entry) -> dict[str, Any]:
 @click.option(
     "--out",
     metavar="FILE",
-    help="File, or a folder, which is made if need be; default: right here.",
+    help="A file, or a folder, which is made if need be; default: the current one.",
 )
 @click.option("--replace", is_flag=True, help="Replace files that exist.")
 @json_option
@@ -273,7 +273,7 @@ def export_difference(
 def import_files(
     files: tuple[Path, ...], name: str | None, backbone: str | None, as_json: bool
 ) -> None:
-    """Copy differences, or textual inversions, into the library once all have been checked."""
+    """Copy differences or textual inversions into the library, once all have been checked."""
     from ..storage import importing
 
     entries = importing.import_files(_library(), files, name, backbone)
@@ -285,7 +285,7 @@ def import_files(
 
 
 def _how_to_use(format: Format, done: Exported) -> str:
-    """Where other programs want the file, and how a prompt calls it."""
+    """Where other programs want the file, and how prompts refer to it."""
     if format == "a1111":
         return f"Put it into 'embeddings' and write {done.token} behind the prompt."
     if format == "comfyui":

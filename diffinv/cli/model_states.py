@@ -1,4 +1,4 @@
-"""Which of the installed models could be loaded now, found without loading any."""
+"""Finds which installed models could be loaded now, without loading any."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def model_states() -> list[dict[str, Any]]:
-    """Every backbone, and every other part that has a model of its own to fetch.
+    """Every backbone, and every other part with a model of its own to fetch.
 
     ``status`` is ``here``, ``not here`` (``model`` can be fetched) or ``not ready``, with the
     ``error`` that loading it would give.
@@ -29,7 +29,7 @@ def model_states() -> list[dict[str, Any]]:
 
 
 def what_works(states: Sequence[dict[str, Any]]) -> str | None:
-    """One sentence on the models that are not here, if there are any."""
+    """One sentence about the models that are not here, if there are any."""
     missing = {state["model"] for state in states if state["status"] == "not here"}
     if not missing:
         return None
@@ -48,7 +48,7 @@ def _state(spec: Spec) -> dict[str, Any]:
 
 
 def _model(spec: Spec) -> str | None:
-    """The hub id or folder that a part loads where none is named."""
+    """The hub id or folder a part loads if none is named."""
     model = spec.defaults.get("model")
     return model if isinstance(model, str) else None
 

@@ -1,4 +1,4 @@
-"""Options that several commands share."""
+"""Options shared by several commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import click
 from ..method.settings import MAX_SEED
 
 PATH = click.Path(path_type=Path)
-"""Whether a path exists is checked where it is opened, which says what is wrong with it."""
+"""Paths are checked when they are opened, since that can say what is wrong with them."""
 
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print JSON on stdout, and nothing else there."
@@ -20,7 +20,7 @@ backbone_option = click.option(
     help="The text-to-image model, with its weights' path or hub id if they are not the default.",
 )
 device_option = click.option(
-    "--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best there is."
+    "--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best available."
 )
 memory_option = click.option(
     "--memory",

@@ -1,4 +1,4 @@
-"""Data to stdout, everything else to stderr; text from files and plugins as plain text."""
+"""Prints data to stdout and all else to stderr, text from files and plugins as plain text."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def say(text: str = "") -> None:
-    """A line of data on stdout; blanks at its start stay."""
+    """A line of data on stdout; leading blanks are kept."""
     indent = text[: len(text) - len(text.lstrip(" "))]
     click.echo(indent + text_safe(text))
 
@@ -34,7 +34,7 @@ def print_json(value: Any) -> None:
 
 
 def print_job(job: Job, as_json: bool, warnings: Sequence[str] = ()) -> None:
-    """The number of a job that goes on by itself; what is known of it already on stderr."""
+    """The number of a job that goes on by itself on stdout, and its warnings on stderr."""
     for warning in warnings:
         complain(f"Warning: {warning}")
     if as_json:
@@ -45,9 +45,9 @@ def print_job(job: Job, as_json: bool, warnings: Sequence[str] = ()) -> None:
 
 
 def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], cut: bool = False) -> None:
-    """A table on stdout, as wide as the terminal; never shortened where stdout is a file.
+    """A table on stdout, as wide as the terminal; never shortened if stdout is a file.
 
-    A cell that is too wide for the terminal goes on in further lines, or is ``cut``.
+    A cell too wide for the terminal is wrapped, or ``cut``.
     """
     from rich.console import Console
     from rich.table import Table
@@ -68,7 +68,7 @@ def print_table(headers: Sequence[str], rows: Sequence[Sequence[str]], cut: bool
 
 
 def print_fields(fields: Sequence[tuple[str, str]]) -> None:
-    """Names and values, one pair a line."""
+    """Names and values, one pair per line."""
     width = max((len(name) for name, _ in fields), default=0)
     for name, value in fields:
         click.echo(f"{name:<{width}}  {text_safe(value)}".rstrip())
@@ -76,7 +76,6 @@ def print_fields(fields: Sequence[tuple[str, str]]) -> None:
 
 @contextlib.contextmanager
 def stdout_for_data() -> Iterator[None]:
-    """What libraries print while they work, by whichever way, goes to stderr, so that stdout holds
-    data only."""
+    """Send whatever libraries print inside the block to stderr, so that stdout holds only data."""
     with replaced(("stdout", "__stdout__"), sys.stderr), pointed(1, 2):
         yield

@@ -6,7 +6,7 @@ import click
 
 
 class ExtensibleGroup(click.Group):
-    """Plugins are asked for their commands only when a name is not one of our own, or for help."""
+    """Asks plugins for their commands only for help, or for a name that is not our own."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Our own commands and those of the plugins."""

@@ -1,4 +1,4 @@
-"""``diffinv plugins``: what is installed, what each plugin brings, and what is wrong with it."""
+"""``diffinv plugins``: which are installed, what each brings, and what is wrong with it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plugins() -> None:
 @json_option
 @click.pass_context
 def list_plugins(ctx: click.Context, as_json: bool) -> None:
-    """Every installed plugin with its version and status; broken ones with the reason."""
+    """Every installed plugin with its version and status; for broken ones, the reason."""
     from ..plugins.rows import in_words
 
     rows = _rows(ctx)
@@ -66,7 +66,7 @@ def show_plugin(ctx: click.Context, name: str, as_json: bool) -> None:
 @click.argument("name")
 @click.pass_context
 def enable_plugin(ctx: click.Context, name: str) -> None:
-    """Use a plugin again that was switched off."""
+    """Use a switched-off plugin again."""
     _switch(ctx, name, on=True)
 
 
@@ -92,7 +92,7 @@ def _switch(ctx: click.Context, name: str, on: bool) -> None:
 
 @plugins.command("check")
 @click.argument("part", metavar="ID[=PATH]")
-@click.option("--kind", type=click.Choice(_KINDS), help="Which, where one id names several parts.")
+@click.option("--kind", type=click.Choice(_KINDS), help="Which kind, if an id names several.")
 @device_option
 @json_option
 @click.pass_context
@@ -101,7 +101,7 @@ def check_plugin(
 ) -> None:
     """Load the part ID and check that it keeps the promises of the plugin interface.
 
-    The exit code is 1 where a check fails.
+    The exit code is 1 if a check fails.
     """
     from ..running.parts import parse_part
 
@@ -119,7 +119,7 @@ def check_plugin(
 
 
 def _specs_to_check(id: str, kind: str | None) -> list[Spec]:
-    """Every installed part with that id, of the kind asked for."""
+    """Every installed part with that id, of the given kind if any."""
     from ..plugins.checking import HOOKS
     from ..plugins.loading import registry
 
@@ -172,8 +172,9 @@ def _report_as_dict(spec: Spec, results: list[CheckResult]) -> dict[str, Any]:
 def install_plugin(what: str, yes: bool, as_json: bool) -> None:
     """Install a plugin with pip, after showing what would change and asking.
 
-    NAME is a distribution's name, of which wheels alone are taken; PATH a folder or a wheel (with a
-    slash, or ending in .whl). What would change the installed torch or textual is refused.
+    NAME is the name of a distribution, installed from wheels only; PATH is a folder or a wheel
+    (with a slash, or ending in .whl). Anything that would change the installed torch or textual is
+    refused.
     """
     from ..plugins import installing as pip
 
@@ -199,7 +200,7 @@ def _print_changes(changes: list[Change]) -> None:
 
 def _ask() -> None:
     if not sys.stdin.isatty():
-        raise UsageError("Nobody can be asked here; add --yes to install what is shown.")
+        raise UsageError("There is nobody to ask here; add --yes to install what is shown.")
     click.confirm("Install this?", abort=True, err=True)
 
 
@@ -212,11 +213,11 @@ def _tell_installed(changes: list[Change], as_json: bool) -> None:
     elif found:
         say(f"Installed: {', '.join(found)}; 'diffinv plugins list' shows what it brings.")
     elif changes:
-        complain("Installed, but none of it is a plugin of diffinv.")
+        complain("Installed, but none of it is a diffinv plugin.")
 
 
 def _rows(ctx: click.Context) -> list[PluginRow]:
-    """The rows, after the plugins have been asked for their commands too."""
+    """The rows, once the plugins have also been asked for their commands."""
     from ..plugins.loading import registry
 
     root = ctx.find_root().command

@@ -1,4 +1,4 @@
-"""Progress on stderr: a bar in a terminal, else one plain line a phase."""
+"""Progress on stderr: a bar in a terminal, else one plain line per phase."""
 
 from __future__ import annotations
 

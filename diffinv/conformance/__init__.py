@@ -1,7 +1,7 @@
-"""The conformance kit: whether a plugin's part keeps the promises of ``contracts.py``.
+"""The conformance kit: checks that a plugin's part keeps the promises of :mod:`diffinv.contracts`.
 
 ``diffinv plugins check ID`` runs it; a plugin's own tests can call :func:`check_part`. Each check
-is a function of its own; its docstring says what has to hold.
+is a function whose docstring says what has to hold.
 """
 
 from __future__ import annotations

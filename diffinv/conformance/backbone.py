@@ -1,4 +1,4 @@
-"""What a backbone has to keep: see :class:`diffinv.contracts.Backbone`."""
+"""What a backbone promises: see :class:`diffinv.contracts.Backbone`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .tensors import check_detached, check_same, check_tensor, distance, example
 
 _PROMPTS = ("a red house by the sea", "two dogs")
 _ROWS = 1e-3
-"""How far a row may move with its batch: libraries add up in another order."""
+"""How far a row may change with its batch: libraries add up in another order."""
 
 
 def attributes_are_there(backbone: Backbone) -> None:
@@ -29,7 +29,7 @@ def attributes_are_there(backbone: Backbone) -> None:
         value = getattr(backbone, name)
         right = isinstance(value, int) and not isinstance(value, bool) and value > 0
         require(right, f"{name} is {value!r}, not a whole number above 0")
-    require(isinstance(backbone.device, torch.device), "device is no torch.device")
+    require(isinstance(backbone.device, torch.device), "device is not a torch.device")
 
 
 def prediction_type_is_known(backbone: Backbone) -> None:
@@ -40,7 +40,7 @@ def prediction_type_is_known(backbone: Backbone) -> None:
 
 
 def noise_schedule_falls(backbone: Backbone) -> None:
-    """alphas_cumprod is a float32 vector that falls strictly, within (0, 1]."""
+    """alphas_cumprod is a strictly falling float32 vector within (0, 1]."""
     alphas = check_tensor(backbone.alphas_cumprod, "alphas_cumprod", (None,))
     require(len(alphas) > 1, "alphas_cumprod has fewer than two timesteps")
     require(float(alphas.max()) <= 1 and float(alphas.min()) > 0, "it leaves (0, 1]")
@@ -60,7 +60,7 @@ def timesteps_descend(backbone: Backbone) -> None:
 
 
 def latents_are_latents(backbone: Backbone) -> str:
-    """encode_images gives [n, c, h, w] float32 on the backbone's device, without gradient."""
+    """encode_images gives [n, c, h, w] float32 on the backbone's device, without a gradient."""
     latents = check_tensor(_latents(backbone), "the result", (2, None, None, None))
     check_detached(latents, "the result")
     device = latents.device.type
@@ -69,7 +69,7 @@ def latents_are_latents(backbone: Backbone) -> str:
 
 
 def encoding_repeats(backbone: Backbone) -> None:
-    """The same pictures give the same latents, others give others."""
+    """The same pictures give the same latents, others different ones."""
     latents = _latents(backbone)
     check_same(latents, _latents(backbone), "encoding twice gives two results")
     require(distance(latents[0], latents[1]) > 0, "two pictures have the same latents")
@@ -78,11 +78,11 @@ def encoding_repeats(backbone: Backbone) -> None:
 def encoding_ignores_the_batch(backbone: Backbone) -> None:
     """The latents of a picture do not depend on the others in the batch."""
     alone = backbone.encode_images(_images(backbone)[:1])
-    check_same(_latents(backbone)[:1], alone, "a picture alone has other latents", _ROWS)
+    check_same(_latents(backbone)[:1], alone, "a picture alone has different latents", _ROWS)
 
 
 def decoding_gives_pictures(backbone: Backbone) -> None:
-    """decode gives [n, 3, resolution, resolution] float32 in about [-1, 1], without gradient."""
+    """decode gives [n, 3, resolution, resolution] float32 in about [-1, 1], without a gradient."""
     side = backbone.resolution
     images = check_tensor(_round_trip(backbone), "the result", (2, 3, side, side))
     check_detached(images, "the result")
@@ -91,7 +91,7 @@ def decoding_gives_pictures(backbone: Backbone) -> None:
 
 
 def decoding_repeats(backbone: Backbone) -> None:
-    """The same latents give the same picture, others give others."""
+    """The same latents give the same picture, others a different one."""
     images = _round_trip(backbone)
     check_same(images, _round_trip(backbone), "decoding twice gives two results")
     require(distance(images[0], images[1]) > 0, "two pictures come back as the same")
@@ -106,20 +106,20 @@ def round_trip_is_measured(backbone: Backbone) -> str:
 
 
 def prompts_become_conditioning(backbone: Backbone) -> str:
-    """encode_prompts gives a Conditioning: a row a prompt, hidden states of token_width."""
+    """encode_prompts gives a Conditioning: one row per prompt, hidden states of token_width."""
     found = backbone.encode_prompts(list(_PROMPTS))
     require(isinstance(found, Conditioning), f"it gives a {type(found).__name__}")
     width = backbone.token_width
     embeds = check_tensor(found.prompt_embeds, "prompt_embeds", (2, None, width))
     check_detached(embeds, "prompt_embeds")
-    require(embeds.shape[1] >= 2, "prompt_embeds has no place behind the start token")
+    require(embeds.shape[1] >= 2, "prompt_embeds has no place after the start token")
     for name, value in found.extra.items():
         require(len(value) == 2, f"extra[{name!r}] has {len(value)} rows for 2 prompts")
     return f"{embeds.shape[1]} x {width}"
 
 
 def prompts_matter_and_repeat(backbone: Backbone) -> None:
-    """The same prompt gives the same hidden states, another one others."""
+    """The same prompt gives the same hidden states, another prompt different ones."""
     one = backbone.encode_prompts(list(_PROMPTS)).prompt_embeds
     two = backbone.encode_prompts(list(_PROMPTS)).prompt_embeds
     check_same(one, two, "the same prompts have two results")
@@ -127,7 +127,7 @@ def prompts_matter_and_repeat(backbone: Backbone) -> None:
 
 
 def any_prompt_is_taken(backbone: Backbone) -> None:
-    """An empty prompt, a far too long one and one of odd characters have the usual shape."""
+    """Prompts that are empty, far too long or full of odd characters have the usual shape."""
     usual = backbone.encode_prompts(list(_PROMPTS[:1])).prompt_embeds.shape
     for prompt in ("", "word " * 500, "日本 😀 \u202e <|endoftext|> \x00"):
         found = backbone.encode_prompts([prompt]).prompt_embeds
@@ -145,7 +145,7 @@ def tokens_are_counted(backbone: Backbone) -> None:
 
 
 def prediction_has_the_latents_shape(backbone: Backbone) -> None:
-    """predict gives float32 of the noisy latents' shape, and repeats."""
+    """predict gives float32 of the noisy latents' shape, the same every time."""
     noisy, times = _noisy(backbone)
     conditioning = backbone.encode_prompts(list(_PROMPTS))
     one = check_tensor(backbone.predict(noisy, times, conditioning), "it", tuple(noisy.shape))
@@ -154,18 +154,18 @@ def prediction_has_the_latents_shape(backbone: Backbone) -> None:
 
 
 def prediction_ignores_the_batch(backbone: Backbone) -> None:
-    """A row's prediction depends on its own latents, timestep and prompt alone."""
+    """A row's prediction depends only on its own latents, timestep and prompt."""
     noisy, times = _noisy(backbone)
     conditioning = backbone.encode_prompts(list(_PROMPTS))
     both = backbone.predict(noisy, times, conditioning)
     for row in range(2):
         one = slice(row, row + 1)
         alone = backbone.predict(noisy[one], times[one], conditioning[one])
-        check_same(both[one], alone, f"row {row} alone is predicted otherwise", _ROWS)
+        check_same(both[one], alone, f"row {row} alone is predicted differently", _ROWS)
 
 
 def prediction_follows_prompt_and_time(backbone: Backbone) -> None:
-    """Another prompt gives another prediction, and so do other latents."""
+    """A different prompt gives a different prediction, and so do different latents."""
     noisy, times = _noisy(backbone)
     same = noisy[:1].expand_as(noisy)
     prompts = backbone.encode_prompts(list(_PROMPTS))
@@ -188,7 +188,7 @@ def nothing_is_trained(backbone: Backbone) -> None:
 
 
 def gradient_reaches_the_tokens(backbone: Backbone) -> None:
-    """A loss of the prediction has a gradient for zero tokens, in every space it offers."""
+    """A loss on the prediction has a gradient for zero tokens, in every space it offers."""
     for space in _spaces(backbone):
         start = 0.0 if space == "additive" else 0.1
         values = (start * noise((1, 2, backbone.token_width), 3)).to(backbone.device)
@@ -237,7 +237,7 @@ def strength_zero_is_the_prompt(backbone: Backbone) -> None:
 
 
 def prediction_type_is_honoured(backbone: Backbone) -> str:
-    """Halfway to noise, the prediction looks like its own prediction type, not like the other."""
+    """Halfway to noise, the prediction looks like its own prediction type, not the other one."""
     latents = _latents(backbone)
     alphas = backbone.alphas_cumprod
     halfway = int((alphas - 0.5).abs().argmin())
@@ -258,7 +258,7 @@ def prediction_type_is_honoured(backbone: Backbone) -> str:
 
 
 def tokens_are_projected(backbone: Backbone) -> str:
-    """project_tokens takes [n, token_width] to the joint space, row by row, with a gradient."""
+    """project_tokens maps [n, token_width] to the joint space, row by row, with a gradient."""
     tokens = noise((3, backbone.token_width), 6).to(backbone.device).requires_grad_()
     found = backbone.project_tokens(tokens)
     value = check_tensor(found.detach(), "the result", (3, None))
@@ -267,7 +267,7 @@ def tokens_are_projected(backbone: Backbone) -> str:
     reached = tokens.grad is not None and bool((tokens.grad != 0).any())
     require(reached, "no gradient reaches the tokens")
     alone = backbone.project_tokens(tokens[:1].detach())
-    check_same(value[:1], alone, "a row alone is projected otherwise", _ROWS)
+    check_same(value[:1], alone, "a row alone is projected differently", _ROWS)
     return f"{backbone.joint_space}, {value.shape[1]} wide"
 
 
@@ -330,13 +330,13 @@ def _predict_with(backbone: Backbone, tokens: DiffTokens | None, strength: float
 
 
 def _spaces(backbone: Backbone) -> list[TokenSpace]:
-    """The token spaces on offer: input needs a text encoder that can be run again."""
+    """The token spaces offered: input needs a text encoder that can be run again."""
     can_reencode = backbone.encode_prompts([""]).reencode is not None
     return ["additive", "output", "input"] if can_reencode else ["additive", "output"]
 
 
 def _networks(backbone: Any) -> list[tuple[str, nn.Module]]:
-    """The networks that a backbone keeps as its attributes."""
+    """The networks a backbone keeps as attributes."""
     found = {name: value for name, value in vars(backbone).items() if isinstance(value, nn.Module)}
     if isinstance(backbone, nn.Module):
         found |= {"the backbone": backbone}

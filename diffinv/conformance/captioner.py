@@ -1,4 +1,4 @@
-"""What a captioner has to keep: see :class:`diffinv.contracts.Captioner`."""
+"""What a captioner promises: see :class:`diffinv.contracts.Captioner`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def captions_are_one_line_each(captioner: Captioner) -> str:
     require(isinstance(captions, list), f"it gives a {type(captions).__name__}, not a list")
     require(len(captions) == 2, f"it gives {len(captions)} captions for 2 pictures")
     for caption in captions:
-        require(isinstance(caption, str) and bool(caption.strip()), f"{caption!r} is no sentence")
+        require(isinstance(caption, str) and bool(caption.strip()), f"{caption!r} is not a caption")
         plain = text_safe(caption) == caption.strip()
         require(plain, f"{caption!r} holds line breaks or control characters")
     return " | ".join(captions)

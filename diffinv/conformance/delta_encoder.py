@@ -1,4 +1,4 @@
-"""What a delta encoder has to keep: see :class:`diffinv.contracts.DeltaEncoder`."""
+"""What a delta encoder promises: see :class:`diffinv.contracts.DeltaEncoder`."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def it_names_its_space(encoder: DeltaEncoder) -> str:
 
 
 def pictures_become_vectors(encoder: DeltaEncoder) -> str:
-    """encode_images gives [n, d] float32 without gradient; it repeats, row by row."""
+    """encode_images gives [n, d] float32 without a gradient, the same every time, row by row."""
     images = example_images(96)
     found = check_tensor(encoder.encode_images(images), "the result", (2, None))
     check_detached(found, "the result")
     check_same(found, encoder.encode_images(images), "encoding twice gives two results")
     require(distance(found[0], found[1]) > 0, "two pictures have the same vector")
     alone = encoder.encode_images(images[:1])
-    check_same(found[:1], alone, "a picture alone has another vector", _ROWS)
+    check_same(found[:1], alone, "a picture alone has a different vector", _ROWS)
     return f"{found.shape[1]} wide"
 
 
@@ -39,8 +39,8 @@ _NO_TEXTS = "reads no texts"
 
 
 def texts_become_vectors(encoder: DeltaEncoder) -> str:
-    """encode_texts gives [n, d] float32 without gradient; it repeats, row by row. Or it raises
-    UsageError, where the encoder says that it reads no texts."""
+    """encode_texts gives [n, d] float32 without a gradient, the same every time, row by row. Or it
+    raises UsageError, if the encoder says that it reads no texts."""
     if not reads_texts(encoder):
         try:
             encoder.encode_texts(list(_TEXTS))
@@ -52,12 +52,12 @@ def texts_become_vectors(encoder: DeltaEncoder) -> str:
     check_same(found, encoder.encode_texts(list(_TEXTS)), "encoding twice gives two results")
     require(distance(found[0], found[1]) > 0, "two texts have the same vector")
     alone = encoder.encode_texts([_TEXTS[0]])
-    check_same(found[:1], alone, "a text alone has another vector", _ROWS)
+    check_same(found[:1], alone, "a text alone has a different vector", _ROWS)
     return ""
 
 
 def both_share_one_space(encoder: DeltaEncoder) -> str:
-    """Pictures and texts have vectors of one width."""
+    """Pictures and texts have vectors of the same width."""
     if not reads_texts(encoder):
         return _NO_TEXTS
     widths = [
@@ -69,7 +69,7 @@ def both_share_one_space(encoder: DeltaEncoder) -> str:
 
 
 def any_text_is_taken(encoder: DeltaEncoder) -> str:
-    """An empty text, a far too long one and one of odd characters have vectors."""
+    """Texts that are empty, far too long or full of odd characters have vectors."""
     if not reads_texts(encoder):
         return _NO_TEXTS
     texts = ["", "word " * 500, "日本 😀 \u202e <|endoftext|> \x00"]
@@ -78,7 +78,7 @@ def any_text_is_taken(encoder: DeltaEncoder) -> str:
 
 
 def hard_prompts_work_if_offered(encoder: DeltaEncoder) -> str:
-    """Where it offers words for PEZ, they are embeddings that a gradient reaches."""
+    """If it offers words for PEZ, they are embeddings that a gradient reaches."""
     if not isinstance(encoder, HardPromptEncoder):
         return "not offered"
     table = check_tensor(encoder.token_table, "token_table", (None, None))
@@ -92,7 +92,7 @@ def hard_prompts_work_if_offered(encoder: DeltaEncoder) -> str:
     require(bool((gradient != 0).any()), "no gradient reaches the embeddings")
     some = ids[: min(4, len(ids))]
     text = encoder.text_of(some)
-    require(encoder.ids_of(text) == some.tolist(), f"{text!r} has other ids than it was made of")
+    require(encoder.ids_of(text) == some.tolist(), f"{text!r} has other ids than it was made from")
     return f"{len(table)} words"
 
 

@@ -1,6 +1,6 @@
-"""What an editor has to keep: see :class:`diffinv.contracts.Editor`.
+"""What an editor promises: see :class:`diffinv.contracts.Editor`.
 
-It is tried on a backbone that is a few lines of arithmetic.
+It is tried on a backbone made of a few lines of arithmetic.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def the_seed_decides(editor: Editor) -> None:
     path = _trajectory(editor, latents, 7)
     check_same(path.samples, _trajectory(editor, latents, 7).samples, "two results for one seed")
     alone = _trajectory(editor, latents[:1], 7).samples
-    check_same(path.samples[:, :1], alone, "a picture alone has another trajectory", 1e-4)
+    check_same(path.samples[:, :1], alone, "a picture alone has a different trajectory", 1e-4)
 
 
 CHECKS: list[Check] = [the_trajectory_fits, it_ends_at_b, the_seed_decides]

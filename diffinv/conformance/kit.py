@@ -10,7 +10,7 @@ from typing import Any, Literal
 from ..plugins.checking import describe
 
 Check = Callable[[Any], "str | None"]
-"""Takes the part; returns nothing, or a figure worth showing. Raises where the part is wrong."""
+"""Takes the part; returns nothing, or a figure worth showing. Raises if the part is wrong."""
 
 PartKind = Literal["backbone", "captioner", "delta encoder", "editor"]
 
@@ -20,7 +20,7 @@ KITS: dict[str, str] = {
     "delta encoder": "diffinv.conformance.delta_encoder",
     "editor": "diffinv.conformance.editor",
 }
-"""The module of each kind's checks; it has them in a list ``CHECKS``."""
+"""The module with each kind's checks, in a list ``CHECKS``."""
 
 
 class BrokenPromiseError(Exception):
@@ -29,8 +29,8 @@ class BrokenPromiseError(Exception):
 
 @dataclass(frozen=True)
 class CheckResult:
-    """One check: its name, what has to hold, and whether it does. ``detail`` is the reason why
-    not, or a figure."""
+    """One check: its name, what has to hold, and whether it does. ``detail`` says why not, or is a
+    figure."""
 
     name: str
     promise: str
@@ -39,7 +39,7 @@ class CheckResult:
 
 
 def check_part(kind: PartKind, part: Any) -> list[CheckResult]:
-    """Every check of a kind on a loaded part, in order; none stops the others."""
+    """Run every check of a kind on a loaded part, in order; a failure does not stop the others."""
     checks: Sequence[Check] = importlib.import_module(KITS[kind]).CHECKS
     return [_run(check, part) for check in checks]
 

@@ -1,4 +1,4 @@
-"""What several kits look at: tensors, and pictures to try a part on."""
+"""Shared by several kits: checks of tensors, and pictures to try a part on."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def noise(shape: torch.Size | tuple[int, ...], seed: int = 0) -> Tensor:
 
 
 def check_tensor(value: object, what: str, shape: tuple[int | None, ...]) -> Tensor:
-    """A finite float32 tensor of a shape (None: any length) that needs no gradient."""
+    """Require a finite float32 tensor of a shape (None: any length) that needs no gradient."""
     require(isinstance(value, Tensor), f"{what} is a {type(value).__name__}, not a tensor")
     assert isinstance(value, Tensor)
     fits = value.ndim == len(shape) and all(
@@ -39,19 +39,19 @@ def check_tensor(value: object, what: str, shape: tuple[int | None, ...]) -> Ten
 
 
 def check_detached(value: Tensor, what: str) -> None:
-    """Refuse a tensor that still holds a graph."""
+    """Refuse a tensor that still has an autograd graph."""
     require(not value.requires_grad, f"{what} holds a gradient; make it without (torch.no_grad)")
 
 
 def distance(one: Tensor, other: Tensor) -> float:
-    """The largest difference, as a share of the larger values."""
+    """The largest deviation, as a share of the larger values."""
     one, other = one.detach(), other.detach()
     scale = max(float(one.abs().max()), float(other.abs().max()), 1e-12)
     return float((one - other).abs().max()) / scale
 
 
 def check_same(one: Tensor, other: Tensor, otherwise: str, tolerance: float = 0.0) -> None:
-    """Refuse tensors that differ by more than a share of their values."""
+    """Refuse tensors that differ by more than ``tolerance``, a share of their values."""
     require(
         one.shape == other.shape, f"{otherwise} (shapes {list(one.shape)}, {list(other.shape)})"
     )

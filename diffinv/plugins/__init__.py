@@ -1,1 +1,1 @@
-"""Installed plugins: found, checked, loaded one by one, switched off, installed."""
+"""Finds, checks, loads, switches off and installs plugins."""

@@ -1,4 +1,4 @@
-"""What a plugin registers, looked at before it is believed, and its errors in words."""
+"""Checks what a plugin registers before it is believed, and puts its errors into words."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ COMMANDS_HOOK = "register_commands"
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 _LONGEST = 300
-"""Characters of what a plugin says."""
+"""The most characters shown of what a plugin says."""
 
 _MOST_NOTES = 10
 
@@ -43,7 +43,7 @@ class BrokenPluginError(Exception):
 
 
 def kind_of(spec: Spec) -> Kind:
-    """What kind of part a spec describes."""
+    """The kind of part a spec describes."""
     for kind, cls in HOOKS.values():
         if isinstance(spec, cls):
             return kind
@@ -51,7 +51,7 @@ def kind_of(spec: Spec) -> Kind:
 
 
 def notes(answer: object) -> tuple[str, ...]:
-    """The notes of a preflight, each shortened to one reasonable line."""
+    """A preflight's notes, each shortened to a reasonable line."""
     if not isinstance(answer, list | tuple):
         raise BrokenPluginError(f"it gave a {type(answer).__name__}, not a list of notes")
     return tuple(_shortened(text_safe(str(note))) for note in answer[:_MOST_NOTES])
@@ -62,11 +62,11 @@ def _shortened(text: str) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line, without a closing full stop."""
+    """An exception in one line, without a final full stop."""
     try:
         text = " ".join(str(error).split())
         code = repr(error.code) if isinstance(error, SystemExit) else None
-    except BaseException:  # what puts it in words is a plugin's code as well
+    except BaseException:  # the exception's own text is a plugin's code too
         return type(error).__name__
     if isinstance(error, BrokenPluginError):
         return text
@@ -79,7 +79,7 @@ def describe(error: BaseException) -> str:
 
 
 def check_commands(found: Mapping[Any, object], before: Mapping[str, object]) -> None:
-    """Raise BrokenPluginError where a plugin has replaced commands, or added what is none."""
+    """Raise BrokenPluginError if a plugin replaced commands, or added something that is not one."""
     from click import Command
 
     for name, command in before.items():
@@ -87,11 +87,11 @@ def check_commands(found: Mapping[Any, object], before: Mapping[str, object]) ->
             raise BrokenPluginError(f"the command {name!r} exists already")
     for name, command in found.items():
         if not isinstance(name, str) or not isinstance(command, Command):
-            raise BrokenPluginError(f"{name!r} is no command")
+            raise BrokenPluginError(f"{name!r} is not a command")
 
 
 def check_spec(spec: object, expected: type[Spec]) -> None:
-    """Raise BrokenPluginError for a spec that does not keep to the contract."""
+    """Raise BrokenPluginError for a spec that breaks the contract."""
     if not isinstance(spec, expected):
         raise BrokenPluginError(f"gave a {type(spec).__name__}, not a {expected.__name__}")
     version = spec.api_version
@@ -101,16 +101,16 @@ def check_spec(spec: object, expected: type[Spec]) -> None:
             f"this diffinv has version {API_VERSION}: update diffinv or the plugin"
         )
     if not isinstance(spec.id, str) or not _ID.fullmatch(spec.id):
-        raise BrokenPluginError(f"{spec.id!r} is no id: use letters, digits, '.', '_' and '-'")
+        raise BrokenPluginError(f"{spec.id!r} is not an id: use letters, digits, '.', '_' and '-'")
     if not isinstance(spec.title, str) or not isinstance(spec.description, str):
-        raise BrokenPluginError(f"the title and description of {spec.id!r} have to be text")
+        raise BrokenPluginError(f"the title and description of {spec.id!r} must be text")
     if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
-        raise BrokenPluginError(f"the factory of {spec.id!r} has to read 'module:callable'")
+        raise BrokenPluginError(f"the factory of {spec.id!r} must read 'module:callable'")
     preflight = getattr(spec, "preflight", None)
     if preflight is not None and not (isinstance(preflight, str) and _FACTORY.fullmatch(preflight)):
-        raise BrokenPluginError(f"the preflight of {spec.id!r} has to read 'module:callable'")
+        raise BrokenPluginError(f"the preflight of {spec.id!r} must read 'module:callable'")
     if not isinstance(spec.defaults, Mapping):
-        raise BrokenPluginError(f"the defaults of {spec.id!r} have to be a mapping")
+        raise BrokenPluginError(f"the defaults of {spec.id!r} must be a mapping")
     if not isinstance(spec.licence, str) or not _is_number(spec.size_mb, int | float):
         raise BrokenPluginError(f"{spec.id!r} needs text as its licence, a number as size_mb")
     if isinstance(spec, BackboneSpec):
@@ -120,14 +120,14 @@ def check_spec(spec: object, expected: type[Spec]) -> None:
 def _check_backbone(spec: BackboneSpec) -> None:
     for name in ("captioner", "delta_encoder"):
         if not isinstance(getattr(spec, name), str | None):
-            raise BrokenPluginError(f"the {name} of {spec.id!r} has to be an id or None")
+            raise BrokenPluginError(f"the {name} of {spec.id!r} must be an id or None")
     layout: object = spec.embedding_layout
     if not isinstance(layout, Mapping) or not all(
         isinstance(name, str) and _is_number(width, int) for name, width in layout.items()
     ):
-        raise BrokenPluginError(f"the embedding_layout of {spec.id!r} has to map names to widths")
+        raise BrokenPluginError(f"the embedding_layout of {spec.id!r} must map names to widths")
 
 
 def _is_number(value: object, kind: type | UnionType) -> bool:
-    """Whether a value is a number. True is an int to Python, but not a number to anybody else."""
+    """Whether a value is a number. True is an int in Python, but not a number to anyone else."""
     return isinstance(value, kind) and not isinstance(value, bool)

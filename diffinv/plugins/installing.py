@@ -1,4 +1,4 @@
-"""Installs plugins with pip: what would change is known before anything does."""
+"""Installs plugins with pip, showing what would change before anything does."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from ..system.paths import given_path
 from ..system.text import text_safe
 
 GUARDED = ("torch", "torchvision", "textual", "diffinv")
-"""What no plugin may replace: a change of these breaks more than it brings."""
+"""What no plugin may replace: changing these breaks more than it brings."""
 
 _EXTRAS = re.compile(r"\[[A-Za-z0-9._,-]+\]\Z")
 
@@ -30,14 +30,14 @@ _NAME = re.compile(
 )
 
 _TRACEBACK, _END_OF_OUTPUT = "ERROR: Exception:", "[end of output]"
-"""What pip writes before a traceback of its own, and behind what a failed builder has written."""
+"""What pip writes before its own tracebacks, and after the output of a failed build."""
 _EXCEPTION = re.compile(r"\A(?:\w+\.)+(?=\w+: )")
-"""The module of an exception at the beginning of a traceback's last line."""
+"""The exception's module at the start of a traceback's last line."""
 
 
 @dataclass(frozen=True)
 class Change:
-    """A distribution that an installation brings, or replaces (``before`` is its version now)."""
+    """A distribution that would be added, or replaced (``before`` is its present version)."""
 
     name: str
     before: str | None
@@ -45,8 +45,8 @@ class Change:
 
 
 def parse_target(text: str) -> str:
-    """What pip is to install: a name as the package index has it, or a path made absolute; either
-    with extras, if they are wanted (``NAME[EXTRA]``)."""
+    """What pip is to install: a name on the package index, or a path made absolute; either may have
+    extras (``NAME[EXTRA]``)."""
     extras = found[0] if (found := _EXTRAS.search(text)) else ""
     bare = text.removesuffix(extras)
     looks_like_path = bare.startswith(("~", ".")) or bare.endswith((".whl", ".tar.gz"))
@@ -65,12 +65,12 @@ def _path(text: str) -> str:
     if not path.exists():
         raise UsageError(f"There is no folder or wheel {text!r} to install.")
     if path.is_dir() and not (path / "pyproject.toml").is_file():
-        raise UsageError(f"The folder {text!r} is no plugin: it has no pyproject.toml.")
+        raise UsageError(f"The folder {text!r} is not a plugin: it has no pyproject.toml.")
     return str(path)
 
 
 def plan(target: str) -> list[Change]:
-    """What installing would change, by pip's own dry run."""
+    """What installing would change, according to pip's dry run."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         _pip("install", "--dry-run", "--quiet", "--report", str(report), *_arguments(target))
@@ -82,7 +82,7 @@ def plan(target: str) -> list[Change]:
 
 
 def refuse_guarded(what: str, changes: Sequence[Change]) -> None:
-    """Raise DiffinvError where torch, textual or diffinv itself would be replaced."""
+    """Raise DiffinvError if torch, textual or diffinv itself would be replaced."""
     for change in changes:
         if change.name in GUARDED and change.before not in (None, change.after):
             raise DiffinvError(
@@ -93,13 +93,13 @@ def refuse_guarded(what: str, changes: Sequence[Change]) -> None:
 
 
 def install(target: str, hear: Callable[[str], object] = lambda _line: None) -> None:
-    """Install into the environment that diffinv runs in; ``hear`` gets pip's lines as they come."""
+    """Install into diffinv's own environment; ``hear`` gets pip's lines as they come."""
     _pip("install", "--progress-bar", "off", *_arguments(target), hear=hear)
     importlib.invalidate_caches()
 
 
 def plugins_of(distribution: str) -> list[str]:
-    """The names of the plugins that an installed distribution brings."""
+    """The names of an installed distribution's plugins."""
     try:
         entries = metadata.distribution(distribution).entry_points
     except metadata.PackageNotFoundError:
@@ -108,7 +108,7 @@ def plugins_of(distribution: str) -> list[str]:
 
 
 def _arguments(target: str) -> list[str]:
-    """From an index take wheels alone: a source would run its code even in a dry run."""
+    """From an index take only wheels: a source distribution would run code even in a dry run."""
     return [target] if os.sep in target else ["--only-binary", ":all:", target]
 
 
@@ -122,7 +122,7 @@ def _change(about: dict[str, str]) -> Change:
 
 
 def _pip(*arguments: str, hear: Callable[[str], object] = lambda _line: None) -> None:
-    """Run pip; its most telling complaint becomes the error."""
+    """Run pip; the most telling line it prints becomes the error."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"]
     with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as complaints:
         process = subprocess.Popen(
@@ -144,7 +144,7 @@ def _pip(*arguments: str, hear: Callable[[str], object] = lambda _line: None) ->
 
 
 def _reason(complaints: str) -> str:
-    """The most telling line: the last of a builder's output or of a traceback, else pip's own."""
+    """The most telling line: the last of a build's output or of a traceback, else pip's own."""
     lines = [line for line in map(text_safe, complaints.splitlines()) if line]
     errors = [line for line in lines if line.startswith("ERROR: ")]
     if _END_OF_OUTPUT in lines[1:]:

@@ -1,6 +1,6 @@
 """Finds the installed plugins and loads each on its own, so that a broken one breaks nothing else.
 
-A plugin is taken whole or not at all: one that fails anywhere becomes a row with its error.
+A plugin is used whole or not at all: one that fails anywhere becomes a row with its error.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from .switches import disabled
 
 @lru_cache(maxsize=1)
 def registry() -> Registry:
-    """The plugins of this process, found and loaded at the first call."""
+    """The plugins of this process, found and loaded on the first call."""
     return load_plugins(metadata.entry_points(group=hookspecs.GROUP))
 
 
 def reload() -> Registry:
-    """Look again for installed plugins and their switches. What is imported stays imported."""
+    """Look for installed plugins and their switches again. What is imported stays imported."""
     registry.cache_clear()
     return registry()
 
@@ -40,7 +40,7 @@ def reload_if_changed() -> None:
 
 
 def installed_plugins() -> list[str]:
-    """Every installed plugin with its version and place. Imports none of them."""
+    """Every installed plugin with its version and location. Imports none of them."""
     return sorted(_find(metadata.entry_points(group=hookspecs.GROUP)))
 
 
@@ -54,7 +54,7 @@ def load_plugins(entries: Iterable[metadata.EntryPoint]) -> Registry:
 
 
 def _load(found: Registry, entry: metadata.EntryPoint) -> None:
-    """Load one entry point: always a row, its specs only if everything is right."""
+    """Load one entry point. It always gets a row, but its specs count only if all is well."""
     row = row_of(entry)
     if reason := disabled(row):
         found.rows.append(replace(row, status="disabled", error=reason))
@@ -87,7 +87,7 @@ def _register(found: Registry, row: PluginRow, entry: metadata.EntryPoint) -> Pl
 def _specs(found: Registry, row: PluginRow, hook: str) -> Iterator[Spec]:
     try:
         answers = call(found.manager, key_of(row), hook)
-        if not answers:  # pluggy leaves out None, which a forgotten return gives
+        if not answers:  # pluggy drops None, the result of a forgotten return
             raise BrokenPluginError("gave nothing, not a list of specs")
         for answer in answers:
             if isinstance(answer, str) or not isinstance(answer, Iterable):
@@ -117,7 +117,7 @@ def _forget(found: Registry, row: PluginRow) -> None:
 
 
 def _find(entries: Iterable[metadata.EntryPoint]) -> dict[str, bool]:
-    """Whether each plugin is used, by all that tells it from another or from itself updated."""
+    """Whether each plugin is used, under keys that differ between plugins and their versions."""
     rows = [(row_of(entry), entry.value) for entry in entries]
     return {f"{key_of(row)}={value}@{row.version}": not disabled(row) for row, value in rows}
 

@@ -1,4 +1,4 @@
-"""Every part that the working plugins offer.
+"""The parts of all working plugins.
 
 Only light specs are kept here; :meth:`Registry.create` imports a part's factory when it is used.
 """
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Registry:
-    """Every part that the working plugins offer, and a row for each plugin, broken ones too."""
+    """The parts of all working plugins, and a row for each plugin, including broken ones."""
 
     backbones: dict[str, BackboneSpec] = field(default_factory=dict)
     captioners: dict[str, CaptionerSpec] = field(default_factory=dict)
@@ -47,7 +47,7 @@ class Registry:
     found: Mapping[str, bool] = field(default_factory=dict, repr=False)
 
     def parts(self, kind: Kind) -> dict[str, Any]:
-        """The specs of one kind by their ids."""
+        """The specs of one kind by id."""
         tables: dict[Kind, dict[str, Any]] = {
             "backbone": self.backbones,
             "captioner": self.captioners,
@@ -63,7 +63,7 @@ class Registry:
     def get(self, kind: Kind, id: str) -> Spec: ...
 
     def get(self, kind: Kind, id: str) -> Spec:
-        """The spec of an installed part; a UsageError that lists them where there is none."""
+        """The spec of an installed part. Raises UsageError, listing the ids, if there is none."""
         parts = self.parts(kind)
         if id in parts:
             spec: Spec = parts[id]
@@ -83,7 +83,7 @@ class Registry:
         return f"There is no {kind} {id!r} for {option(kind)}{guess}; {known}{hint}."
 
     def default_backbone(self) -> BackboneSpec:
-        """The backbone that is used where none is named: the first."""
+        """The backbone used if none is named: the first."""
         for spec in self.backbones.values():
             return spec
         raise UsageError(
@@ -92,7 +92,7 @@ class Registry:
         )
 
     def create(self, spec: Spec, weights: str | None = None, device: str | None = None) -> Any:
-        """The part itself. Its factory is imported only now, which may import torch."""
+        """The part itself. Its factory is imported only now, and may import torch."""
         arguments = () if isinstance(spec, EditorSpec) else (weights, device)
         if weights is not None and not arguments:
             raise UsageError(f"The editor {spec.id!r} takes no weights: leave out '={weights}'.")
@@ -107,7 +107,7 @@ class Registry:
                 raise DiffinvError(message) from error
 
     def preflight(self, spec: BackboneSpec, use: Use) -> tuple[str, ...]:
-        """Notes for the user before a backbone is loaded; raises whatever would go wrong."""
+        """Notes for the user before a backbone is loaded; raises if loading would fail."""
         if spec.preflight is None:
             return ()
         with interruptible(f"the backbone {spec.id!r} was at its preflight"):
@@ -120,7 +120,7 @@ class Registry:
                 raise DiffinvError(message) from error
 
     def register_commands(self, cli: click.Group) -> None:
-        """Let every working plugin add its commands, once. None can replace an existing command."""
+        """Let every working plugin add its commands, once. None may replace an existing command."""
         if any(group is cli for group in self._extended):
             return
         self._extended.append(cli)
@@ -143,5 +143,5 @@ class Registry:
 
 
 def option(kind: Kind) -> str:
-    """The command line option that names a part of this kind."""
+    """The command-line option for a part of this kind."""
     return "--" + kind.replace(" ", "-")

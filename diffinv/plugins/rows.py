@@ -1,4 +1,4 @@
-"""One installed plugin as listings show it."""
+"""An installed plugin as listings show it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ..contracts import Spec
 
 @dataclass(frozen=True)
 class PluginRow:
-    """One installed plugin as a listing shows it. ``printed`` is what it wrote on being loaded."""
+    """An installed plugin as listings show it. ``printed`` is what it printed while loading."""
 
     name: str
     version: str
@@ -28,7 +28,7 @@ class PluginRow:
 
 
 def row_of(entry: metadata.EntryPoint) -> PluginRow:
-    """What an entry point says of itself, whatever state its distribution is in."""
+    """What an entry point says about itself, whatever state its distribution is in."""
     try:
         name = entry.dist.name if entry.dist else "unknown"
         version = entry.dist.version if entry.dist else "unknown"
@@ -38,10 +38,10 @@ def row_of(entry: metadata.EntryPoint) -> PluginRow:
 
 
 def key_of(row: PluginRow) -> str:
-    """What tells a plugin from every other."""
+    """A key that is different for every plugin."""
     return f"{row.distribution}:{row.name}"
 
 
 def in_words(status: str) -> str:
-    """A plugin's status as people are told it."""
+    """A plugin's status in words for people."""
     return "switched off" if status == "disabled" else status

@@ -1,4 +1,4 @@
-"""Which plugins are not to be loaded: switched off by the user, for all processes, or by the
+"""Which plugins not to load: switched off by the user, for all processes, or by the
 environment."""
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from ..system.paths import data_folder
 from .rows import PluginRow
 
 DISABLED = "DIFFINV_DISABLE_PLUGINS"
-"""The environment variable that names plugins, or their distributions, that are not to be loaded,
-with commas between."""
+"""The environment variable with the plugins, or their distributions, not to load, separated by
+commas."""
 
 ONLY_OWN = "DIFFINV_NO_PLUGINS"
-"""The environment variable that keeps every plugin of a third party from being loaded."""
+"""The environment variable that keeps all third-party plugins from being loaded."""
 
 SWITCHED_OFF = "it is switched off; 'diffinv plugins enable' uses it again"
-"""Why a plugin is not loaded that the user has switched off."""
+"""Why a plugin that the user has switched off is not loaded."""
 
 OWN_DISTRIBUTIONS = (
     "diffinv",
@@ -28,10 +28,10 @@ OWN_DISTRIBUTIONS = (
     "diffinv-clip",
     "diffinv-captioners",
 )
-"""The distributions that belong to the project; a plugin of any other is a third party's."""
+"""The project's own distributions; plugins from any other are third-party."""
 
 FILE = "disabled-plugins.txt"
-"""In the data folder: a plugin's or a distribution's name a line."""
+"""In the data folder: one name of a plugin or distribution per line."""
 
 
 def plain_name(name: str) -> str:
@@ -40,7 +40,7 @@ def plain_name(name: str) -> str:
 
 
 def switched_off() -> set[str]:
-    """The names in the file, plain; none where it cannot be read."""
+    """The names in the file, in plain form; none if it cannot be read."""
     try:
         text = (data_folder() / FILE).read_text(encoding="utf-8")
     except (OSError, ValueError):
@@ -51,7 +51,7 @@ def switched_off() -> set[str]:
 def switch(name: str, on: bool) -> None:
     """Switch a plugin on or off from now on, in every process that looks for plugins again.
 
-    Raises DiffinvError where that cannot be kept.
+    Raises DiffinvError if that cannot be saved.
     """
     names = switched_off() - {plain_name(name)} | (set() if on else {plain_name(name)})
     text = "".join(f"{name}\n" for name in sorted(names))
@@ -74,5 +74,5 @@ def disabled(row: PluginRow) -> str | None:
     if names & switched_off():
         return SWITCHED_OFF
     if os.environ.get(ONLY_OWN, "") not in ("", "0") and distribution not in OWN_DISTRIBUTIONS:
-        return "plugins of third parties are switched off (--no-plugins)"
+        return "third-party plugins are switched off (--no-plugins)"
     return None
