@@ -1,1 +1,1 @@
-"""Scores of image analogies and their intervals."""
+"""Scores for image analogies, and their intervals."""

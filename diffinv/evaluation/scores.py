@@ -1,5 +1,5 @@
-"""Scores that need no truth but pictures: PSNR, and by any image encoder the directional score of
-Table 1 and how alike pictures are."""
+"""Scores computed from pictures alone: PSNR, and, with any image encoder, the directional score of
+Table 1 and the similarity of pictures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def psnr(image: Image, reference: Image) -> float:
-    """Peak signal-to-noise ratio of two RGB pictures of one size, in dB; 99 where equal."""
+    """Peak signal-to-noise ratio of two RGB pictures of the same size, in dB; 99 if equal."""
     a = np.asarray(image, dtype=np.float64)
     b = np.asarray(reference, dtype=np.float64)
     mse = float(((a - b) ** 2).mean())
@@ -61,7 +61,7 @@ def clip_directional(
     b: Sequence[Image],
     b_prime: Sequence[Image],
 ) -> list[float]:
-    """cos(E_I(A') - E_I(A), E_I(B') - E_I(B)) of each analogy; 0 where B' equals B."""
+    """cos(E_I(A') - E_I(A), E_I(B') - E_I(B)) for each analogy; 0 if B' equals B."""
 
     def direction(before: Sequence[Image], after: Sequence[Image]) -> Tensor:
         start = F.normalize(picture_vectors(encoder, before), dim=-1)

@@ -1,1 +1,1 @@
-"""Pictures: read with care, brought to one colour space, framed, written, put on a sheet."""
+"""Reads, converts, frames and writes pictures, and puts them on contact sheets."""

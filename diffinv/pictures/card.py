@@ -19,7 +19,7 @@ _TITLES = {"a": "A", "a_prime": "A′", "preview": "A with the difference"}
 
 @dataclass(frozen=True)
 class Card:
-    """What a card shows: ``thumbnails`` are WebP files by name, ``losses`` the loss a step."""
+    """What a card shows: ``thumbnails`` are WebP files by name, ``losses`` one loss per step."""
 
     name: str
     words: str
@@ -28,7 +28,7 @@ class Card:
     losses: Sequence[float]
 
     def tiles(self) -> list[tuple[str, bytes]]:
-        """The thumbnails that are there, with what each is."""
+        """The available thumbnails, with their titles."""
         return [
             (title, self.thumbnails[key])
             for key, title in _TITLES.items()
@@ -58,7 +58,7 @@ def draw(card: Card) -> Image.Image:
 
 
 def to_html(card: Card) -> str:
-    """The card as self-contained HTML, with every text escaped."""
+    """The card as self-contained HTML, with all text escaped."""
     tiles = "".join(
         f'<figure style="margin:0"><img width="{_TILE}" alt="{_escaped(title)}" '
         f'src="data:image/webp;base64,{base64.b64encode(data).decode()}">'
@@ -82,8 +82,8 @@ def _escaped(text: str) -> str:
 
 
 def _points(losses: Sequence[float], box: tuple[int, int, int, int]) -> list[tuple[float, float]]:
-    """The curve in a box of pixels, each point the mean of a twentieth of the values around it,
-    since single losses are noisy. Empty where there is no curve."""
+    """The curve in a box of pixels, each point the mean of the nearest twentieth of the values,
+    since single losses are noisy. Empty if there is no curve."""
     import numpy as np
 
     values = np.asarray(losses, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Colours as the models need them: RGB, 8 bits a channel, sRGB, nothing transparent."""
+"""Colours as the models need them: RGB in sRGB, 8 bits per channel, no transparency."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from PIL import Image, ImageCms
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """Any decoded picture as RGB in sRGB, transparency laid on white."""
+    """Any decoded picture as RGB in sRGB, with transparency put on white."""
     profile = image.info.get("icc_profile")
     colours, alpha = _split_alpha(_eight_bit(image))
     rgb = _to_srgb(colours, profile)
@@ -21,7 +21,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Grey pictures of 16 or 32 bits or floats as 8 bits, scaled rather than clipped."""
+    """Grey pictures of 16 bits, 32 bits or floats as 8 bits, scaled rather than clipped."""
     if image.mode != "F" and not image.mode.startswith("I"):
         return image
     import numpy as np
@@ -36,7 +36,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 
 def _value_range(low: float, high: float, floating: bool) -> tuple[float, float]:
-    """Black and white of a picture that names neither: the smallest usual range that fits."""
+    """Black and white of a picture that does not give them: the smallest usual range that fits."""
     for white in (1.0, 255.0, 65535.0) if floating else (65535.0,):
         if low >= 0 and high <= white:
             return 0.0, white
@@ -44,7 +44,7 @@ def _value_range(low: float, high: float, floating: bool) -> tuple[float, float]
 
 
 def _split_alpha(image: Image.Image) -> tuple[Image.Image, Image.Image | None]:
-    """Colours (L, RGB, CMYK or another mode without alpha), and the alpha channel if any."""
+    """The colours (L, RGB, CMYK or another mode without alpha), and the alpha channel, if any."""
     if image.mode == "LA":
         return image.convert("L"), image.getchannel("A")
     if image.mode in ("RGBA", "PA", "RGBa") or "transparency" in image.info:

@@ -26,9 +26,9 @@ Colour = tuple[int, int, int]
 def contact_sheet(
     a: Image.Image, a_prime: Image.Image, rows: Sequence[Pair], title: str
 ) -> Image.Image:
-    """One picture that explains itself: the example A and A', below it every B beside its B'.
+    """A sheet that explains itself: the example A and A', and below it every B beside its B'.
 
-    All pictures are RGB of any size and shown as squares; ``rows`` holds (B, B') and may be
+    All pictures are RGB of any size and are shown as squares; ``rows`` holds (B, B') and may be
     empty. The result is RGB, two to four pairs wide.
     """
     columns = 2 if len(rows) <= 4 else 3 if len(rows) <= 9 else 4
@@ -89,7 +89,7 @@ def _tile(image: Image.Image) -> Image.Image:
 def paste_rounded(
     sheet: Image.Image, image: Image.Image, corner: tuple[int, int], radius: int
 ) -> None:
-    """Put a picture on a sheet with round, smooth corners; ``corner`` is its left top one."""
+    """Put a picture on a sheet with smooth, rounded corners; ``corner`` is its top left."""
 
     def draw(pen: ImageDraw.ImageDraw, scale: int) -> None:
         size = (image.width * scale - 1, image.height * scale - 1)
@@ -128,7 +128,7 @@ def write(
     width: int | None = None,
     anchor: str = "ls",
 ) -> None:
-    """Text in Pillow's own font, shortened to ``width`` pixels."""
+    """Write text in Pillow's own font, shortened to ``width`` pixels."""
     font = ImageFont.load_default(size)
     text = _drawable(text)
     if width is not None and font.getlength(text) > width:
@@ -139,6 +139,6 @@ def write(
 
 
 def _drawable(text: str) -> str:
-    """``text`` in the characters that Pillow's own font has, which are those of ASCII."""
+    """``text`` in the characters of Pillow's own font, which are those of ASCII."""
     plain = text_safe(text).translate({0x2032: "'", 0x2019: "'", 0x2013: "-", 0x2192: "->"})
     return unicodedata.normalize("NFKD", plain).encode("ascii", "ignore").decode()

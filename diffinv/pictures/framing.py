@@ -1,4 +1,4 @@
-"""The part of a picture that a model sees, and whether A and A′ show the same."""
+"""The part of a picture that a model sees, and whether A and A′ show the same scene."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def fit_square(image: Image.Image, side: int) -> Image.Image:
     """The centred square of an RGB picture at ``side`` x ``side`` pixels.
 
-    A picture that is this size already keeps its pixels.
+    A picture already of this size keeps its pixels.
     """
     if image.size == (side, side):
         return image.copy()
@@ -22,8 +22,8 @@ def fit_square(image: Image.Image, side: int) -> Image.Image:
 
 
 def framing_warning(a: Image.Image, a_prime: Image.Image) -> str | None:
-    """One sentence where A and A' differ in shape by more than 1 %, so that cropping both to a
-    square shows different parts of the scene."""
+    """One sentence if A and A' differ in shape by more than 1 %, so that cropping both to a square
+    shows different parts of the scene."""
     ratios = sorted(image.width / image.height for image in (a, a_prime))
     if ratios[1] <= ratios[0] * 1.01:
         return None
@@ -35,8 +35,8 @@ def framing_warning(a: Image.Image, a_prime: Image.Image) -> str | None:
 
 
 def unlike_warning(a: Image.Image, a_prime: Image.Image) -> str | None:
-    """One sentence where A and A' hardly show the same scene: most pixels differ, and the edges of
-    the one are not where those of the other are. Pictures without edges say nothing."""
+    """One sentence if A and A' hardly show the same scene: most pixels differ, and the edges are
+    not in the same places. Pictures without edges do not count."""
     import numpy as np
 
     small = [np.asarray(fit_square(image, 48), dtype=np.float32) / 255 for image in (a, a_prime)]

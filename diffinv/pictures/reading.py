@@ -1,4 +1,4 @@
-"""Picture files, opened with care: whatever is in one, it is a picture or one sentence."""
+"""Opens picture files with care: whatever is in one, the outcome is a picture or one sentence."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 Source: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
-"""A picture as scripts give it: see :func:`read_picture`."""
+"""A picture as scripts can give it: see :func:`read_picture`."""
 
 MIN_SIDE = 8
 
@@ -29,7 +29,7 @@ MAX_SIDE = 20_000
 MAX_PIXELS = 80_000_000
 
 MAX_RATIO = 8
-"""What :func:`open_image` accepts: pixels a side, pixels in all, longer side to shorter side."""
+"""What :func:`open_image` accepts: pixels per side, pixels in all, ratio of longer to shorter."""
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm"),
@@ -55,12 +55,12 @@ _FORMATS = (
 
 
 def open_image(path: Path) -> Image.Image:
-    """The picture in a file: RGB, 8 bits a channel, upright, in sRGB.
+    """The picture in a file: RGB in sRGB, 8 bits per channel, upright.
 
-    Camera orientation is applied, an embedded colour profile is converted to sRGB, transparency
-    is laid on white, 16-bit and floating-point values are scaled, of an animation the first frame
-    is taken. Raises UsageError where there is no such file, DiffinvError where it is no picture,
-    is damaged, is smaller than ``MIN_SIDE``, or larger or longer than the limits above.
+    Camera orientation is applied, an embedded colour profile is converted to sRGB, transparency is
+    put on white, 16-bit and floating-point values are scaled, and only an animation's first frame
+    is used. Raises UsageError if there is no such file, DiffinvError if it is not a picture, is
+    damaged, is smaller than ``MIN_SIDE``, or is larger or longer than the limits above.
     """
     shown = path_text(path)
     try:
@@ -75,10 +75,10 @@ def open_image(path: Path) -> Image.Image:
 
 
 def read_picture(source: Source, called: str) -> Image.Image:
-    """A file as :func:`open_image` opens it; or a Pillow picture or an array, made alike.
+    """A file as :func:`open_image` opens it, or a Pillow picture or array converted likewise.
 
     An array is [h, w], [h, w, 3] or [h, w, 4]: uint8, or floats in [0, 1]. ``called`` names the
-    picture where it has no file. Raises UsageError for anything else.
+    picture if it has no file. Raises UsageError for anything else.
     """
     if isinstance(source, str | os.PathLike):
         return open_image(given_path(os.fspath(source)))
@@ -92,7 +92,7 @@ def read_picture(source: Source, called: str) -> Image.Image:
 
 
 def named(source: Source, called: str) -> str:
-    """A picture in a message: its file, or what it is called."""
+    """A picture's name for messages: its file, or what it is called."""
     if isinstance(source, str | os.PathLike):
         return repr(str(source))
     return f"the picture given as {called}"
@@ -149,7 +149,7 @@ def _decode(file: BinaryIO, shown: str) -> Image.Image:
 
 @lru_cache(maxsize=1)
 def _with_heif() -> bool:
-    """Whether HEIC can be read, which Pillow leaves to a library of its own."""
+    """Whether HEIC can be read, for which Pillow needs another library."""
     try:
         import pillow_heif
     except ImportError:
@@ -175,7 +175,7 @@ def _too_large(shown: str, problem: str) -> DiffinvError:
 
 
 def _check_size(width: int, height: int, shown: str) -> None:
-    """Refuse sizes nobody can mean, before any pixel is decoded."""
+    """Refuse impossible sizes before any pixel is decoded."""
     size = f"is {width} x {height} pixels"
     if min(width, height) < MIN_SIDE:
         raise DiffinvError(
@@ -201,10 +201,10 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Every picture in a folder and the folders in it, by suffix, in natural order.
+    """Every picture in a folder and its subfolders, by suffix, in natural order.
 
-    Hidden files and folders are skipped, links to folders not followed. Raises UsageError where
-    the folder does not exist.
+    Hidden files and folders are skipped, and links to folders are not followed. Raises UsageError
+    if the folder does not exist.
     """
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
@@ -218,6 +218,6 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def pixel_hash(image: Image.Image) -> str:
-    """SHA-256 (64 hex digits) of an RGB picture's size and pixels, whatever file held them."""
+    """SHA-256 (64 hex digits) of an RGB picture's size and pixels, whatever file they came from."""
     size = f"{image.width}x{image.height}:".encode()
     return hashlib.sha256(size + image.convert("RGB").tobytes()).hexdigest()

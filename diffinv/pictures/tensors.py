@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 def to_tensor(images: Sequence[Image.Image]) -> Tensor:
-    """RGB pictures of one size to [n, 3, h, w] float32 in [-1, 1]."""
+    """RGB pictures of the same size to [n, 3, h, w] float32 in [-1, 1]."""
     stacked = np.stack([np.asarray(image.convert("RGB")) for image in images])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
 
@@ -23,6 +23,6 @@ def to_images(batch: Tensor) -> list[Image.Image]:
 
 
 def masks_to_tensor(masks: Sequence[Image.Image]) -> Tensor:
-    """Pictures of one size, white for yes, to [n, 1, h, w] float32 in [0, 1]."""
+    """Pictures of the same size, white for yes, to [n, 1, h, w] float32 in [0, 1]."""
     stacked = np.stack([np.asarray(mask.convert("L")) for mask in masks])
     return torch.from_numpy(stacked)[:, None].float() / 255

@@ -12,7 +12,7 @@ from ..system.files import atomic_write
 
 
 def to_webp(image: Image.Image, side: int = 256) -> bytes:
-    """A thumbnail: WebP, at most ``side`` pixels a side, never enlarged."""
+    """A WebP thumbnail, at most ``side`` pixels per side, never enlarged."""
     small = image.convert("RGB")
     small.thumbnail((side, side), Image.Resampling.LANCZOS)
     stream = io.BytesIO()
@@ -21,7 +21,7 @@ def to_webp(image: Image.Image, side: int = 256) -> bytes:
 
 
 def from_webp(data: bytes) -> Image.Image:
-    """The RGB picture of a thumbnail. Raises DiffinvError for anything else than a small WebP."""
+    """A thumbnail as an RGB picture. Raises DiffinvError for anything but a small WebP."""
     try:
         with Image.open(io.BytesIO(data), formats=["WEBP"]) as image:
             if max(image.size) > 2048:
@@ -34,12 +34,12 @@ def from_webp(data: bytes) -> Image.Image:
 
 
 def to_png(image: Image.Image) -> bytes:
-    """The PNG file of a picture."""
+    """A picture as the contents of a PNG file."""
     stream = io.BytesIO()
     image.save(stream, "PNG")
     return stream.getvalue()
 
 
 def save_png(image: Image.Image, path: Path) -> None:
-    """Write a PNG, whole or not at all. Raises DiffinvError where it cannot be written."""
+    """Write a PNG, whole or not at all. Raises DiffinvError if it cannot be written."""
     atomic_write(path, to_png(image))
