@@ -250,11 +250,11 @@ def test_nothing_is_downloaded(hub_cache):
         (lambda f: (f / "open_clip_model.safetensors").unlink(), "no weights"),
         (
             lambda f: (f / "open_clip_model.safetensors").write_bytes(b"\x08" + b"\0" * 20),
-            "no whole .safetensors",
+            "not a complete .safetensors",
         ),
         (lambda f: _reconfigure(f, embed_dim=24), "'positional_embedding'|text_projection"),
         (lambda f: _reconfigure(f, text_cfg={"layers": 3, "width": 16, "heads": 2}), "has no 'tr"),
-        (lambda f: _reconfigure(f, vision_cfg={"surprise": 1}), "none that open_clip can build"),
+        (lambda f: _reconfigure(f, vision_cfg={"surprise": 1}), "open_clip cannot build"),
         (lambda f: _reconfigure(f, text_cfg={"hf_model_name": "x/y"}), "no text tower of CLIP"),
         (
             lambda f: _index(f, "model-00002-of-00002.safetensors"),

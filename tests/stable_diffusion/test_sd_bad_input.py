@@ -43,12 +43,12 @@ def test_a_model_that_is_not_here_names_the_command(monkeypatch, tmp_path):
 
 
 def test_what_is_no_model_at_all(tmp_path):
-    assert "is neither a folder, a .safetensors file nor the id" in str(error_of("sd15", "./no"))
+    assert "is not a folder, a .safetensors file or the id" in str(error_of("sd15", "./no"))
     assert "it has no unet/config.json" in str(error_of("sd15", tmp_path))
     for name, words in (
         ("x.ckpt", "is a pickle, which could run any code and is not loaded"),
-        ("x.txt", "is no .safetensors checkpoint"),
-        ("x.safetensors", "is no safetensors file; get another copy of it."),
+        ("x.txt", "is not a .safetensors checkpoint"),
+        ("x.safetensors", "is not a safetensors file; get another copy of it."),
     ):
         (tmp_path / name).write_bytes(b"\x80\x02 something else entirely")
         assert words in str(error_of("sd15", tmp_path / name))
@@ -60,7 +60,7 @@ def test_pickled_weights_are_refused(own_copy):
         folder / "unet/diffusion_pytorch_model.bin"
     )
     assert str(error_of("sd15", folder)) == (
-        f"The model {str(folder)!r} has its unet as a pickle only, which could run any code and "
+        f"The model {str(folder)!r} has its unet only as a pickle, which could run any code and "
         "is not loaded; get a copy with .safetensors files."
     )
 
@@ -80,7 +80,7 @@ def test_a_missing_shard_is_named(own_copy):
     load("sd15", str(folder), "cpu")
     (folder / "unet" / names[1]).unlink()
     assert str(error_of("sd15", folder)) == (
-        f"The model {str(folder)!r} is not whole: it lacks the shard unet/{names[1]}; get another "
+        f"The model {str(folder)!r} is incomplete: it lacks the shard unet/{names[1]}; get another "
         "copy of it."
     )
 
@@ -93,7 +93,7 @@ def test_a_partly_fetched_hub_model_names_the_command(checkpoints, monkeypatch, 
     shutil.copytree(checkpoints("sd15"), tmp_path / "snapshot")
     (tmp_path / "snapshot/vae/diffusion_pytorch_model.safetensors").unlink()
     assert str(error_of("sd15", "some/one")) == (
-        "The model 'some/one' is not whole on this machine: it lacks "
+        "The model 'some/one' is incomplete on this machine: it lacks "
         "vae/diffusion_pytorch_model.safetensors; fetch the rest with 'diffinv models pull "
         "some/one'."
     )
@@ -162,7 +162,7 @@ def test_settings_that_are_no_json(own_copy, file):
 def test_a_folder_that_lacks_a_part(own_copy, file):
     folder = own_copy("sd15")
     (folder / file).unlink()
-    assert "is not whole: it lacks" in str(error_of("sd15", folder))
+    assert "is incomplete: it lacks" in str(error_of("sd15", folder))
 
 
 @pytest.mark.parametrize(
@@ -247,7 +247,7 @@ def test_missing_tensors_are_never_made_up(own_copy, part, file, tensors):
     assert kept != load_file(path)
     save_file(kept, path, metadata={"format": "pt"})
     error = str(error_of("sd15", folder))
-    assert f"is not whole: the weights of its {part} lack" in error
+    assert f"is incomplete: the weights of its {part} lack" in error
     assert error.endswith("; get another copy of it.")
 
 
@@ -268,7 +268,7 @@ def test_settings_without_their_numbers(own_copy, file, key, value):
 
 def test_a_fetched_model_of_another_kind(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "find_snapshot", lambda _model: tmp_path)
-    assert "'some/clip' is no Stable Diffusion model" in str(error_of("sd15", "some/clip"))
+    assert "'some/clip' is not a Stable Diffusion model" in str(error_of("sd15", "some/clip"))
 
 
 @pytest.mark.parametrize(

@@ -248,7 +248,7 @@ def test_a_checkpoint_without_a_projection_says_where_to_get_it(checkpoints, tmp
     for path, words in (
         (write_projection(tmp_path / "other.safetensors", width=20), "takes vectors 20 wide"),
         (checkpoints("sd15") / "vae/diffusion_pytorch_model.safetensors", "has no text projection"),
-        (tmp_path / "nothing", "is no file"),
+        (tmp_path / "nothing", "is not a file"),
     ):
         monkeypatch.setenv(VARIABLE, str(path))
         with pytest.raises(DiffinvError, match=words):

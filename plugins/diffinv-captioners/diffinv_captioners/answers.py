@@ -1,4 +1,4 @@
-"""What a model says, made a caption."""
+"""Turns what a model says into a caption."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ PROMPT = (
 """What a vision-language model is asked."""
 
 MAX_LENGTH = 300
-"""A caption has no more characters than this."""
+"""The most characters of a caption."""
 
 MAX_TOKENS = 100
-"""A model on this machine stops after so many tokens: more than the text encoders of CLIP read."""
+"""A model on this machine stops after this many tokens: more than CLIP's text encoders read."""
 
 _SENTENCE = re.compile(r".*[.!?](?=\s|$)")
 _CLAUSE = re.compile(r".*(?=[,;:]\s|\s[-–—]\s)")
 
 _THOUGHT = re.compile(
-    r"\A(?:(?!<think>).)*</think>"  # some servers leave out the start
+    r"\A(?:(?!<think>).)*</think>"  # some servers leave out the opening tag
     r"|<think>.*?(?:</think>|\Z)",
     re.DOTALL | re.IGNORECASE,
 )
 
 
 def clean(answer: str, who: str, cut: bool = False) -> str:
-    """The first line of an answer as plain text; of one that was ``cut`` off, what is whole.
+    """The first line of an answer as plain text; if the answer was ``cut`` off, its whole part.
 
-    Raises DiffinvError where nothing is left.
+    Raises DiffinvError if nothing is left.
     """
     said = _THOUGHT.sub("", answer)
     lines = [line for line in map(text_safe, said.splitlines()) if line]
@@ -49,8 +49,8 @@ def clean(answer: str, who: str, cut: bool = False) -> str:
 
 
 def _whole(text: str) -> str:
-    """A text up to its last full sentence, else clause, unless that is less than half of it; else
-    without its last word, which may be half of one."""
+    """A text up to its last full sentence or else clause, unless that is less than half of it; else
+    without its last word, which may be incomplete."""
     for pattern in (_SENTENCE, _CLAUSE):
         found = pattern.match(text)
         if found and len(found[0]) >= len(text) / 2:

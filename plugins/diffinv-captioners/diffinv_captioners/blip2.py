@@ -18,13 +18,13 @@ _PROMPT = "a photo of"
 
 
 def load(weights: str | None, device: str) -> Blip2Captioner:
-    """BLIP-2 from a folder, or a hub id fetched before."""
+    """BLIP-2 from a folder, or from a hub id fetched before."""
     return Blip2Captioner(weights or BLIP2, torch.device(device))
 
 
 class Blip2Captioner:
-    """See :class:`diffinv.contracts.Captioner`. One picture at a time, so that the others of a
-    batch change nothing."""
+    """See :class:`diffinv.contracts.Captioner`. One picture at a time, so that the rest of a batch
+    changes nothing."""
 
     id = "blip2"
 
@@ -39,7 +39,7 @@ class Blip2Captioner:
             self.processor.num_query_tokens = self.model.config.num_query_tokens
 
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
-        """One sentence a picture."""
+        """One sentence per picture."""
         return [self._caption(image.convert("RGB")) for image in images]
 
     def _caption(self, image: Image.Image) -> str:

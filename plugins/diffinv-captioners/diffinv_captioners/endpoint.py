@@ -1,7 +1,7 @@
 """Any OpenAI-compatible server: ``endpoint=http://host:port/v1#model``.
 
-Pictures are sent to that server and to no other: redirects are not followed. The key is read from
-the environment for each request, and is neither kept nor shown.
+Pictures are sent to that server and nowhere else: redirects are not followed. The key is read from
+the environment for each request, and is neither stored nor shown.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from diffinv.system.text import text_safe
 from .answers import PROMPT, clean
 
 KEY = "DIFFINV_ENDPOINT_KEY"
-"""The environment variable that holds the server's key."""
+"""The environment variable with the server's key."""
 
 TRIES = 4
-"""A server that is busy is asked so often in all."""
+"""How often a busy server is asked in all."""
 
 LONGEST_WAIT = 60.0
-"""Seconds that one Retry-After may ask for."""
+"""The most seconds to wait for one Retry-After."""
 
 MAX_TOKENS = 1024
-"""A server stops after so many tokens: enough for a model that thinks before it answers."""
+"""A server stops after this many tokens: enough for a model that thinks before it answers."""
 
 LARGEST_ANSWER = 2**20
 _LARGEST_SIDE = 1024
@@ -48,7 +48,7 @@ _FOR_EVER = 10**9
 
 
 def load(weights: str | None, device: str) -> EndpointCaptioner:
-    """The captioner that asks the server named; the device is the server's affair."""
+    """The captioner that asks the named server; the device is the server's business."""
     if weights is None:
         raise UsageError(
             "The captioner 'endpoint' needs a server and a model: "
@@ -58,21 +58,21 @@ def load(weights: str | None, device: str) -> EndpointCaptioner:
 
 
 class _BusyError(Exception):
-    """The server asks to be asked later."""
+    """The server asks to try again later."""
 
     def __init__(self, wait: float | None) -> None:
         self.wait = wait
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """A redirect would send the picture and the key elsewhere."""
+    """Follows no redirects: they would send the picture and the key elsewhere."""
 
     def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
         return None
 
 
 class EndpointCaptioner:
-    """See :class:`diffinv.contracts.Captioner`. ``timeout`` is in seconds, for a whole request."""
+    """See :class:`diffinv.contracts.Captioner`. ``timeout`` is in seconds for a whole request."""
 
     id = "endpoint"
 
@@ -89,7 +89,7 @@ class EndpointCaptioner:
         self._opener = urllib.request.build_opener(_NoRedirects)
 
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
-        """One sentence a picture, asked for one by one."""
+        """One sentence per picture, asked for one by one."""
         return [clean(self._ask(image), f"The server {self.host}") for image in images]
 
     def _ask(self, image: Image.Image) -> str:
@@ -106,7 +106,7 @@ class EndpointCaptioner:
         raise AssertionError("the last try returns or raises")
 
     def _post(self, body: bytes) -> bytes:
-        """The answer's body. Raises _BusyError, or DiffinvError with what went wrong."""
+        """The answer's body. Raises _BusyError, or DiffinvError saying what went wrong."""
         request = urllib.request.Request(self.url, body, _headers(), method="POST")
         try:
             return _within(self.timeout, lambda: self._exchange(request))
@@ -114,7 +114,7 @@ class EndpointCaptioner:
             self._fail(f"did not answer within {self.timeout:g} s")
 
     def _exchange(self, request: urllib.request.Request) -> bytes:
-        """One request and its answer; TimeoutError where nothing comes for too long."""
+        """One request and its answer. Raises TimeoutError if nothing comes for too long."""
         ends = time.monotonic() + self.timeout
         try:
             with self._opener.open(request, timeout=self.timeout) as response:
@@ -134,7 +134,7 @@ class EndpointCaptioner:
             self._fail(f"broke off: {type(error).__name__} {error}")
 
     def _read(self, response: Any, ends: float) -> bytes:
-        """All of an answer, unless it is too long or comes too slowly."""
+        """A whole answer, unless it is too long or comes too slowly."""
         kind = response.headers.get_content_type()
         if kind == "text/html":
             self._fail("answered with a web page; the address usually ends in /v1")
@@ -150,7 +150,7 @@ class EndpointCaptioner:
         return bytes(data)
 
     def _refused(self, error: urllib.error.HTTPError) -> NoReturn:
-        """Raise what an answer that is no success means."""
+        """Raise the error that an unsuccessful answer stands for."""
         if error.code in _BUSY:
             raise _BusyError(_retry_after(error.headers.get("Retry-After"))) from error
         if error.code in (401, 403):
@@ -170,9 +170,9 @@ class EndpointCaptioner:
 
 
 def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
-    """What ``work`` returns or raises; TimeoutError where that takes longer.
+    """What ``work`` returns or raises; TimeoutError if it takes longer.
 
-    A socket's own timeout starts again with every byte, so the work is left to a thread.
+    A socket's own timeout restarts with every byte, so the work is left to a thread.
     """
     outcome: SimpleQueue[bytes | Exception] = SimpleQueue()
 
@@ -193,11 +193,11 @@ def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
 
 
 def _parse(address: str) -> tuple[str, str]:
-    """``http://host:port/v1#model``: where to ask, and what to ask for."""
+    """Split ``http://host:port/v1#model`` into where to ask and which model to ask for."""
     try:
         parts = urlsplit(address)
         port_is_right = parts.port is None or parts.port > 0
-        (parts.hostname or "").encode("idna")  # no empty label, and none over 63 letters
+        (parts.hostname or "").encode("idna")  # no label is empty or over 63 letters
     except ValueError:
         parts, port_is_right = urlsplit(""), False
     if "@" in parts.netloc:
@@ -206,7 +206,7 @@ def _parse(address: str) -> tuple[str, str]:
     right = parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_right and plain
     if not right or not parts.fragment or parts.query:
         raise UsageError(
-            f"{text_safe(address)!r} is no server with a model; write "
+            f"{text_safe(address)!r} is not a server with a model; write "
             "--captioner endpoint=http://HOST:PORT/v1#MODEL."
         )
     path = parts.path.rstrip("/")
@@ -262,7 +262,7 @@ def _content(body: bytes, fail: Callable[[str], NoReturn]) -> str:
 
 
 def _reason(body: bytes) -> str:
-    """What a server says of its refusal: ``error.message``, if it is there."""
+    """What a server says about its refusal: ``error.message``, if there is one."""
     try:
         said = json.loads(body)["error"]
         text = said["message"] if isinstance(said, dict) else said
@@ -272,7 +272,7 @@ def _reason(body: bytes) -> str:
 
 
 def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait: a number, or the time until a date; None where it is neither."""
+    """Seconds to wait: a number, or the time until a date; None if it is neither."""
     if value is None:
         return None
     try:

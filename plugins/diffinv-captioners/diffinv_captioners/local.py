@@ -1,4 +1,4 @@
-"""Loads models of transformers from this machine: from safetensors, without code of their own."""
+"""Loads transformers models from this machine: only safetensors, and no code of their own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _HERE = {"local_files_only": True, "trust_remote_code": False}
 
 
 def model_folder(weights: str) -> Path:
-    """The folder of a model, once it is known to hold whole weights."""
+    """A model's folder, once it is known to hold complete weights."""
     folder = find_model(weights)
     check_weights(folder)
     return folder
@@ -25,7 +25,7 @@ def model_folder(weights: str) -> Path:
 def load_model(model_class: Any, folder: Path, device: torch.device) -> Any:
     """The model on a device, in eval mode, frozen: float32 on a CPU, else bfloat16.
 
-    Raises DiffinvError where weights are missing, which transformers would make up at random.
+    Raises DiffinvError if weights are missing, which transformers would fill in at random.
     """
     dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
     model, report = model_class.from_pretrained(
@@ -41,25 +41,25 @@ def load_model(model_class: Any, folder: Path, device: torch.device) -> Any:
 
 
 def load_processor(processor_class: Any, folder: Path) -> Any:
-    """What turns pictures and text into a model's inputs."""
+    """The processor that turns pictures and text into a model's inputs."""
     return processor_class.from_pretrained(folder, **_HERE)
 
 
 def model_type(folder: Path) -> str:
-    """What kind of model a folder's config names. Refuses kinds that bring code of their own."""
+    """The kind of model a folder's config names. Refuses kinds that bring code of their own."""
     from transformers import AutoConfig
 
     try:
         return str(AutoConfig.from_pretrained(folder, **_HERE).model_type)
     except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
         raise DiffinvError(
-            f"{str(folder)!r} is no model that transformers knows without code of the model's own; "
+            f"{str(folder)!r} is not a model that transformers knows without the model's own code; "
             "a program that serves it can be reached with --captioner endpoint=URL#MODEL."
         ) from error
 
 
 def answer(model: Any, tokenizer: Any, inputs: Any) -> tuple[str, bool]:
-    """What a model says, and whether it was cut off before it had come to an end."""
+    """What a model says, and whether it was cut off before the end."""
     ids = say(model, inputs, MAX_TOKENS)
     ends = model.generation_config.eos_token_id
     ends = [*tokenizer.all_special_ids, *(ends if isinstance(ends, list) else [ends])]
@@ -69,7 +69,7 @@ def answer(model: Any, tokenizer: Any, inputs: Any) -> tuple[str, bool]:
 
 @torch.no_grad()
 def say(model: Any, inputs: Any, tokens: int) -> torch.Tensor:
-    """The ids [k] that a model adds to its prompt: greedy, so always the same."""
+    """The ids [k] a model adds to its prompt: greedy, so always the same."""
     inputs = inputs.to(model.device)
     for name, value in inputs.items():
         if isinstance(value, torch.Tensor) and value.is_floating_point():

@@ -11,7 +11,7 @@ BLIP2 = "Salesforce/blip2-opt-2.7b"
 
 @hookimpl
 def register_captioners() -> list[CaptionerSpec]:
-    """``blip2``, the paper's; ``vlm``, any model of transformers; ``endpoint``, any server."""
+    """``blip2``, the paper's; ``vlm``, any transformers model; ``endpoint``, any server."""
     return [
         CaptionerSpec(
             id="blip2",
@@ -25,7 +25,7 @@ def register_captioners() -> list[CaptionerSpec]:
         CaptionerSpec(
             id="vlm",
             title="A vision-language model",
-            description="vlm=FOLDER or vlm=HUB_ID: any image-text-to-text model of transformers"
+            description="vlm=FOLDER or vlm=HUB_ID: any image-text-to-text model in transformers"
             " (Qwen2-VL, Qwen2.5-VL, LLaVA-NeXT, InternVL and others).",
             factory="diffinv_captioners.vlm:load",
         ),

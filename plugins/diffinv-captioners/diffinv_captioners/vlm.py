@@ -1,4 +1,4 @@
-"""Any image-text-to-text model of transformers that can be asked in a conversation."""
+"""Any image-text-to-text model in transformers that takes part in a conversation."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .local import answer, load_model, load_processor, model_folder, model_type
 
 
 def load(weights: str | None, device: str) -> VlmCaptioner:
-    """A model from a folder, or a hub id fetched before; it has to be named."""
+    """A model from a folder, or from a hub id fetched before; it has to be named."""
     if weights is None:
         raise UsageError("The captioner 'vlm' needs a model: --captioner vlm=FOLDER_OR_HUB_ID.")
     return VlmCaptioner(weights, torch.device(device))
@@ -40,7 +40,7 @@ class VlmCaptioner:
         self.name = folder.name
 
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
-        """One sentence a picture."""
+        """One sentence per picture."""
         return [self._caption(image.convert("RGB")) for image in images]
 
     def _caption(self, image: Image.Image) -> str:

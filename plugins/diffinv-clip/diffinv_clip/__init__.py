@@ -1,1 +1,1 @@
-"""Delta encoders of open_clip, and DINOv2 as an image encoder."""
+"""Delta encoders from open_clip, and DINOv2 as an image encoder."""

@@ -17,15 +17,15 @@ from .sources import DINOV2
 
 
 def load(weights: str | None, device: str) -> Dinov2:
-    """A Dinov2Model from a folder, or a hub id fetched before (default: dinov2-base)."""
+    """A Dinov2Model from a folder, or from a hub id fetched before (default: dinov2-base)."""
     return Dinov2(weights or DINOV2, torch.device(device))
 
 
 class Dinov2:
-    """See :class:`diffinv.contracts.DeltaEncoder`, of which it has the picture's half.
+    """See :class:`diffinv.contracts.DeltaEncoder`, of which it has only the picture half.
 
     Its space has no texts: no captions can guide the tokens, PEZ has no words, and only a
-    backbone whose ``joint_space`` is this one can use it.
+    backbone with this ``joint_space`` can use it.
     """
 
     id = "dinov2"
@@ -62,7 +62,7 @@ class Dinov2:
         return self.model(pixels.to(self.device)).pooler_output.float()
 
     def encode_texts(self, texts: Sequence[str]) -> NoReturn:
-        """Always refused: DINOv2 has learned from pictures alone."""
+        """Always refused: DINOv2 was trained on pictures alone."""
         raise UsageError(
             "The delta encoder 'dinov2' reads pictures and no texts; choose one of open_clip's, "
             "such as --delta-encoder open-clip-h14."

@@ -1,4 +1,4 @@
-"""E_I and E_T by open_clip, and its words for hard prompts."""
+"""E_I and E_T from open_clip, and its words for hard prompts."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class OpenClip:
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """E_T: [n, d]; too long a text is cut at its end."""
+        """E_T: [n, d]; texts that are too long are cut at the end."""
         plain = [_SPECIAL.sub(" ", text) for text in texts]
         return self.model.encode_text(self.tokenizer(plain).to(self.device)).float()
 
@@ -97,10 +97,10 @@ class OpenClip:
 
     @cached_property
     def token_ids(self) -> Tensor:
-        """Ids of the words [v] whose text gives the same id again: 34,277 of the 49,408.
+        """Ids [v] of the words whose text gives the same id again: 34,277 of the 49,408.
 
-        Left out are word fragments and broken characters, which a prompt's text would not
-        bring back, so that the text of a hard prompt and its ids are the same thing.
+        Word fragments and broken characters are left out, since a prompt's text would not give
+        them back: a hard prompt's text and its ids thus stand for each other.
         """
         table = self.tokenizer.encoder.items()
         whole = [i for piece, i in table if piece.endswith("</w>")]
@@ -131,5 +131,5 @@ class OpenClip:
         return self.tokenizer.decode(ids.tolist()).strip()
 
     def ids_of(self, text: str) -> list[int]:
-        """The token ids of a text, start and end apart."""
+        """The token ids of a text, without start and end."""
         return list(self.tokenizer.encode(text))

@@ -1,4 +1,4 @@
-"""Builds an open_clip network from a source: whole weights or an error, never random ones."""
+"""Builds an open_clip network from a source: complete weights or an error, never random ones."""
 
 from __future__ import annotations
 
@@ -36,8 +36,7 @@ def build(source: Source, device: torch.device) -> Any:
             )
     except (TypeError, ValueError, AssertionError) as error:
         raise DiffinvError(
-            f"The configuration of {str(source.checkpoint)!r} is none that open_clip can build: "
-            f"{error}."
+            f"open_clip cannot build the configuration of {str(source.checkpoint)!r}: {error}."
         ) from error
     state = _read(source.checkpoint)
     state = convert_to_custom_text_state_dict(state) if custom else state
@@ -49,8 +48,8 @@ def build(source: Source, device: torch.device) -> Any:
 def space_of(model: dict[str, Any]) -> str:
     """The joint space of a configuration: ``open-clip:`` and the architecture's name.
 
-    A known architecture with the other GELU than its usual weights is another space, and so is
-    one that has no name.
+    A known architecture whose GELU is not that of its usual weights is another space, and so is an
+    unnamed architecture.
     """
     own = _shape(model)
     for family in FAMILIES:
@@ -65,7 +64,7 @@ def space_of(model: dict[str, Any]) -> str:
 
 
 def _shape(model: dict[str, Any]) -> tuple[Any, ...]:
-    """What tells architectures apart, with every default spelt out."""
+    """What tells architectures apart, with all defaults spelt out."""
     try:
         vision = asdict(CLIPVisionCfg(**model["vision_cfg"]))
         text = asdict(CLIPTextCfg(**model["text_cfg"]))
@@ -75,7 +74,7 @@ def _shape(model: dict[str, Any]) -> tuple[Any, ...]:
 
 
 def _check_native(config: dict[str, Any], checkpoint: Path) -> None:
-    """Text towers and tokenizers of other libraries would be fetched from the hub."""
+    """Refuse other libraries' text towers and tokenizers, which would be fetched from the hub."""
     text = config["text_cfg"]
     if text.get("hf_model_name") or text.get("hf_tokenizer_name"):
         raise DiffinvError(
@@ -89,13 +88,13 @@ def _read(checkpoint: Path) -> dict[str, Tensor]:
         state = load_file(checkpoint)
     except (SafetensorError, OSError) as error:
         raise DiffinvError(
-            f"{str(checkpoint)!r} is no whole .safetensors file; get it again."
+            f"{str(checkpoint)!r} is not a complete .safetensors file; get it again."
         ) from error
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}
 
 
 def _check_fit(model: nn.Module, state: dict[str, Tensor], source: Source) -> None:
-    """Refuse a checkpoint of another architecture, naming the first tensor that tells."""
+    """Refuse a checkpoint of another architecture, naming the first tensor that does not fit."""
     what = f"The checkpoint {str(source.checkpoint)!r} does not fit the architecture"
     for name, wanted in model.state_dict().items():
         found = state.get(name)

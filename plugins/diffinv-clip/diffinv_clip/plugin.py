@@ -1,4 +1,4 @@
-"""What this plugin registers: a delta encoder for each CLIP family, any other one, and DINOv2."""
+"""What this plugin registers: a delta encoder per CLIP family, one for any model, and DINOv2."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ L14, H14, BIGG14 = FAMILIES
 
 @hookimpl
 def register_delta_encoders() -> list[DeltaEncoderSpec]:
-    """``open-clip`` takes any model; the others are bound to the family that their id names."""
+    """``open-clip`` takes any model; the others are bound to the family their id names."""
     return [
         DeltaEncoderSpec(
             id="open-clip",
             title="OpenCLIP, any model",
             description="open-clip=FOLDER, =HUB_ID, =ARCHITECTURE or =ARCHITECTURE:FILE.safetensors"
-            " (ViT-H-14 where nothing is named).",
+            " (ViT-H-14 if nothing is named).",
             factory="diffinv_clip.encoder:load",
             size_mb=3944,
             defaults={"model": H14.hub_id},

@@ -1,4 +1,4 @@
-"""What ``open-clip=...`` may name, and where its architecture and weights are on this machine.
+"""What ``open-clip=...`` can name, and where its architecture and weights are on this machine.
 
 A model folder (``open_clip_config.json`` beside a ``.safetensors`` file), a hub id fetched
 before, a built-in architecture (``ViT-H-14``), or ``ARCHITECTURE:FILE.safetensors``. Nothing is
@@ -17,7 +17,7 @@ from diffinv.system.local_models import cached_snapshot, check_weights, find_mod
 from diffinv.system.paths import given_path
 
 QUICK = "-quickgelu"
-"""The ending of the architectures that use OpenAI's own approximation of GELU."""
+"""The suffix of architectures that use OpenAI's own approximation of GELU."""
 
 CONFIG = "open_clip_config.json"
 _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors")
@@ -25,7 +25,7 @@ _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.safetensors"
 
 @dataclass(frozen=True)
 class Family:
-    """A joint space that backbones name: its architecture, whose GELU, and the usual weights."""
+    """A joint space that backbones name: its architecture, its GELU, and the usual weights."""
 
     architecture: str
     hub_id: str
@@ -64,7 +64,7 @@ class Source:
 def find_source(weights: str | None, architecture: str | None = None) -> Source:
     """The model that ``ID=weights`` names.
 
-    ``architecture`` is what the id stands for; None for an id that takes any model.
+    ``architecture`` is the one the id stands for; None for an id that takes any model.
     """
     if weights is None:
         return _named(architecture or DEFAULT.builtin)
@@ -91,7 +91,7 @@ def _is_architecture(name: str) -> bool:
 
 
 def _named(architecture: str) -> Source:
-    """A built-in architecture with the weights of it that were fetched before."""
+    """A built-in architecture with weights for it that were fetched before."""
     wanted = _hub_ids(architecture)
     for hub_id in wanted:
         if snapshot := cached_snapshot(hub_id):
@@ -104,7 +104,7 @@ def _named(architecture: str) -> Source:
 
 
 def _hub_ids(architecture: str) -> list[str]:
-    """Where an architecture's weights come from: the usual ones of a family come first."""
+    """Where to get an architecture's weights; a family's usual ones come first."""
     from open_clip import get_pretrained_cfg, list_pretrained_tags_by_model
 
     own = [family.hub_id for family in FAMILIES if architecture == family.builtin]
@@ -119,11 +119,13 @@ def _hub_ids(architecture: str) -> list[str]:
 def _from_folder(folder: Path) -> Source:
     path = folder / CONFIG
     if not path.is_file():
-        raise DiffinvError(f"The folder {str(folder)!r} is no open_clip model: it has no {CONFIG}.")
+        raise DiffinvError(
+            f"The folder {str(folder)!r} is not an open_clip model: it has no {CONFIG}."
+        )
     config = _read_config(path)
     names = sorted(p.name for p in folder.glob("*.safetensors"))
     usual = [name for name in _WEIGHTS if name in names]
-    if not usual:  # the same model in the layout of transformers may lie beside them, in part
+    if not usual:  # part of the same model in transformers' layout may be beside them
         check_weights(folder)
     if not usual and len(names) > 1:
         raise DiffinvError(
@@ -134,12 +136,12 @@ def _from_folder(folder: Path) -> Source:
 
 
 def _from_file(path: Path, architecture: str | None) -> Source:
-    """One checkpoint; its architecture is named, or described beside it."""
+    """One checkpoint, whose architecture is named, or described beside it."""
     if not path.is_file():
         raise DiffinvError(f"There is no file {str(path)!r}.")
     refuse_pickled(path)
     if path.suffix != ".safetensors":
-        raise DiffinvError(f"{str(path)!r} is no .safetensors file.")
+        raise DiffinvError(f"{str(path)!r} is not a .safetensors file.")
     if architecture is not None:
         return Source(builtin_config(architecture), path)
     if not (path.parent / CONFIG).is_file():

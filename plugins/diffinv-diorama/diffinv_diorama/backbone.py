@@ -19,13 +19,13 @@ JOINT_SPACE = "diorama-clip"
 
 
 def load(weights: str | None, device: str) -> DioramaBackbone:
-    """The backbone from a folder in diffusers' layout (default: the one installed with it)."""
+    """The backbone from a folder in diffusers' layout (default: the installed one)."""
     without_loading_bars()
     return DioramaBackbone(Path(weights) if weights else pipeline_folder(), torch.device(device))
 
 
 def content_hash(folder: Path) -> str:
-    """SHA-256 over the model's weight files, in the order of their names."""
+    """SHA-256 over the model's weight files, in order of name."""
     digest = hashlib.sha256()
     for part in ("text_encoder", "unet", "vae"):
         for file in sorted((folder / part).glob("*.safetensors")):
@@ -58,7 +58,7 @@ class DioramaBackbone:
         self.token_width: int = self.text_encoder.config.hidden_size
 
     def timesteps(self, steps: int) -> list[int]:
-        """Descending timesteps, as the scheduler's own spacing has them."""
+        """Descending timesteps, in the scheduler's own spacing."""
         self.scheduler.set_timesteps(steps)
         return [int(t) for t in self.scheduler.timesteps]
 
@@ -74,12 +74,12 @@ class DioramaBackbone:
         return self.vae.decode(latents / self.vae.config.scaling_factor).sample
 
     def count_tokens(self, prompt: str) -> int:
-        """Tokens of a prompt, start and end apart."""
+        """A prompt's tokens, not counting start and end."""
         return len(self.tokenizer.tokenize(prompt))
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
-        """Hidden states [n, 40, 160]; too long a prompt is cut at its end."""
+        """Hidden states [n, 40, 160]; prompts that are too long are cut at the end."""
         words = [
             self.tokenizer.encode(p, add_special_tokens=False)[: self.token_budget] for p in prompts
         ]
@@ -87,7 +87,7 @@ class DioramaBackbone:
         return Conditioning(hidden, reencode=lambda v: Conditioning(self._hidden(words, v)))
 
     def _hidden(self, words: list[list[int]], values: Tensor | None) -> Tensor:
-        """Hidden states of the prompts, with ``values`` [n, k, 160] embedded behind the words."""
+        """Hidden states of the prompts, with ``values`` [n, k, 160] embedded after the words."""
         count = 0 if values is None else values.shape[1]
         start, end = self.tokenizer.bos_token_id, self.tokenizer.eos_token_id
         length = self.tokenizer.model_max_length

@@ -1,8 +1,8 @@
 """Captions of diorama scenes, in the varied phrasing and word order that people use.
 
-A caption names every attribute that is there (nothing is said of an empty sky or a missing
-detail). Synonyms, phrase order and the opening vary with the random generator, so words of one
-kind stand at no fixed position.
+A caption names every attribute that is present (nothing is said about an empty sky or a missing
+detail). Synonyms, phrase order and the opening vary with the random generator, so words of a kind
+have no fixed position.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _OPENINGS = ("", "", "", "a picture of ", "a drawing of ", "a view of ")
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
-    """One caption of ``scene``, phrased at random: lower case, no final stop."""
+    """A caption of ``scene``, phrased at random: lower case, no final stop."""
 
     def pick(choices: tuple[str, ...]) -> str:
         return choices[int(rng.integers(len(choices)))]

@@ -1,4 +1,4 @@
-"""The delta encoder and the captioner: both look at pixels through the same vision tower."""
+"""The delta encoder and the captioner, which see pixels through the same vision tower."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from .world import Scene
 
 
 def load_delta_encoder(weights: str | None, device: str) -> DioramaClip:
-    """The CLIP pair from a pipeline folder (default: the one installed with it)."""
+    """The CLIP pair from a pipeline folder (default: the installed one)."""
     without_loading_bars()
     return DioramaClip(Path(weights) if weights else pipeline_folder(), torch.device(device))
 
 
 def load_captioner(weights: str | None, device: str) -> DioramaCaptioner:
-    """The captioner from a pipeline folder (default: the one installed with it)."""
+    """The captioner from a pipeline folder (default: the installed one)."""
     without_loading_bars()
     return DioramaCaptioner(Path(weights) if weights else pipeline_folder(), torch.device(device))
 
@@ -91,7 +91,7 @@ class DioramaClip:
 
     @cached_property
     def token_ids(self) -> Tensor:
-        """Ids of whole words [v]: no fragments, no special tokens."""
+        """Ids [v] of whole words: no fragments, no special tokens."""
         special = set(self.tokenizer.all_special_ids)
         words = [
             i
@@ -122,16 +122,16 @@ class DioramaClip:
         return self.tokenizer.decode(ids.tolist()).strip()
 
     def ids_of(self, text: str) -> list[int]:
-        """The token ids of a text, start and end apart."""
+        """The token ids of a text, without start and end."""
         return list(self.tokenizer.encode(text, add_special_tokens=False))
 
 
 class DioramaCaptioner:
     """See :class:`diffinv.contracts.Captioner`.
 
-    A linear head reads each attribute from the vision tower's patches; the sentence is phrased
-    at random, from a hash of the picture, so the same picture always gives the same words and
-    another picture of the same scene other ones.
+    A linear head reads each attribute from the vision tower's patches. The sentence is phrased at
+    random, seeded with a hash of the picture: the same picture always gives the same words, another
+    picture of the same scene different ones.
     """
 
     id = "diorama"
@@ -151,7 +151,7 @@ class DioramaCaptioner:
         return scenes_from_logits(self.head(patches.mean(1)))
 
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
-        """One sentence a picture."""
+        """One sentence per picture."""
         scenes = self.read(images) if images else []
         return [
             caption(scene, _generator(image)) for scene, image in zip(scenes, images, strict=True)

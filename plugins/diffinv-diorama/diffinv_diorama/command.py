@@ -1,4 +1,4 @@
-"""``diffinv evaluate diorama``: how often the analogies come out right, beside the references."""
+"""``diffinv evaluate diorama``: how often analogies come out right, beside reference methods."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _PRESETS = ("default", "paper")
     metavar="NAME=VALUE",
     help="Change one setting of the method (alpha=0.5, mask=false, ...); repeatable.",
 )
-@click.option("--device", default=None, help="torch device; default: the best there is.")
+@click.option("--device", default=None, help="torch device; default: the best available.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def diorama(
     count: int,
@@ -40,7 +40,7 @@ def diorama(
     device: str | None,
     as_json: bool,
 ) -> None:
-    """Random held-out analogies with known truth, judged by an independent network."""
+    """Random held-out analogies with known answers, judged by an independent network."""
     from diffinv.errors import UsageError
     from diffinv.method.settings import ApplicationSettings, inversion_settings
 
@@ -92,7 +92,7 @@ def load_parts(editor: str, device: str | None = None) -> Parts:
 
 
 def _changed(settings: Any, name: str, text: str) -> Any:
-    """The settings with one value, read as the type of the present one."""
+    """The settings with one value changed, read as the type of the present one."""
     from diffinv.errors import UsageError
 
     present = getattr(settings, name)

@@ -1,6 +1,6 @@
-"""Analogies with known truth: what each method makes of them, and how often it is right.
+"""Analogies with known answers: what each method makes of them, and how often it is right.
 
-For every analogy A : A' :: B : B' the method sees A, A' and B alone (and the captioner's words on
+For every analogy A : A' :: B : B' the method sees only A, A' and B (and the captioner's words for
 them); the oracle then reads the result.
 """
 
@@ -54,7 +54,7 @@ OnBatch = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Parts:
-    """The models that an evaluation runs on."""
+    """The models an evaluation runs on."""
 
     backbone: Backbone
     captioner: Captioner
@@ -77,7 +77,7 @@ class Row:
 
 @dataclass
 class Batch:
-    """Some analogies with their pictures and the captioner's words."""
+    """Some analogies, with their pictures and the captioner's words."""
 
     analogies: Sequence[Analogy]
     parts: Parts
@@ -108,12 +108,12 @@ class Batch:
 
     @cached_property
     def cap_a(self) -> list[str]:
-        """The captioner on A."""
+        """The captions of A."""
         return self.parts.captioner.caption(self.a)
 
     @cached_property
     def cap_a_prime(self) -> list[str]:
-        """The captioner on A'."""
+        """The captions of A'."""
         return self.parts.captioner.caption(self.a_prime)
 
     @cached_property
@@ -122,13 +122,13 @@ class Batch:
         return self.prompts(self.b, self.parts.captioner.caption(self.b))
 
     def prompts(self, images: Sequence[Image.Image], captions: Sequence[str]) -> list[str]:
-        """The prompt that stands for each picture."""
+        """The prompt for each picture."""
         prompter = self.inversion.prompter
         return make_prompts(prompter, self.parts.encoder, images, captions, self.seed)
 
     @cached_property
     def tokens(self) -> DiffTokens:
-        """One difference an analogy, learned from its A and A': [n, k, width]."""
+        """One difference per analogy, learned from its A and A': [n, k, width]."""
         prompts_a = self.prompts(self.a, self.cap_a)
         prompts_a_prime = self.prompts(self.a_prime, self.cap_a_prime)
         columns = (self.a, self.a_prime, self.cap_a, self.cap_a_prime, prompts_a, prompts_a_prime)
@@ -139,7 +139,7 @@ class Batch:
 
     @cached_property
     def source(self) -> Conditioning:
-        """What prompt_B says."""
+        """The conditioning of prompt_B."""
         return self.parts.backbone.encode_prompts(self.prompt_b)
 
     @cached_property
@@ -149,7 +149,7 @@ class Batch:
 
     @cached_property
     def path(self) -> Trajectory:
-        """B's own way from noise, the same for every method."""
+        """B's own trajectory out of noise, the same for every method."""
         backbone, settings = self.parts.backbone, self.application
         empty = backbone.encode_prompts([""] * len(self.b))
         steps, scale = settings.steps, settings.guidance_scale
@@ -172,7 +172,7 @@ class Batch:
         return to_images(parts.backbone.decode(edited))
 
     def pictures(self, method: str) -> list[Image.Image]:
-        """What a method makes of every B. The results are kept: ``undo`` starts from them."""
+        """What a method makes of every B. The results are kept, since ``undo`` starts from them."""
         if method not in self.made:
             self.made[method] = _MAKERS[method](self)
         return self.made[method]
@@ -193,7 +193,7 @@ def _difference_inversion(batch: Batch) -> list[Image.Image]:
 
 
 def _undo(batch: Batch) -> list[Image.Image]:
-    """-D applied to the results, described anew by the captioner."""
+    """-D applied to the results, which are captioned anew."""
     results = batch.pictures("difference-inversion")
     prompts = batch.prompts(results, batch.parts.captioner.caption(results))
     return apply_differences(
@@ -220,7 +220,7 @@ def _caption_arithmetic(batch: Batch) -> list[Image.Image]:
 
 
 def word_edit(prompt: str, cap_a: str, cap_a_prime: str) -> str:
-    """The prompt without the words cap_A loses on the way to cap_A', and with those it gains."""
+    """The prompt without the words that cap_A' drops from cap_A, and with those it adds."""
     before, after = cap_a.replace(",", "").split(), cap_a_prime.replace(",", "").split()
     lost = [word for word in before if word not in after]
     gained = [word for word in after if word not in before]
@@ -246,7 +246,7 @@ _MAKERS: dict[str, Callable[[Batch], list[Image.Image]]] = {
 
 
 def score(batch: Batch, method: str) -> list[Row]:
-    """The oracle's and the pictures' verdict. For ``undo`` the true answer is B itself."""
+    """Scores from the oracle and the pictures. For ``undo`` the true answer is B itself."""
     results = batch.pictures(method)
     undo = method == "undo"
     start = batch.pictures("difference-inversion") if undo else batch.b
@@ -273,7 +273,7 @@ def score(batch: Batch, method: str) -> list[Row]:
 
 
 def _verdict(read: Scene, target: Scene, attribute: str) -> tuple[bool, bool]:
-    """(the edited attribute is as in the target, every other attribute is)."""
+    """(whether the edited attribute is as in the target, whether every other one is)."""
     made = getattr(read, attribute) == getattr(target, attribute)
     restored = read.with_value(attribute, getattr(target, attribute))
     return made, restored == target

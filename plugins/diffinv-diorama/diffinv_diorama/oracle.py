@@ -1,7 +1,7 @@
 """The oracle: an independent network that reads the attributes of a picture.
 
-It judges; it takes no part in the method. It is trained apart from the text-to-image model (see
-``training/train_oracle.py``) and its own accuracy is in the model card.
+It only judges and takes no part in the method. It is trained separately from the text-to-image
+model (see ``training/train_oracle.py``); its own accuracy is in the model card.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def _stage(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Reader(nn.Module):
-    """[n, 3, h, w] in [-1, 1] to the logits of every attribute's values, side by side [n, 25]."""
+    """[n, 3, h, w] in [-1, 1] to the logits of all attributes' values, side by side [n, 25]."""
 
     def __init__(self) -> None:
         super().__init__()

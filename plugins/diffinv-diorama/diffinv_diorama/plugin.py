@@ -65,7 +65,7 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
 
 @hookimpl
 def register_commands(cli: click.Group) -> None:
-    """``diffinv evaluate diorama``: analogies whose true answer is known."""
+    """``diffinv evaluate diorama``: analogies with known answers."""
     from .command import diorama
 
     evaluate = cli.commands.get("evaluate")

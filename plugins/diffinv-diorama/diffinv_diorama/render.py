@@ -1,6 +1,6 @@
 """Draws a scene of the diorama world as a small flat-vector landscape.
 
-Pictures are drawn at three times their size and reduced. The same scene and layout seed always
+Pictures are drawn at three times their size and scaled down. The same scene and layout seed always
 give the same pixels; two scenes with the same seed share position, size, hue and landscape.
 """
 
@@ -85,7 +85,7 @@ class _Painter:
         self.layout = layout
 
     def lit(self, colour: Colour, amount: float = 1.0, alpha: int = 255) -> tuple[int, ...]:
-        """The colour as the time of day shows it; ``amount`` weakens the tint."""
+        """The colour as it looks at the time of day; ``amount`` weakens the tint."""
         tint = _TINT[self.scene.time]
         values = (
             c * h * (1 + (t - 1) * amount)

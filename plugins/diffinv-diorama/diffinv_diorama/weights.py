@@ -1,4 +1,4 @@
-"""Where the weights lie that are installed with this plugin."""
+"""Where the weights installed with this plugin are."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ ROOT = Path(__file__).parent / "weights"
 
 
 def pipeline_folder() -> Path:
-    """The text-to-image model in the folder layout of diffusers."""
+    """The text-to-image model in diffusers' folder layout."""
     return ROOT / "pipeline"
 
 
 def without_loading_bars() -> None:
-    """Small models load at once: transformers and diffusers need not draw a bar for each."""
+    """Keep transformers and diffusers from drawing loading bars: small models load at once."""
     import diffusers
     import transformers
 

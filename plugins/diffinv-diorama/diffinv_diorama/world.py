@@ -2,7 +2,7 @@
 
 A scene is one value for each attribute in :data:`ATTRIBUTES`. Everything else in a picture
 (position, size, hue, the shape of the hills, the clouds) comes from a *layout seed*, so that a
-picture and its edited partner differ in one attribute and in nothing besides.
+picture and its edited partner differ in one attribute and nothing else.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def all_scenes() -> Iterator[Scene]:
 
 
 def is_held_out(scene: Scene) -> bool:
-    """Whether a combination is kept out of all training (about 5 %, chosen by hash)."""
+    """Whether a combination is kept out of all training (about 5 %, by hash)."""
     text = "/".join(getattr(scene, f.name) for f in fields(scene))
     digest = hashlib.sha256(f"diorama:{text}".encode()).digest()
     return int.from_bytes(digest[:8], "big") / 2**64 < HELD_OUT_SHARE
@@ -123,9 +123,9 @@ def held_out_scenes() -> tuple[Scene, ...]:
 def edits_of(kind: str) -> list[Edit]:
     """All edits of one type.
 
-    ``swap`` exchanges the building, ``recolour`` its colour, ``light`` the time of day, ``ground``
+    ``swap`` changes the building, ``recolour`` its colour, ``light`` the time of day, ``ground``
     and ``backdrop`` the land; ``add`` and ``remove`` concern the thing in the sky; ``detail`` is
-    the flag or the lit windows, small things that appear.
+    a flag or lit windows, small things that appear.
     """
     whole = {
         "swap": "building",
@@ -153,7 +153,7 @@ def random_scene(rng: np.random.Generator) -> Scene:
 
 
 def _different_in_all_else(b: Scene, edit: Edit, rng: np.random.Generator) -> Scene:
-    """A scene that shares only the edited attribute with ``b``."""
+    """A scene that shares only the edited attribute's value with ``b``."""
     values = {}
     for name, choices in ATTRIBUTES.items():
         others = [v for v in choices if v != getattr(b, name)]
@@ -164,8 +164,8 @@ def _different_in_all_else(b: Scene, edit: Edit, rng: np.random.Generator) -> Sc
 def analogies(count: int, seed: int, kinds: tuple[str, ...] = EDIT_TYPES) -> list[Analogy]:
     """``count`` random analogies whose B and B' are held-out combinations.
 
-    Edit types take turns, so that every type is equally frequent. A differs from B in every
-    attribute but the edited one, whose value they share.
+    Edit types take turns, so that all are equally frequent. A differs from B in every attribute
+    but the edited one, whose value they share.
     """
     rng = np.random.default_rng(seed)
     held_out = set(held_out_scenes())

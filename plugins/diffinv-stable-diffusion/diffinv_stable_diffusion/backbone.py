@@ -23,10 +23,10 @@ from .sources import Source, find_source
 def load(
     family: str, weights: str | None, device: str | None, dtype: torch.dtype | None = None
 ) -> StableDiffusion:
-    """A checkpoint of a family: a hub id in the local cache, a folder, or a .safetensors file.
+    """A family's checkpoint: a hub id in the local cache, a folder, or a .safetensors file.
 
-    Everything that can be wrong is a DiffinvError before the first weight is read; ``dtype``
-    None is what suits the device.
+    Anything wrong with it raises DiffinvError before the first weight is read; ``dtype`` None is
+    what suits the device.
     """
     where = torch.device(device or "cpu")
     source = find_source(FAMILIES[family], weights)
@@ -42,8 +42,8 @@ load_sdxl = partial(load, "sdxl")
 class StableDiffusion:
     """See :class:`diffinv.contracts.Backbone`.
 
-    Of SDXL's two text encoders the vectors are side by side, 2048 = 768 | 1280. The joint space is
-    that of the second, so its part alone is projected. The pooled embedding is the prompt's own;
+    The vectors of SDXL's two text encoders are side by side, 2048 = 768 | 1280. The joint space is
+    the second encoder's, so only its part is projected. The pooled embedding is the prompt's own;
     with input-space tokens it is that of the prompt with them, as in any program that reads them.
     """
 
@@ -77,24 +77,24 @@ class StableDiffusion:
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
-        """Pictures to latents: the posterior's mean, scaled; in float32."""
+        """Pictures to latents: the posterior's mean, scaled, in float32."""
         mean = self.vae.encode(images.to(self.device, torch.float32)).latent_dist.mean
         return mean * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """Latents to pictures in about [-1, 1]; in float32."""
+        """Latents to pictures in about [-1, 1], in float32."""
         return self.vae.decode(latents.float() / self.vae.config.scaling_factor).sample
 
     def count_tokens(self, prompt: str) -> int:
-        """Tokens of a prompt, start and end apart."""
+        """A prompt's tokens, not counting start and end."""
         return max(len(tower.words(prompt)) for tower in self.towers)
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
-        """Hidden states [n, 77, width]; too long a prompt is cut at its end.
+        """Hidden states [n, 77, width]; prompts that are too long are cut at the end.
 
-        SDXL's empty prompt is zeros where the checkpoint says so, as it was trained.
+        SDXL's empty prompt is zeros if the checkpoint says so, as in its training.
         """
         prompts = list(prompts)
         encoded = self._encode(prompts, None)
@@ -108,7 +108,7 @@ class StableDiffusion:
         return Conditioning(embeds, extra, lambda values: self._encode(prompts, values))
 
     def _encode(self, prompts: list[str], values: Tensor | None) -> Conditioning:
-        """Hidden states side by side, and the last encoder's pooled output where there are two."""
+        """Hidden states side by side, and the last encoder's pooled output if there are two."""
         widths = [tower.width for tower in self.towers]
         split = [None] * len(widths) if values is None else values.split(widths, dim=-1)
         outputs = [t.encode(prompts, v) for t, v in zip(self.towers, split, strict=True)]
@@ -118,13 +118,13 @@ class StableDiffusion:
         return Conditioning(hidden, extra)
 
     def _time_ids(self, rows: int) -> Tensor:
-        """A picture of the model's own size, not cropped, not resized."""
+        """Time ids for a picture of the model's own size, neither cropped nor resized."""
         side = self.resolution
         one = torch.tensor([side, side, 0, 0, side, side], device=self.device)
         return one.float().repeat(rows, 1)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        """Epsilon or v for noisy latents; computed in the plan's dtype, given in float32."""
+        """Epsilon or v for noisy latents, computed in the plan's dtype, returned in float32."""
         dtype = self.plan.dtype
         added = {key: value.to(dtype) for key, value in conditioning.extra.items()}
         return self.unet(
@@ -135,9 +135,9 @@ class StableDiffusion:
         ).sample.float()
 
     def project_tokens(self, tokens: Tensor) -> Tensor:
-        """[n, width] to the joint space [n, d], by the text projection of the last encoder.
+        """[n, width] to the joint space [n, d], by the last encoder's text projection.
 
-        No layer norm comes before it: a token is a change of hidden states, and zero stays zero.
+        No layer norm comes first: a token is a change of hidden states, and zero must stay zero.
         """
         return tokens[:, -self.towers[-1].width :] @ self._projection
 

@@ -22,7 +22,7 @@ def models() -> None:
 @models.command("list")
 @json_option
 def list_models(as_json: bool) -> None:
-    """The backbones' models and all others in the local cache. Asks nothing of the network."""
+    """The backbones' models and all others in the local cache. Does not use the network."""
     from .hub import cached_models, readable
 
     rows = cached_models()
@@ -46,15 +46,15 @@ def list_models(as_json: bool) -> None:
 
 @models.command("pull")
 @click.argument("model")
-@click.option("--full-precision", is_flag=True, help="The float32 weights where there are both.")
+@click.option("--full-precision", is_flag=True, help="The float32 weights if there are both.")
 @click.option(
-    "--include", multiple=True, metavar="GLOB", help="Only files of such names; may be repeated."
+    "--include", multiple=True, metavar="GLOB", help="Only files that match; may be repeated."
 )
 @_yes
 def pull_model(model: str, full_precision: bool, include: tuple[str, ...], yes: bool) -> None:
     """Fetch MODEL (a backbone's id, or OWNER/NAME) into the local cache.
 
-    Its size and licence are shown first. After an interruption, files that are whole are kept.
+    Its size and licence are shown first. After an interruption, complete files are kept.
     """
     from .hub import describe, fetch, readable, resolve_id
 

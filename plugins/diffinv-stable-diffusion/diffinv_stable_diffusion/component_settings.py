@@ -1,6 +1,6 @@
-"""The settings of a model's parts that are used as they are written, checked before loading.
+"""Checks, before loading, the settings of a model's parts that we use ourselves.
 
-What the models are built of is left to diffusers and transformers, which check it themselves.
+The settings that models are built from are left to diffusers and transformers, which check them.
 Light: no torch.
 """
 
@@ -14,13 +14,13 @@ Settings = Mapping[str, Any]
 
 _SPACINGS = ("leading", "trailing", "linspace")
 _TRAINED = 1000
-"""Timesteps of a noise schedule that does not say how many."""
+"""Timesteps of a noise schedule that does not give a number."""
 
 
 def wrong_settings(
     unet: Settings, vae: Settings, scheduler: Settings, encoders: Mapping[str, Settings]
 ) -> list[str]:
-    """``FILE: NAME`` of each setting that is missing or makes no sense; ``encoders`` by folder."""
+    """``FILE: NAME`` for each setting that is missing or makes no sense; ``encoders`` by folder."""
     right = {
         "unet/config.json: sample_size": _is_count(unet.get("sample_size")),
         "vae/config.json: block_out_channels": _are_counts(vae.get("block_out_channels")),

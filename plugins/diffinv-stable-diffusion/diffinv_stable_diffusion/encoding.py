@@ -1,4 +1,4 @@
-"""Prompts, with or without word embeddings behind them, to what the denoiser attends to."""
+"""Turns prompts, with or without word embeddings after them, into what the denoiser attends to."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from transformers import CLIPTokenizer
 from .loading import TextModel
 
 _PLACEHOLDER = 0
-"""The id at the places of DIFF tokens: not an end token, by which pooled outputs are found."""
+"""The id in place of DIFF tokens: not an end token, since those locate the pooled output."""
 
 
 @dataclass
@@ -20,8 +20,8 @@ class Tower:
     """A text encoder with its tokenizer.
 
     ``penultimate`` takes the hidden states before the last layer, without the final layer norm
-    (SDXL), else the last ones with it. Off ``device``, the encoder comes to it for each call
-    (``leave``), until tokens are learned in its input space: then it stays.
+    (SDXL); otherwise the last ones with it. With ``leave``, the encoder is moved to ``device`` for
+    each call only, until tokens are learned in its input space: then it stays.
     """
 
     tokenizer: CLIPTokenizer
@@ -37,23 +37,23 @@ class Tower:
 
     @property
     def length(self) -> int:
-        """How many tokens it reads, start and end too; some tokenizers do not say."""
+        """How many tokens it reads, including start and end; some tokenizers do not say."""
         places = int(self.model.config.max_position_embeddings)
         return min(self.tokenizer.model_max_length, places)
 
     def words(self, prompt: str) -> list[int]:
-        """The ids of a prompt, start and end apart; too many are no matter for a warning here."""
+        """The ids of a prompt, without start and end, and without a warning about too many."""
         ids: list[int] = self.tokenizer.encode(prompt, add_special_tokens=False, verbose=False)
         return ids
 
     def encode(self, prompts: Sequence[str], values: Tensor | None) -> tuple[Tensor, Tensor | None]:
-        """Hidden states [n, length, width] and, of an encoder with a projection, the pooled
-        output [n, d]; ``values`` [n, k, width] are embedded behind the prompts' words. float32."""
+        """Hidden states [n, length, width] and, if the encoder has a projection, the pooled output
+        [n, d], in float32; ``values`` [n, k, width] are embedded after the prompts' words."""
         count = 0 if values is None else values.shape[1]
         ids, places = self._ids(prompts, count)
         self.model.to(self.device)
         if values is not None and values.requires_grad:
-            self.leave = False  # its weights have to stay where the backward pass finds them
+            self.leave = False  # the backward pass needs its weights in place
         hook = None
         if values is not None:
             hook = self.model.get_input_embeddings().register_forward_hook(

@@ -1,4 +1,4 @@
-"""The families of checkpoints this plugin runs, each a backbone of its own. Light: no torch."""
+"""The families of checkpoints this plugin runs, each its own backbone. Light: no torch."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class Family:
 
     ``model`` is the hub id of its default checkpoint. ``width`` is that of the vectors the
     denoiser attends to, ``towers`` the number of text encoders. ``predictions`` are the prediction
-    types its checkpoints may have, the usual one first. ``projections`` are (hub id, file) that
-    hold the text projection of the joint space, for checkpoints that do not bring it.
-    ``embedding_layout`` are the keys and widths of a textual-inversion file. ``activations`` is
-    the memory that a training step needs for each latent pixel of a row in float32, in bytes.
+    types its checkpoints may have, the usual one first. ``projections`` are (hub id, file) with the
+    joint space's text projection, for checkpoints that lack it. ``embedding_layout`` gives the keys
+    and widths of a textual-inversion file. ``activations`` is the memory in bytes that a training
+    step needs per latent pixel of a row in float32.
     """
 
     id: str

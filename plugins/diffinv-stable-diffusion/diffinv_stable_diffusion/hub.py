@@ -1,6 +1,6 @@
-"""Models in the hub's local cache: what is there, what a model consists of, fetching, removing.
+"""Lists, describes, fetches and removes models in the hub's local cache.
 
-The network is touched by :func:`describe` and :func:`fetch` alone.
+Only :func:`describe` and :func:`fetch` use the network.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _HALF = re.compile(_WEIGHTS + rf"(\.fp16{_SHARD}|\.safetensors\.index\.fp16\.jso
 
 @dataclass(frozen=True)
 class CachedModel:
-    """A model as a listing shows it; ``size`` in bytes on this machine, 0 where it is not."""
+    """A model as listings show it; ``size`` is its bytes on this machine, 0 if it is not here."""
 
     model: str
     used_by: str
@@ -47,7 +47,7 @@ class CachedModel:
 
 @dataclass(frozen=True)
 class HubModel:
-    """A model at the hub: the files to fetch of it, their size in bytes, its licence."""
+    """A model at the hub: its files to fetch, their size in bytes, its licence."""
 
     model: str
     files: tuple[str, ...]
@@ -62,7 +62,7 @@ def resolve_id(name: str) -> str:
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) and _may_be_at_the_hub(name):
         return name
     raise UsageError(
-        f"{text_safe(name)!r} is neither a backbone ({', '.join(FAMILIES)}) nor the id of a model "
+        f"{text_safe(name)!r} is neither a backbone ({', '.join(FAMILIES)}) nor the id of a model, "
         "as in OWNER/NAME."
     )
 
@@ -94,8 +94,8 @@ def cached_models() -> list[CachedModel]:
 
 
 def _needed() -> dict[str, tuple[list[str], str]]:
-    """The models that other parts load where none is named, and those that text projections are
-    taken from: who uses each, and its licence."""
+    """The models that other parts load by default, and those that text projections are taken from:
+    what uses each, and its licence."""
     found = registry()
     needed: dict[str, tuple[list[str], str]] = {}
     for spec in (*found.captioners.values(), *found.delta_encoders.values()):
@@ -139,7 +139,7 @@ def _cached_repos() -> list[CachedRepoInfo]:
 def describe(model: str, full_precision: bool, include: Sequence[str]) -> HubModel:
     """Ask the hub what a model consists of and choose the files to fetch.
 
-    Raises DiffinvError where the hub does not answer, or the model has no safetensors weights.
+    Raises DiffinvError if the hub does not answer or the model has no safetensors weights.
     """
     from huggingface_hub import HfApi
 
@@ -156,8 +156,8 @@ def describe(model: str, full_precision: bool, include: Sequence[str]) -> HubMod
 def _no_weights(model: str, elsewhere: bool) -> str:
     if elsewhere:
         return (
-            f"The model {model!r} has no .safetensors weights where they are looked for; name "
-            "those you want with --include GLOB."
+            f"The model {model!r} has no .safetensors weights in the usual places; name those you "
+            "want with --include GLOB."
         )
     return (
         f"The model {model!r} has no .safetensors weights to fetch; others could run any code "
@@ -168,7 +168,7 @@ def _no_weights(model: str, elsewhere: bool) -> str:
 def choose_files(
     names: Sequence[str] | dict[str, int], full_precision: bool, include: Sequence[str] = ()
 ) -> list[str]:
-    """The files of a model that are used; the half-precision weights where there are both."""
+    """The files of a model that are used; the half-precision weights if there are both."""
     names = sorted(names)
     if include:
         return [n for n in names if any(fnmatch.fnmatch(n, pattern) for pattern in include)]
@@ -185,7 +185,7 @@ def choose_files(
 def _root_weights(root: list[str]) -> list[str]:
     """One copy of the weights: open_clip's, else the shards with their index, else one file.
 
-    Other weights beside them are the same model in the layout of another library.
+    Any other weights beside them are the same model in another library's layout.
     """
     shards = [n for n in root if _MODEL_SHARD.fullmatch(n)]
     if "open_clip_model.safetensors" in root:
@@ -210,7 +210,7 @@ def _component_weights(inside: list[str], full_precision: bool) -> list[str]:
 
 
 def fetch(wanted: HubModel) -> Path:
-    """Fetch a model's files with the hub's own bars; those that are whole already are kept."""
+    """Fetch a model's files with the hub's own bars; complete ones are kept."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.constants import HF_HUB_CACHE
 
@@ -231,7 +231,7 @@ def _check_space(wanted: HubModel, folder: Path) -> None:
 
 
 def remove(model: str) -> int:
-    """Delete a model from the cache; the bytes that were freed."""
+    """Delete a model from the cache; return the bytes freed."""
     from huggingface_hub import scan_cache_dir
 
     revisions = [
@@ -245,12 +245,12 @@ def remove(model: str) -> int:
 
 
 def size_here(model: str) -> int:
-    """The bytes that a model takes on this machine, 0 where it is not there."""
+    """The bytes a model takes on this machine, 0 if it is not here."""
     return sum(repo.size_on_disk for repo in _cached_repos() if repo.repo_id == model)
 
 
 def readable(size: int) -> str:
-    """Bytes in the unit that suits them."""
+    """A number of bytes in a suitable unit."""
     if size < 10**6:
         return f"{size / 1e3:.1f} kB"
     return f"{size / 1e6:.0f} MB" if size < 10**9 else f"{size / 1e9:.1f} GB"
@@ -269,7 +269,7 @@ def _errors_named(model: str) -> Iterator[None]:
         yield
     except GatedRepoError as error:
         raise DiffinvError(
-            f"The model {model!r} is given out on conditions: accept them on its page at the hub "
+            f"The model {model!r} is available on conditions: accept them on its page at the hub "
             "and sign in with 'hf auth login'."
         ) from error
     except RepositoryNotFoundError as error:

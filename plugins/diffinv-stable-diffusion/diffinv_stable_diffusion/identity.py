@@ -1,4 +1,4 @@
-"""The content hash that a difference is bound to."""
+"""The content hash a difference is bound to."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def weights_id(files: Sequence[Path]) -> str:
-    """SHA-256 over the hashes of a model's weight files, in their order.
+    """SHA-256 over the hashes of a model's weight files, in order.
 
     Files in the hub's cache are stored under their hash; others are read once, and their hashes
     kept until they change.
@@ -59,4 +59,4 @@ def _remember(known: dict[str, str]) -> None:
     try:
         atomic_write(_store(), json.dumps(known).encode())
     except DiffinvError:
-        return  # a cache that cannot be written is only slower
+        return  # without a writable cache it is only slower

@@ -1,4 +1,4 @@
-"""From a checked source, a folder or one file, to frozen models. The network is not touched."""
+"""From a checked source, a folder or one file, to frozen models. Does not use the network."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Parts:
 def load_parts(source: Source, plan: MemoryPlan) -> Parts:
     """All parts of a source: the autoencoder in float32, the rest in the plan's dtype.
 
-    Raises DiffinvError where the weights do not fit the settings beside them.
+    Raises DiffinvError if the weights do not fit the settings beside them.
     """
     with _quiet(), _errors_named(source):
         parts = _from_file(source, plan) if source.is_file else _from_folder(source, plan)
@@ -95,11 +95,11 @@ def _from_folder(source: Source, plan: MemoryPlan) -> Parts:
 
 
 def _check_complete(source: Source, part: str, missing: Iterable[str]) -> None:
-    """Refuse what the libraries would fill with random numbers, or not at all."""
+    """Refuse missing tensors, which the libraries would fill with random numbers or leave unset."""
     names = sorted(missing)
     if names:
         raise DiffinvError(
-            f"The model {source.name!r} is not whole: the weights of its {part} lack "
+            f"The model {source.name!r} is incomplete: the weights of its {part} lack "
             f"{len(names)} tensors, among them {names[0]!r}; get another copy of it."
         )
 
@@ -117,7 +117,7 @@ def _from_file(source: Source, plan: MemoryPlan) -> Parts:
 
 
 def _text_class(source: Source, part: str) -> type[TextModel]:
-    """The class the encoder was saved as: with its text projection or without."""
+    """The class the encoder was saved as: with or without its text projection."""
     if has_projection(source, part):
         with_projection: type[TextModel] = CLIPTextModelWithProjection
         return with_projection
@@ -134,7 +134,8 @@ def _check_length(source: Source, tokenizer: CLIPTokenizer) -> None:
 
 
 def _mend_end_token(model: TextModel, tokenizer: CLIPTokenizer) -> None:
-    """Old settings name 2 as the end token, some none; pooled is what the tokenizer ends with."""
+    """Take the end token, which locates the pooled output, from the tokenizer: old settings give 2,
+    some none."""
     inner: Any = getattr(model, "text_model", model)
     if inner.eos_token_id in (2, None):
         inner.eos_token_id = tokenizer.eos_token_id
@@ -142,7 +143,7 @@ def _mend_end_token(model: TextModel, tokenizer: CLIPTokenizer) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the libraries' bars, and their reports of weights that nobody asked about."""
+    """Silence the libraries' bars, and their reports on weights."""
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     loggers = [logging.getLogger(name) for name in _LOUD]

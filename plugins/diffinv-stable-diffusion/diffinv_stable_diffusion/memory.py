@@ -1,8 +1,8 @@
-"""How much memory a model is going to take, and what is done where that is too much.
+"""How much memory a model will take, and what to do if that is too much.
 
 ``DIFFINV_MEMORY`` is ``high`` (everything stays on the device), ``low`` (gradient checkpointing,
-slices and tiles in the autoencoder, the text encoders away from the GPU) or ``auto``: high where
-it fits, else low.
+slices and tiles in the autoencoder, text encoders kept off the GPU) or ``auto``: high if it fits,
+else low.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 VARIABLE = "DIFFINV_MEMORY"
 SETTINGS = ("auto", "low", "high")
 TILE = 512
-"""The side in pixels of the tiles that the autoencoder works in where memory is low."""
+"""The side in pixels of the autoencoder's tiles when memory is low."""
 
 _CHECKPOINTED = 0.18
-"""The share of activations that gradient checkpointing leaves, or doing without gradients."""
+"""The share of activations left with gradient checkpointing, or without gradients."""
 
 _PIXEL = 6_000
-"""Bytes that the autoencoder takes for each pixel that it decodes at once, in float32."""
+"""Bytes the autoencoder takes per pixel decoded at once, in float32."""
 
 _LIBRARIES = 700_000_000
-"""Bytes of a process on the CPU that has loaded torch, diffusers and transformers and no model."""
+"""Bytes of a CPU process that has loaded torch, diffusers and transformers but no model."""
 
 
 @dataclass(frozen=True)
 class MemoryPlan:
-    """What is decided before loading. ``peak`` is the expected one on the device, in bytes."""
+    """What is decided before loading. ``peak`` is the expected peak on the device, in bytes."""
 
     dtype: torch.dtype
     low: bool
@@ -47,9 +47,9 @@ class MemoryPlan:
 
 
 def plan_memory(source: Source, device: torch.device, dtype: torch.dtype | None) -> MemoryPlan:
-    """The plan for a source on a device, by :data:`VARIABLE`.
+    """The plan for a source on a device, according to :data:`VARIABLE`.
 
-    Raises UsageError for an unknown setting and DiffinvError where the model does not fit.
+    Raises UsageError for an unknown setting, DiffinvError if the model does not fit.
     """
     setting = _setting(None)
     dtype = dtype or default_dtype(device)
@@ -61,7 +61,7 @@ def plan_memory(source: Source, device: torch.device, dtype: torch.dtype | None)
 
 
 def expectation(source: Source, use: Use) -> str:
-    """One line before loading: what is expected at the peak, and what is free. No torch needed."""
+    """One line before loading: the expected peak, and what is free. No torch needed."""
     kind = use.device.partition(":")[0]
     item = 2 if kind == "cuda" else 4
     free = free_bytes(use.device)
@@ -83,7 +83,7 @@ def _setting(asked: str | None) -> str:
 def _choose(
     source: Source, kind: str, item: int, setting: str, free: int | None
 ) -> tuple[bool, int]:
-    """Whether memory is to be saved, and the peak of learning with that choice."""
+    """Whether to save memory, and the peak of learning with that choice."""
     high = expected_peak(source, kind, item, low=False)
     if setting == "high" or (setting == "auto" and (free is None or high <= free)):
         return False, high
@@ -91,7 +91,7 @@ def _choose(
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
-    """bfloat16 where a GPU computes in it, else float32; float16 turns some pictures black."""
+    """bfloat16 if a GPU computes in it, else float32; float16 turns some pictures black."""
     import torch
 
     capable = device.type == "cuda" and torch.cuda.is_bf16_supported()
@@ -101,10 +101,10 @@ def default_dtype(device: torch.device) -> torch.dtype:
 def expected_peak(
     source: Source, kind: str, item: int, low: bool, pictures: int | None = None
 ) -> int:
-    """The most that is taken on a kind of device (``cpu``, ``cuda``), in bytes, by estimate.
+    """An estimate of the peak memory on a kind of device (``cpu``, ``cuda``), in bytes.
 
-    The weights, ``item`` bytes each, and the larger of the denoiser's activations and the
-    autoencoder's: of a learning step, or, with ``pictures``, of making so many at once.
+    The weights, ``item`` bytes each, plus the larger of the denoiser's and the autoencoder's
+    activations: for a learning step or, with ``pictures``, for making that many at once.
     """
     counts = source.parameters
     texts = sum(count for part, count in counts.items() if part.startswith("text_encoder"))
@@ -113,7 +113,7 @@ def expected_peak(
     weights += _LIBRARIES if kind == "cpu" else 0
     pixels = resolution(source) ** 2
     factor = vae_factor(source) ** 2
-    # Two rows a pair or picture: before and after, or with the prompt and without.
+    # Two rows per pair or picture: before and after, or with and without the prompt.
     rows = 2 * (pictures or 1)
     denoising = rows * pixels / factor * source.family.activations * item / 4
     denoising *= _CHECKPOINTED if low or pictures else 1
@@ -122,7 +122,7 @@ def expected_peak(
 
 
 def vae_factor(source: Source) -> int:
-    """How many pixels a latent pixel is wide."""
+    """The width of a latent pixel in pixels."""
     return int(2 ** (len(source.config("vae")["block_out_channels"]) - 1))
 
 
@@ -132,7 +132,7 @@ def resolution(source: Source) -> int:
 
 
 def free_bytes(device: str) -> int | None:
-    """Free memory of a device in bytes; None where that cannot be found out."""
+    """Free memory of a device in bytes; None if unknown."""
     if device.startswith("cuda"):
         torch = sys.modules.get("torch")
         return int(torch.cuda.mem_get_info(device)[0]) if torch else _free_by_driver(device)
@@ -146,7 +146,7 @@ def free_bytes(device: str) -> int | None:
 
 
 def _free_by_driver(device: str) -> int | None:
-    """Of a GPU, without torch."""
+    """A GPU's free memory, without torch."""
     import pynvml
 
     index = int(device.partition(":")[2] or 0)

@@ -21,7 +21,7 @@ def register_backbones() -> list[BackboneSpec]:
 
 @hookimpl
 def register_commands(cli: click.Group) -> None:
-    """``diffinv models``: what lies in the local cache, and what is to be fetched into it."""
+    """``diffinv models``: what is in the local cache, and what can be fetched into it."""
     from .command import models
 
     cli.add_command(models)

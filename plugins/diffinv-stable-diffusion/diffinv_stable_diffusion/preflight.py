@@ -1,4 +1,4 @@
-"""What is said and checked before a checkpoint is loaded. Light: no torch."""
+"""Checks and notes before a checkpoint is loaded. Light: no torch."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .sources import find_source
 
 
 def preflight(family: str, use: Use) -> list[str]:
-    """The expected peak memory. Raises for a checkpoint that cannot be used as asked.
+    """A note on the expected peak memory. Raises for a checkpoint that cannot be used as asked.
 
     Learning needs the text projection of the joint space; applying does not.
     """

@@ -1,7 +1,7 @@
 """The text projection: from the text encoder's vectors to the joint space of texts and pictures.
 
-Half of the checkpoints do not carry it. It is then read, as the one tensor that is needed, from
-the CLIP checkpoint that the text encoder was taken from.
+Half of the checkpoints lack it. It is then read, as a single tensor, from the CLIP checkpoint that
+the text encoder was taken from.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ VARIABLE = "DIFFINV_TEXT_PROJECTION"
 """A .safetensors file with the text projection, for checkpoints without one."""
 
 _ROWS_OUT = "text_projection.weight"
-"""A linear layer's weight, [d, width]; ``text_projection`` is a matrix, [width, d]."""
+"""A linear layer's weight [d, width]; ``text_projection`` is a matrix [width, d]."""
 
 
 def text_projection(family: Family, model: TextModel) -> Tensor:
-    """The matrix [width, d] in float32 on the CPU: the encoder's own, else that of a file.
+    """The matrix [width, d] in float32 on the CPU: the encoder's own, else one from a file.
 
-    Raises DiffinvError where there is none, and says how to get it.
+    Raises DiffinvError, saying how to get it, if there is none.
     """
     own = getattr(model, "text_projection", None)
     if own is not None:
@@ -47,7 +47,7 @@ def text_projection(family: Family, model: TextModel) -> Tensor:
 
 
 def check_projection(source: Source) -> None:
-    """Raise what :func:`text_projection` will raise, before anything is loaded. No torch needed."""
+    """Raise what :func:`text_projection` would, before anything is loaded. No torch needed."""
     last = towers(source.family)[-1]
     if not has_projection(source, last):
         _find(source.family, source.config(last)["hidden_size"])
@@ -61,7 +61,7 @@ def _file(family: Family) -> Path:
         path = given_path(named)
         if path.is_file():
             return path
-        raise UsageError(f"{VARIABLE} names {text_safe(named)!r}, which is no file.")
+        raise UsageError(f"{VARIABLE} names {text_safe(named)!r}, which is not a file.")
     for model, file in family.projections:
         cached = try_to_load_from_cache(model, file)
         if isinstance(cached, str):
@@ -79,7 +79,7 @@ def _file(family: Family) -> Path:
 
 
 def _find(family: Family, width: int) -> tuple[Path, str]:
-    """The file with the projection of vectors so wide, and the tensor's name."""
+    """The file with the projection for vectors of this width, and the tensor's name."""
     path = _file(family)
     shapes = read_shapes(path, str(path))
     keys = [key for key in ("text_projection", _ROWS_OUT) if len(shapes.get(key, ())) == 2]

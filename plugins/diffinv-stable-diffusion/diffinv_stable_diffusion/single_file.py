@@ -1,8 +1,7 @@
 """Checkpoints in one ``.safetensors`` file, as the original programs wrote them.
 
-The settings, which such a file does not carry, are those bundled with this plugin; so is the
-vocabulary of CLIP. diffusers translates the denoiser and the autoencoder, this module the text
-encoders.
+The settings, which such a file lacks, and CLIP's vocabulary are bundled with this plugin.
+diffusers translates the denoiser and the autoencoder, this module the text encoders.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ _TOP = {
 
 
 class SingleFile:
-    """The models in one file. Nothing is copied before it is used: the file is mapped."""
+    """The models in one file. The file is mapped, so that nothing is copied before it is used."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
@@ -76,7 +75,7 @@ class SingleFile:
         )
 
     def text_model(self, part: str, cls: Any, dtype: torch.dtype) -> Any:
-        """A text encoder, of either of the two ways in which files hold them."""
+        """A text encoder, in either of the two forms found in such files."""
         prefix = _PREFIXES[self.source.family.id][part]
         own = {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
         config = CLIPTextConfig.from_dict(self.source.config(part))
@@ -107,7 +106,7 @@ def _from_transformers(weights: Tensors) -> Tensors:
 
 
 def _from_open_clip(weights: Tensors, layers: int) -> Tensors:
-    """OpenCLIP's names to transformers'; layers beyond the settings' number are not used."""
+    """OpenCLIP's names to transformers'; layers beyond the settings' number are left out."""
     renamed = {_TOP[key]: value for key, value in weights.items() if key in _TOP}
     for key, value in weights.items():
         match = _RESBLOCK.fullmatch(key)
@@ -137,7 +136,7 @@ def bundled_tokenizer(source: Source, part: str) -> CLIPTokenizer:
 
 @lru_cache(maxsize=2)
 def clip_vocabulary(path: Path) -> tuple[dict[str, int], tuple[tuple[str, str], ...]]:
-    """CLIP's 49,408 tokens and the merges they come from: bytes, their word ends, merges."""
+    """CLIP's 49,408 tokens and the merges behind them: bytes, their word ends, merges."""
     text = gzip.decompress(path.read_bytes()).decode()
     merges = tuple((first, second) for first, second in map(str.split, text.splitlines()))
     letters = _byte_letters()

@@ -1,4 +1,4 @@
-"""Where a checkpoint lies, and everything that can be wrong with it before it is loaded.
+"""Finds a checkpoint, and everything that is wrong with it, before it is loaded.
 
 A source is a folder in diffusers' layout (the user's own, or one in the hub's local cache) or one
 ``.safetensors`` file. Only safetensors headers and JSON are read here; nothing is fetched.
@@ -24,7 +24,7 @@ from .component_settings import wrong_settings
 from .families import FAMILIES, Family
 
 CONFIGS = Path(__file__).parent / "configs"
-"""The configuration that a single file does not carry, a folder for each family."""
+"""The configuration that single files lack, one folder per family."""
 
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
@@ -38,7 +38,7 @@ Shapes = dict[str, tuple[int, ...]]
 
 @dataclass(frozen=True)
 class Weights:
-    """The weight files of one component, and the variant (``fp16``) that their names carry."""
+    """One component's weight files, and the variant (``fp16``) in their names."""
 
     files: tuple[Path, ...]
     variant: str | None = None
@@ -46,10 +46,11 @@ class Weights:
 
 @dataclass(frozen=True)
 class Source:
-    """A checkpoint that has been found to be whole and of its family.
+    """A checkpoint that is known to be complete and of its family.
 
-    ``name`` is how the user knows it. ``configs`` is the folder with the components' settings;
-    of a folder it is that folder. ``weights`` has one entry a component, of a single file none.
+    ``name`` is how the user knows it. ``configs`` is the folder with the components' settings,
+    which for a folder is that folder. ``weights`` has one entry per component, for a single file
+    none.
     """
 
     family: Family
@@ -66,18 +67,18 @@ class Source:
 
     @property
     def files(self) -> tuple[Path, ...]:
-        """All weight files, in the order of their components."""
+        """All weight files, in order of component."""
         if self.is_file:
             return (self.path,)
         return tuple(f for part in sorted(self.weights) for f in self.weights[part].files)
 
     def config(self, part: str, file: str = "config.json") -> dict[str, Any]:
-        """The settings of a component."""
+        """A component's settings."""
         return _read_json(self.configs / part / file, self.name)
 
     @property
     def scheduler(self) -> dict[str, Any]:
-        """The scheduler's settings, with what a single file says of its own."""
+        """The scheduler's settings, with those that a single file gives itself."""
         return self.config("scheduler", "scheduler_config.json") | self.overrides
 
     @cached_property
@@ -103,9 +104,9 @@ class Source:
 
 
 def find_source(family: Family, weights: str | None) -> Source:
-    """The checkpoint that ``--backbone ID=WEIGHTS`` names, or the family's own, checked.
+    """The checkpoint that ``--backbone ID=WEIGHTS`` names, or the family's default, checked.
 
-    Raises UsageError where it is not there, DiffinvError where it is damaged or does not fit.
+    Raises UsageError if it does not exist, DiffinvError if it is damaged or does not fit.
     """
     name = weights or family.model
     path = given_path(name)
@@ -116,7 +117,7 @@ def find_source(family: Family, weights: str | None) -> Source:
     if _HUB_ID.fullmatch(name) and not name.startswith("."):
         return _from_folder(family, name, find_snapshot(name), hub=True)
     raise UsageError(
-        f"{text_safe(name)!r} is neither a folder, a .safetensors file nor the id of a model; "
+        f"{text_safe(name)!r} is not a folder, a .safetensors file or the id of a model; "
         "check the path."
     )
 
@@ -127,7 +128,7 @@ def find_source(family: Family, weights: str | None) -> Source:
 def _from_folder(family: Family, name: str, folder: Path, hub: bool = False) -> Source:
     if not (folder / "unet" / "config.json").is_file():
         raise UsageError(
-            f"The folder {name!r} is no model in diffusers' layout: it has no unet/config.json."
+            f"The folder {name!r} is not a model in diffusers' layout: it has no unet/config.json."
             if not hub
             else _not_fetched(name, folder)
         )
@@ -171,12 +172,12 @@ def _check_present(folder: Path, file: str, name: str, hub: bool) -> None:
 def _lacks(name: str, file: str, hub: bool) -> str:
     if hub:
         return _fetch_again(name, file)
-    return f"The model {name!r} is not whole: it lacks {file}; get another copy of it."
+    return f"The model {name!r} is incomplete: it lacks {file}; get another copy of it."
 
 
 def _fetch_again(name: str, file: str) -> str:
     return (
-        f"The model {name!r} is not whole on this machine: it lacks {file}; fetch the rest with "
+        f"The model {name!r} is incomplete on this machine: it lacks {file}; fetch the rest with "
         f"'diffinv models pull {name}'."
     )
 
@@ -185,7 +186,7 @@ def _not_fetched(name: str, folder: Path) -> str:
     if (folder / "model_index.json").is_file():
         return _fetch_again(name, "unet/config.json")
     return (
-        f"The model {name!r} is no Stable Diffusion model in diffusers' layout: it has neither "
+        f"The model {name!r} is not a Stable Diffusion model in diffusers' layout: it has neither "
         "model_index.json nor unet/config.json; name another."
     )
 
@@ -203,7 +204,7 @@ def _find_weights(folder: Path, name: str, hub: bool) -> Weights:
             return Weights(tuple(_shards(index, name, hub)), variant)
     if any(file.suffix in PICKLES for file in folder.iterdir()):
         raise DiffinvError(
-            f"The model {name!r} has its {folder.name} as a pickle only, which could run any code "
+            f"The model {name!r} has its {folder.name} only as a pickle, which could run any code "
             "and is not loaded; get a copy with .safetensors files."
         )
     raise DiffinvError(_lacks(name, f"{folder.name}/{stem}.safetensors", hub))
@@ -228,7 +229,7 @@ def _readable(path: Path, name: str) -> Path:
 
 
 def _check_settings(source: Source) -> None:
-    """Refuse settings that would be used as they are and make no sense."""
+    """Refuse settings that we use ourselves and that make no sense."""
     encoders = {part: source.config(part) for part in towers(source.family)}
     wrong = wrong_settings(source.config("unet"), source.config("vae"), source.scheduler, encoders)
     if wrong:
@@ -239,7 +240,7 @@ def _check_settings(source: Source) -> None:
 
 
 def _check_family(source: Source, two_towers: bool) -> None:
-    """Refuse a checkpoint of another family; the messages name both."""
+    """Refuse a checkpoint of another family, naming both."""
     family, unet = source.family, source.config("unet")
     width = unet.get("cross_attention_dim")
     own = _family_of_width(width)
@@ -298,13 +299,13 @@ def _from_file(family: Family, name: str, path: Path) -> Source:
             "model as .safetensors."
         )
     if path.suffix != ".safetensors":
-        raise UsageError(f"The file {name!r} is no .safetensors checkpoint; choose another.")
+        raise UsageError(f"The file {name!r} is not a .safetensors checkpoint; choose another.")
     shapes = read_shapes(path, name)
     entry = f"{_DENOISER}input_blocks.0.0.weight"
     vae = any(key.startswith("first_stage_model.") for key in shapes)
     if entry not in shapes or not vae:
         raise UsageError(
-            f"The file {name!r} is not a whole Stable Diffusion checkpoint: it lacks the "
+            f"The file {name!r} is not a complete Stable Diffusion checkpoint: it lacks the "
             f"{'autoencoder' if entry in shapes else 'denoiser'}; name a full model."
         )
     overrides: dict[str, Any] = {}
@@ -331,7 +332,7 @@ def _check_file_family(source: Source, shapes: Shapes) -> None:
 
 
 def _file_family(shapes: Shapes) -> str | None:
-    """``sd15``, ``sd21`` (of either kind: the file does not tell) or ``sdxl``, by its keys."""
+    """``sd15``, ``sd21`` (either kind: the file does not tell) or ``sdxl``, by tensor names."""
     for prefix, family in (
         ("conditioner.embedders.1.", "sdxl"),
         ("cond_stage_model.model.", "sd21"),
@@ -346,11 +347,11 @@ def _file_family(shapes: Shapes) -> str | None:
 
 
 def read_shapes(path: Path, name: str) -> Shapes:
-    """The shapes of all tensors of a safetensors file, from its header.
+    """The shapes of all tensors in a safetensors file, from its header.
 
-    Raises DiffinvError where the file is damaged or cut short.
+    Raises DiffinvError if the file is damaged or cut short.
     """
-    problem = "is no safetensors file"
+    problem = "is not a safetensors file"
     try:
         size = path.stat().st_size
         with path.open("rb") as file:

@@ -9,11 +9,11 @@ from torch import nn
 
 from diffinv.contracts import Conditioning
 
-WIDTH, WORDS, JOINT = 16, 32, 8  # of a token; in a prompt; of the joint space
+WIDTH, WORDS, JOINT = 16, 32, 8  # of a token, in a prompt, of the joint space
 
 
 def embed(text: str) -> torch.Tensor:
-    """[WORDS + 2, WIDTH]: a start token, a row a word (the same for the same word), padding."""
+    """[WORDS + 2, WIDTH]: a start token, a row per word (the same for the same word), padding."""
     seeds = [torch.Generator().manual_seed(zlib.crc32(w.encode())) for w in text.split()[:WORDS]]
     rows = [torch.zeros(WIDTH), *(torch.randn(WIDTH, generator=seed) for seed in seeds)]
     return torch.stack(rows + [torch.ones(WIDTH)] * (WORDS + 2 - len(rows)))

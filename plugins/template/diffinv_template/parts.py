@@ -22,7 +22,7 @@ class Captioner:
 
 
 class Encoder:
-    """A text is the mean of its words, a picture that of its colours' names."""
+    """A text becomes the mean of its words, a picture that of its colours' names."""
 
     id = space = "template"
 
