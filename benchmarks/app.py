@@ -1,10 +1,10 @@
-"""How long the terminal app keeps somebody waiting, with many differences in the library.
+"""How long the terminal app keeps its user waiting, with many differences in the library.
 
-The goals: the first frame of a new process within 1 s, a search's result within 0.1 s, and never
-50 ms in which the app's event loop does not run, whatever is done. The app runs as it does for
-people, in a (pseudo) terminal of its own; a task that sleeps 5 ms again and again measures how much
-later than that it wakes. A machine with other things to do adds its own delays: the last column
-counts only the time in which the loop's thread had a processor.
+The goals: the first frame of a new process within 1 s, a search result within 0.1 s, and never
+50 ms in which the app's event loop does not run, whatever the user does. The app runs as it does
+for people, in its own (pseudo) terminal; a task that repeatedly sleeps 5 ms measures how much later
+than that it wakes. A busy machine adds delays of its own: the last column counts only the time in
+which the loop's thread had a processor.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ WORDS = ("castle", "tag:snow", "bridge river")
 
 
 class Heart:
-    """Measures the longest time that the event loop was busy during each thing that is done."""
+    """Measures the longest time the event loop was busy during each action."""
 
     def __init__(self) -> None:
         self.stalls: dict[str, list[tuple[float, float]]] = {}
@@ -57,7 +57,7 @@ class Heart:
 
     @asynccontextmanager
     async def during(self, what: str) -> AsyncIterator[None]:
-        await asyncio.sleep(0.3)  # what was before is over
+        await asyncio.sleep(0.3)  # let earlier work finish
         self._longest = self._busiest = 0.0
         yield
         await asyncio.sleep(0.3)
@@ -73,7 +73,7 @@ async def until(condition: Callable[[], object], seconds: float = 30) -> None:
 
 
 async def visit(pilot: Any, heart: Heart) -> None:
-    """Every screen for the first time, then again."""
+    """Visit every screen for the first time, then again."""
     app = pilot.app
     await until(lambda: app.screen.is_mounted and app.screen.query("#shelf").first().total)
     for what in ("opens for the first time", "opens again"):
@@ -117,7 +117,7 @@ async def search(pilot: Any, heart: Heart) -> None:
 
 
 def count_results(shelf: Any) -> list[int]:
-    """Gets longer whenever other results are on the screen."""
+    """A list that grows whenever different results are on the screen."""
     shown: list[int] = []
     fill_it = shelf.fill
 
@@ -180,7 +180,7 @@ async def dialogs(pilot: Any, heart: Heart, home: Path) -> None:
 
 
 async def watch(pilot: Any, heart: Heart, home: Path) -> None:
-    """A job runs in another process and is watched."""
+    """Watch a job that runs in another process."""
     app = pilot.app
     player = subprocess.Popen([sys.executable, __file__, "--play", str(home)])
     app.action_go("jobs")
@@ -194,7 +194,7 @@ async def watch(pilot: Any, heart: Heart, home: Path) -> None:
 
 
 def drive(home: Path, out: Path) -> None:
-    """Use the app for a while; what was measured goes to a file."""
+    """Use the app for a while, and write the measurements to a file."""
     from diffinv_tui.app import DiffinvApp
 
     heart = Heart()
@@ -220,7 +220,7 @@ def drive(home: Path, out: Path) -> None:
 
 
 def play(home: Path) -> None:
-    """Be a worker, without the work: a job's progress, loss curve and preview."""
+    """Act as a worker without the work: a job's progress, loss curve and preview."""
     from PIL import Image
 
     from diffinv.jobs.process import this_process
@@ -246,7 +246,7 @@ def play(home: Path) -> None:
 
 
 def in_terminal(command: list[str], home: Path, text: bytes = b"") -> float:
-    """Run a command in a terminal: the seconds until a text is on it, or until it ends."""
+    """Run a command in a terminal; return the seconds until a text appears, or until it ends."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
     environment = {
@@ -255,7 +255,7 @@ def in_terminal(command: list[str], home: Path, text: bytes = b"") -> float:
         "TERM": "xterm-256color",
         "COLORTERM": "truecolor",
     }
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed app is compiled already
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed app is already compiled
     start = time.perf_counter()
     process = subprocess.Popen(
         command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, start_new_session=True
@@ -286,7 +286,7 @@ def _read(terminal: int, process: subprocess.Popen[bytes], text: bytes) -> None:
 
 
 def make_home(home: Path, count: int) -> None:
-    """A library and a folder of pictures."""
+    """Make a library and a folder of pictures."""
     from PIL import Image
 
     fill(home / "library", count)
@@ -298,7 +298,7 @@ def make_home(home: Path, count: int) -> None:
 
 
 def yardstick() -> None:
-    """How fast this machine runs plain Python, to compare figures of different machines by."""
+    """How fast this machine runs plain Python, for comparing figures between machines."""
     start, total = time.perf_counter(), 0
     for number in range(10_000_000):
         total += number
@@ -306,7 +306,7 @@ def yardstick() -> None:
 
 
 def first_frames(home: Path, rounds: int) -> None:
-    """From the start of the process to what is on the screen."""
+    """Time from the start of the process to what appears on the screen."""
     command = [sys.executable, "-P", "-m", "diffinv_tui", "--pictures", "blocks"]
     for what, text in (("first frame", b"Settings"), ("the library's first cards", b" to ")):
         times = [in_terminal(command, home, text) for _ in range(rounds + 1)][1:]
@@ -314,7 +314,7 @@ def first_frames(home: Path, rounds: int) -> None:
 
 
 def stalls(home: Path, rounds: int) -> None:
-    """The longest stalls, of several runs."""
+    """The longest stalls in several runs."""
     runs = []
     for _ in range(rounds):
         for left in home.glob("jobs*"):

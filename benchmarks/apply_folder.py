@@ -2,7 +2,7 @@
 
 Both do the same denoising (SDEdit, guidance 2, the same number of UNet evaluations, no mask) on
 the same weights. The pipeline is timed picture by picture, as its documentation uses it, and in
-batches of the size that we use. The goal is a ratio of at least 1.
+batches of our size. The goal is a ratio of at least 1.
 """
 
 from __future__ import annotations

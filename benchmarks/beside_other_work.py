@@ -3,7 +3,7 @@
     python benchmarks/beside_other_work.py
 
 torch's threads spin while they wait for each other, unless OMP_WAIT_POLICY=PASSIVE lets them sleep.
-Both learn the same difference in a process of its own, on all cores.
+Each run learns the same difference in its own process, on all cores.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ while True:
 
 
 def main() -> None:
-    """Both kinds of threads, alone and beside somebody."""
+    """Time both kinds of threads, alone and beside another process."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--steps", type=int, default=40)
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,4 +1,4 @@
-"""What the benchmarks share: paired timing and the line that says where they ran."""
+"""Shared by the benchmarks: paired timing, and the line that says where they ran."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.metadata import version
 
 
 def where(device: str) -> str:
-    """Device and versions, for beside a figure."""
+    """Device and versions, to print beside figures."""
     import torch
 
     name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} cores"

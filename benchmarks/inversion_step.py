@@ -47,7 +47,7 @@ def main() -> None:
             output.square().mean().backward()
             embeds.grad = None
 
-    # Candidates are scored from the half of a run on: of so long a run, these are bare steps.
+    # Candidates are scored from half-way through a run: in so long a run, these are bare steps.
     inversion = Inversion(parts.backbone, parts.encoder, pairs, inversion_settings(steps=1_000_000))
 
     def steps() -> None:

@@ -1,4 +1,4 @@
-"""Several differences learned in one batch of the denoiser, against one after another.
+"""Learning several differences in one batch of the denoiser, against one after another.
 
 python benchmarks/invert_many.py
 """
@@ -15,7 +15,7 @@ from diffinv.plugins.loading import registry
 
 
 def main() -> None:
-    """Time both ways, the model loaded and warmed up before."""
+    """Time both ways, with the model loaded and warmed up."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=8, help="differences")
     parser.add_argument("--steps", type=int, default=80, help="updates of each")

@@ -1,7 +1,7 @@
 """How fast the library answers with many differences in it.
 
-The goals: with 10,000 differences a search in at most 0.1 s, as often as one likes; a new process
-lists its first page in well under a second.
+The goals, with 10,000 differences: every search in at most 0.1 s; a new process lists its first
+page in well under a second.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ QUERIES = ("", "cas", "castle bri", "tag:snow", "backbone:sdxl created:>2025-06"
 
 
 def thumbnail(seed: int) -> bytes:
-    """A picture of some detail, as large as those that are kept."""
+    """A picture with some detail, as large as real thumbnails."""
     pixels = np.random.default_rng(seed).integers(0, 256, (24, 24, 3), np.uint8)
     return to_webp(Image.fromarray(pixels).resize((256, 256), Image.Resampling.BICUBIC))
 
 
 def fill(folder: Path, count: int) -> None:
-    """Differences as they usually are, thumbnails included."""
+    """Add typical differences, including thumbnails."""
     rng = random.Random(0)
     thumbnails = [thumbnail(i) for i in range(16)]
     folder.mkdir(parents=True)

@@ -1,7 +1,7 @@
 """A checkpoint of a Stable Diffusion family with random weights, in diffusers' layout.
 
-Real-size (``bundled``: the settings that the plugin brings) or with few and narrow layers. It is
-loaded as any other checkpoint is; nothing that it makes means anything, but time and memory do.
+Real-size (``bundled``: the plugin's own settings) or with few and narrow layers. It is loaded like
+any other checkpoint; its pictures mean nothing, but its time and memory do.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _SMALL_WIDTHS = (32, 64, 64, 64)
 
 
 def make_checkpoint(folder: Path, family: str, tiny: bool, dtype: torch.dtype) -> Path:
-    """Write the checkpoint, unless it is there already."""
+    """Write the checkpoint, unless it exists already."""
     if (folder / "made").is_file():
         return folder
     torch.manual_seed(0)
@@ -46,21 +46,21 @@ def make_checkpoint(folder: Path, family: str, tiny: bool, dtype: torch.dtype) -
 
 
 def set_side(folder: Path, side: int) -> None:
-    """Let the checkpoint's own pictures have ``side`` pixels."""
+    """Set the side of the checkpoint's pictures to ``side`` pixels."""
     path = folder / "unet" / "config.json"
     config = json.loads(path.read_text())
     path.write_text(json.dumps(config | {"sample_size": side // 8}))
 
 
 def write_projection(path: Path, width: int, space: int) -> Path:
-    """A random text projection [width, space], for the families that bring none."""
+    """A random text projection [width, space], for families that lack one."""
     matrix = torch.randn(width, space, generator=torch.Generator().manual_seed(0)) / width**0.5
     save_file({"text_projection": matrix}, path)
     return path
 
 
 def _save(cls: Any, config: dict[str, Any], folder: Path, dtype: torch.dtype) -> None:
-    logging.set_verbosity_error()  # of a cast that changes nothing here
+    logging.set_verbosity_error()  # about a cast that changes nothing here
     cls.from_config(config).to(dtype).save_pretrained(folder)
 
 

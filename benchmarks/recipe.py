@@ -1,10 +1,10 @@
-"""The tables of ``docs/recipe.md``: one change of the recipe a row, on the same analogies.
+"""The tables of ``docs/recipe.md``: one change of the recipe per row, on the same analogies.
 
     python benchmarks/recipe.py [--count 80] [--seed 1] [--group ablations] [--state FOLDER]
 
 Each row is evaluated once and kept in the state folder, so an interrupted run goes on where it
 stopped. The last column counts the analogies that the row gets right and the default does not,
-and the reverse, with the two-sided sign test's p.
+and vice versa, with the two-sided sign test's p.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def evaluate_row(
 ) -> list[Row]:
     """The rows of difference inversion under one change of the default.
 
-    A change of the application alone reuses the default's tokens, kept in the file ``learned``.
+    A change that affects only the application reuses the default's tokens, from the file
+    ``learned``.
     """
     learning = {k: v for k, v in change.items() if k not in APPLICATION}
     inversion = inversion_settings(learning.pop("preset", "default"), **learning)
@@ -107,7 +108,7 @@ def evaluate_row(
 
 
 def sign_test(wins: int, losses: int) -> float:
-    """Two-sided p of so uneven a split of fair coins."""
+    """Two-sided p for a split of fair coins at least this uneven."""
     n, k = wins + losses, min(wins, losses)
     return min(1.0, 2 * sum(comb(n, i) for i in range(k + 1)) / 2**n)
 
@@ -133,7 +134,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--group", choices=GROUPS, action="append")
-    parser.add_argument("--only", default="", help="only rows whose name has this text")
+    parser.add_argument("--only", default="", help="only rows whose name contains this text")
     parser.add_argument("--state", type=Path, default=Path(".recipe"))
     args = parser.parse_args()
     args.state.mkdir(exist_ok=True)
@@ -162,7 +163,7 @@ def main() -> None:
 
 
 def load(parts: dict[str, Parts]) -> Parts:
-    """The embedded models, loaded once."""
+    """The embedded models, loaded only once."""
     editor = ApplicationSettings().editor
     if editor not in parts:
         parts[editor] = load_parts(editor)

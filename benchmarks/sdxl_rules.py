@@ -1,11 +1,11 @@
-"""SDXL's rules for tokens, compared on a small SDXL: see ``sdxl_world.py``, which makes it.
+"""Rules for tokens in SDXL, compared on a small SDXL made by ``sdxl_world.py``.
 
     python benchmarks/sdxl_rules.py [--seeds 3] [--count 8] [--model .train/sdxl-world]
 
-Which of the two encoders' vectors a token is added to, what the pooled embedding is, and which
-part is projected to the joint space. For each rule: the token consistency loss reached on fixed
-timesteps and noises, as a share of what it is without tokens; the cosine of the projected token
-with D_inter; and how often B' is right, by the diorama world's independent network.
+The rules say which of the two encoders' vectors a token is added to, what the pooled embedding is,
+and which part is projected to the joint space. For each rule: the token consistency loss reached on
+fixed timesteps and noises, as a share of the loss without tokens; the cosine of the projected token
+with D_inter; and how often B' is right, according to the diorama world's independent network.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from diffinv_stable_diffusion.backbone import StableDiffusion
 
 DRAWS = 12
 KEPT = ("a", "a_prime", "b", "b_prime", "cap_a", "cap_a_prime", "prompt_b", "latents", "path")
-"""What of a batch is the same under every rule."""
+"""The parts of a batch that are the same under every rule."""
 
 
 @dataclass(frozen=True)
 class Rule:
     """``widths``: the encoders whose vectors a token changes (L, G). ``pooled``: the prompt's own,
-    ``projected`` (plus the token's projection), or that of the prompt with ``tokens``.
-    ``joint``: the encoders whose parts the clip loss sees."""
+    ``projected`` (plus the token's projection), or that of the prompt with ``tokens``. ``joint``:
+    the encoders whose parts the clip loss sees."""
 
     widths: str = "LG"
     pooled: str = "own"
@@ -69,7 +69,7 @@ RULES = {
 
 @dataclass(frozen=True)
 class Ruled(Conditioning):
-    """A conditioning that tokens meet by a rule."""
+    """A conditioning that combines with tokens by a rule."""
 
     model: Ruleful | None = field(default=None, kw_only=True)
 
@@ -102,7 +102,7 @@ class Ruleful(StableDiffusion):
         return Ruled(found.prompt_embeds, found.extra, found.reencode, model=self)
 
     def project(self, tokens: Tensor, parts: str) -> Tensor:
-        """Each part by its own encoder's projection; here both lead to the same space."""
+        """Each part through its own encoder's projection; here both lead to the same space."""
         split = tokens.split([t.width for t in self.towers], dim=-1)
         rows = zip("LG", self.towers, split, strict=True)
         return sum(t.model.text_projection(x) for name, t, x in rows if name in parts)
@@ -113,7 +113,7 @@ class Ruleful(StableDiffusion):
 
 @dataclass
 class Setting:
-    """One seed's analogies, and what all rules share."""
+    """One seed's analogies, and what all rules have in common."""
 
     base: Batch
     directions: Tensor
@@ -144,7 +144,7 @@ class Setting:
 
 @torch.no_grad()
 def consistency(batch: Batch, before: Conditioning, after: Conditioning) -> Tensor:
-    """L_tc (rms, weighted by change) of each analogy over the fixed draws, [n]."""
+    """L_tc (rms, weighted by change) of each analogy over the fixed draws: [n]."""
     model = batch.parts.backbone
     z_a, z_a_prime = (model.encode_images(to_tensor(x)) for x in (batch.a, batch.a_prime))
     latents, weight = torch.cat([z_a, z_a_prime]), change_weight(z_a, z_a_prime).repeat(2, 1, 1, 1)
@@ -184,7 +184,7 @@ def measure(setting: Setting, rule: Rule) -> dict[str, list[float]]:
 
 
 def reference(setting: Setting) -> dict[str, list[float]]:
-    """The true captions in the tokens' place: {prompt_A} gives A, {prompt_A'} gives A'."""
+    """The true captions instead of tokens: {prompt_A} gives A, {prompt_A'} gives A'."""
     batch = setting.batch(Rule())
     batch.parts.backbone.rule = Rule()
     prompts = [batch.parts.backbone.encode_prompts(t) for t in (batch.cap_a, batch.cap_a_prime)]
@@ -196,7 +196,7 @@ def reference(setting: Setting) -> dict[str, list[float]]:
 
 @torch.no_grad()
 def reliance(model: Ruleful, count: int = 128) -> Iterator[tuple[str, float]]:
-    """The loss with the right captions, and with other pictures' captions in one part."""
+    """The loss with the right captions, and with other pictures' captions for one part."""
     rng, scenes = np.random.default_rng(9), held_out_scenes()
     chosen = [scenes[int(i)] for i in rng.integers(len(scenes), size=count)]
     latents = model.encode_images(to_tensor([render(s, int(rng.integers(2**31))) for s in chosen]))
@@ -233,7 +233,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--count", type=int, default=8, help="analogies a seed")
-    parser.add_argument("--only", default="", help="rules whose name has this")
+    parser.add_argument("--only", default="", help="rules whose name contains this")
     parser.add_argument("--model", type=Path, default=FOLDER)
     args = parser.parse_args()
     torch.set_num_threads(1)

@@ -3,11 +3,11 @@
     python benchmarks/sdxl_world.py [--minutes 6] [--out .train/sdxl-world]
 
 The second encoder (in bigG's place) and the autoencoder are the diorama model's own. The first (in
-CLIP-L's place) is distilled from it. The denoiser starts from diorama's, its cross-attention moved
-to the two encoders' vectors by least squares, half from each, and is trained for the given minutes
-of one core. Each encoder's vectors and the pooled embedding are left out of some training rows, so
-that each has a say; ``sdxl_rules.py`` prints how far. Run again, it goes on. The weights stay in a
-folder that git ignores: they are good for comparing rules only.
+CLIP-L's place) is distilled from the second. The denoiser starts from diorama's, with its
+cross-attention moved to the two encoders' vectors by least squares, half from each, and is trained
+for the given minutes of one core. Each encoder's vectors and the pooled embedding are left out of
+some training rows, so that each has an influence; ``sdxl_rules.py`` prints how much. Run again, it
+continues. The weights stay in a folder that git ignores: they are only good for comparing rules.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from diffinv_stable_diffusion.sources import Source, Weights
 FOLDER = Path(".train/sdxl-world")
 FIRST_WIDTH, TIME_WIDTH = 96, 8
 DISTIL_SHARE = 0.15
-"""The share of the time that goes to the first text encoder."""
+"""The share of the time spent on the first text encoder."""
 POOL, BATCH, LR, EMPTY, LEFT_OUT = 1024, 32, 4e-4, 0.1, 0.2
 
 
@@ -51,7 +51,7 @@ def load(folder: Path = FOLDER, cls: type[StableDiffusion] = StableDiffusion) ->
 
 
 class Towers:
-    """Both text encoders: (penultimate vectors side by side, the second's pooled output)."""
+    """Both text encoders, giving (penultimate vectors side by side, the second's pooled output)."""
 
     def __init__(self, first: CLIPTextModelWithProjection) -> None:
         folder = pipeline_folder()
@@ -84,7 +84,7 @@ def random_captions(scenes: list[Scene], rng: np.random.Generator, count: int) -
 
 
 def distil(seconds: float, scenes: list[Scene]) -> CLIPTextModelWithProjection:
-    """A narrower text encoder that has learned the second's text embeddings."""
+    """A narrower text encoder trained to give the second's text embeddings."""
     tokenizer = CLIPTokenizer.from_pretrained(pipeline_folder() / "tokenizer")
     second = teacher()
     changes = {"hidden_size": FIRST_WIDTH, "intermediate_size": 384, "num_attention_heads": 4}
@@ -123,7 +123,7 @@ def start_unet(towers: Towers, scenes: list[Scene]) -> UNet2DConditionModel:
     move, state = _move(towers, scenes, widths), unet.state_dict()
     for name, value in old.state_dict().items():
         state[name] = value if value.shape == state[name].shape else value @ move
-    for name in ("weight", "bias"):  # the pooled embedding begins without a say
+    for name in ("weight", "bias"):  # the pooled embedding starts without influence
         state[f"add_embedding.linear_2.{name}"].zero_()
     unet.load_state_dict(state)
     return unet
@@ -131,7 +131,7 @@ def start_unet(towers: Towers, scenes: list[Scene]) -> UNet2DConditionModel:
 
 @torch.no_grad()
 def _move(towers: Towers, scenes: list[Scene], widths: list[int]) -> Tensor:
-    """[old width, new width]: the old encoder output by least squares, half from each encoder."""
+    """[old width, new width]: the old encoder's output by least squares, half from each encoder."""
     texts = random_captions(scenes, np.random.default_rng(2), 512)
     wanted = towers.second(input_ids=token_ids(towers.tokenizer, texts)).last_hidden_state
     given = towers.encode(texts)[0].split(widths, dim=-1)
@@ -140,7 +140,7 @@ def _move(towers: Towers, scenes: list[Scene], widths: list[int]) -> Tensor:
 
 
 def pictures(vae: AutoencoderKL, scenes: list[Scene], rng: np.random.Generator) -> Tensor:
-    """The latents of one random picture of each scene."""
+    """The latents of one random picture per scene."""
     rows = []
     for start in range(0, len(scenes), 64):
         images = [render(s, int(rng.integers(2**31))) for s in scenes[start : start + 64]]
@@ -150,7 +150,7 @@ def pictures(vae: AutoencoderKL, scenes: list[Scene], rng: np.random.Generator) 
 
 
 def left_out(hidden: Tensor, pooled: Tensor) -> tuple[Tensor, Tensor]:
-    """Each part zero in some rows: the first encoder's, the second's, the pooled embedding."""
+    """Each part zeroed in some rows: the first encoder's, the second's, the pooled embedding."""
     first, second, third = (torch.rand(3, len(hidden), 1) > LEFT_OUT).float()
     widths = (FIRST_WIDTH, hidden.shape[-1] - FIRST_WIDTH)
     kept = [part.expand(-1, width) for part, width in zip((first, second), widths, strict=True)]

@@ -1,8 +1,8 @@
-"""Time and memory of Stable Diffusion checkpoints of real shapes, with random weights.
+"""Time and memory of Stable Diffusion checkpoints with real shapes and random weights.
 
 A learning step against a bare UNet forward and backward at the same batch (goal: at most 1.05), an
 application against diffusers' img2img pipeline at the same number of UNet evaluations (goal: at
-least as fast), and the peak of memory beside the expected one. One process measures one setting.
+least as fast), and the peak memory beside the expected one. One process measures one setting.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ROOT = Path(__file__).parents[1] / ".bench"
 
 
 class RandomEncoder:
-    """Stands for E_I and E_T: it is not part of a step."""
+    """Stands in for E_I and E_T, which are not part of a step."""
 
     id = "random"
 
@@ -58,7 +58,7 @@ def main() -> None:
         dtype = torch.float32 if args.device == "cpu" else torch.bfloat16
         make_checkpoint(folder_of(args), args.family, args.tiny, dtype)
         return
-    # Made in a process of its own, so that its memory is not counted.
+    # Made in a separate process, so that its memory is not counted.
     subprocess.run([sys.executable, __file__, *sys.argv[1:], "--make"], check=True)
     backbone = prepare(args)
     print(f"{args.family}, {'tiny' if args.tiny else 'real size'}, random weights, {args.side} px,")
@@ -94,7 +94,7 @@ def folder_of(args: argparse.Namespace) -> Path:
 
 
 def prepare(args: argparse.Namespace) -> StableDiffusion:
-    """The checkpoint, loaded as users' are."""
+    """The checkpoint, loaded like a user's."""
     set_side(folder_of(args), args.side)
     os.environ["DIFFINV_MEMORY"] = args.memory
     width = FAMILIES[args.family].width
@@ -117,7 +117,7 @@ def learning(backbone: StableDiffusion, count: int, args: argparse.Namespace) ->
         ]
         for i in range(count)
     ]
-    settings = inversion_settings(steps=1_000_000)  # candidates are scored from half of it on
+    settings = inversion_settings(steps=1_000_000)  # candidates are scored from half-way on
     inversion = Inversion(backbone, RandomEncoder(backbone.joint_space), pairs, settings)
     rows, side = 2 * count, args.side // 8
     noisy = torch.randn(rows, 4, side, side, device=args.device)
@@ -204,7 +204,7 @@ def embeddings(
 
 
 def picture(seed: int, side: int) -> Image.Image:
-    """Smooth random colours at the side that the checkpoint was given."""
+    """Smooth random colours at the checkpoint's side."""
     rng = default_rng(seed)
     small = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype="uint8"))
     return small.resize((side, side), Image.Resampling.BICUBIC)
@@ -216,7 +216,7 @@ def wait(device: str) -> None:
 
 
 def peak(backbone: StableDiffusion, what: str) -> str:
-    """The most memory so far: of the GPU, or of this process."""
+    """The peak memory so far, of the GPU or of this process."""
     if backbone.device.type == "cuda":
         found = torch.cuda.max_memory_allocated()
     else:

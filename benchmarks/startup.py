@@ -1,6 +1,6 @@
 """How long ``diffinv --help`` takes, against ``python -c "import click"``.
 
-The goal is 0.3 s, with torch not among the imported modules.
+The goal is 0.3 s, without importing torch.
 """
 
 from __future__ import annotations
