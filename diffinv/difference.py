@@ -334,7 +334,7 @@ def _read_header(file: BinaryIO, size: int, shown: str) -> dict[str, str]:
 
 
 def _read_table(file: BinaryIO, size: int, shown: str) -> dict[str, Any]:
-    """The header, a JSON object. The tensors behind it are not read."""
+    """The header, a JSON object. The tensors after it are not read."""
     length = int.from_bytes(file.read(8), "little")
     start = file.read(1)
     if start != b"{":

@@ -28,7 +28,7 @@ class _Search(click.Command):
     """``-tag:x`` and ``-word`` are parts of the query, not options."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """The arguments, with such words moved behind a ``--``."""
+        """The arguments, with such words moved after a ``--``."""
         excluding = [a for a in args if a[:1] == "-" and a[1:2] not in ("", "-") and a != "-h"]
         others = [a for a in args if a not in excluding]
         marker = [] if "--" in others else ["--"]
@@ -313,7 +313,7 @@ def _columns(info: DifferenceInfo | None, error: str | None) -> tuple[str, str, 
 def _as_dict(
     name: str, path: Path, info: DifferenceInfo | None, error: str | None
 ) -> dict[str, Any]:
-    """The info's own fields, with the file's path; ``error`` only where the file is damaged."""
+    """The info's own fields, with the file's path; ``error`` only if the file is damaged."""
     known = {key: value for key, value in vars(info).items() if key != "extra"} if info else {}
     return {**known, "name": name, "path": str(path), **({"error": error} if error else {})}
 

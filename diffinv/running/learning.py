@@ -46,7 +46,7 @@ _QUICK_STEPS = 8
 @dataclass(frozen=True)
 class Teachers:
     """The loaded parts that learning needs, and where they came from. ``captioner`` is called when
-    captions have to be written, and is None if none ever do."""
+    captions have to be written, and is None if they never are."""
 
     backbone: Backbone
     delta_encoder: DeltaEncoder
