@@ -75,7 +75,7 @@ def test_the_demo_goes_on_when_it_is_left(tmp_path):
     out, err = leave_once_learning(front)
     assert out == ""
     assert "Job 1 goes on: 'diffinv jobs watch 1' shows it" in err
-    assert "Job 2 comes after it" in err
+    assert "Job 2 follows it" in err
     watched = diffinv("jobs", "watch", 2, "--json", folder=tmp_path)
     assert json.loads(watched.stdout)["state"] == "done"
     assert len(list((tmp_path / "diffinv-demo" / "results").glob("*.png"))) == 9
