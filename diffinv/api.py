@@ -44,6 +44,7 @@ from .running.parts import Part, backbone_part, named_part, suited_part
 from .running.progress import APPLYING, Meter, OnProgress
 from .running.progress_bar import shown
 from .running.prompting import Prompting
+from .running.remembered_weights import remember_weights
 from .storage.names import checked_name
 from .storage.store import Library
 from .system.paths import given_path, library_folder
@@ -88,8 +89,9 @@ def load(
         _log.info(note)
     models = Models()
     models.use_memory(memory)
-    with deterministic(0):
-        return Model(main, delta_part, writer_part, choose_device(device), models)
+    chosen = choose_device(device)
+    with deterministic(0, chosen):
+        return Model(main, delta_part, writer_part, chosen, models)
 
 
 def open(path: str | os.PathLike[str]) -> Difference:
@@ -146,6 +148,7 @@ class Model:
         given = _checked_pairs([*_first_pair(a, a_prime), *pairs])
         lesson = read_lesson(_name(name, given), given, captions)
         chosen = _inversion_settings(settings, changes)
+        self._check_captions(captions)
         with shown(on_step, progress) as events:
             return self.learn([lesson], chosen, _heard(events, [lesson]))[0]
 
@@ -168,6 +171,7 @@ class Model:
         """
         lessons = _lessons(_checked_pairs(pairs), captions, names)
         chosen = _inversion_settings(settings, changes)
+        self._check_captions(captions)
         with shown(on_step, progress) as events:
             return [
                 difference
@@ -186,8 +190,12 @@ class Model:
 
         Lessons and settings have already been checked.
         """
-        with deterministic(settings.seed):
-            return learn(self._teachers, lessons, settings, meter, keeper or Keeper())
+        with deterministic(settings.seed, self.device):
+            learned = learn(self._teachers, lessons, settings, meter, keeper or Keeper())
+        backbone, delta_encoder, _ = self._teachers.named
+        for difference in learned:
+            remember_weights(difference.info, backbone.weights, delta_encoder.weights)
+        return learned
 
     @overload
     def apply(
@@ -260,7 +268,7 @@ class Model:
         pairs = _with_strengths(difference, strength)
         if not sources:
             return []
-        with shown(on_step, progress) as events, deterministic(seed):
+        with shown(on_step, progress) as events, deterministic(seed, self.device):
             results = self._apply(
                 pairs, cast("list[Source]", sources), prompt, mask, settings, batch, Meter(events)
             )
@@ -295,10 +303,10 @@ class Model:
         for i, rows in enumerate(chunks):
             first, last = rows[0], rows[-1] + 1
             results += editing.apply(
+                i,
                 images[first:last],
                 prompts[first:last],
                 prompting,
-                lambda step, steps, i=i: meter.step(i * settings.steps + step),  # type: ignore[misc]
                 masks[first:last] if masks else None,
             )
         return results
@@ -331,6 +339,13 @@ class Model:
         check_spaces(self.backbone, loaded)
         writer = self._captioner if captioner else None
         return Teachers(self.backbone, loaded, writer, (backbone, encoder, captioner))
+
+    def _check_captions(self, captions: Sequence[tuple[str, str]]) -> None:
+        if not captions and self._named[2] is None:
+            raise UsageError(
+                f"The backbone {self.backbone.id!r} names no captioner; say what A and A′ show "
+                "with captions=, or name one in load(captioner=)."
+            )
 
     def _captioner(self) -> Captioner:
         part = self._named[2]

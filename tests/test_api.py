@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,13 @@ import pytest
 from PIL import Image
 
 import diffinv
+from diffinv.errors import UsageError
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.jobs.tasks import run_application, run_inversion
 from diffinv.method.settings import ApplicationSettings, inversion_settings
+from diffinv.plugins.loading import registry
+from diffinv.running.remembered_weights import find_encoder
+from diffinv_diorama.weights import pipeline_folder
 
 ROOT = Path(__file__).parent.parent
 EXAMPLE = ROOT / "plugins" / "diffinv-diorama" / "diffinv_diorama" / "example"
@@ -147,6 +152,15 @@ def test_events_are_heard_and_may_stop(model):
     assert [e.step for e in heard if e.loss is not None] == [1, 2, 3]
 
 
+def test_an_editor_that_takes_fewer_steps_comes_to_its_end_too(model, difference):
+    heard = []
+    quick = {"num_inference_steps": 10, "batch": 1, "on_step": heard.append}
+    model.apply(difference, QUERIES[:2], editor="sdedit", **quick)
+    steps = [event.step for event in heard]
+    assert steps == sorted(steps)
+    assert (heard[-1].step, heard[-1].total) == (20, 20)
+
+
 def test_a_bar_is_drawn_where_asked_for(model, difference, capsys):
     model.apply(difference, QUERIES[0], num_inference_steps=2, progress=True)
     assert "Applying: 100%" in capsys.readouterr().err
@@ -265,3 +279,25 @@ def test_the_documentation_runs(tmp_path, monkeypatch):
     assert (tmp_path / "b2.png").exists()
     assert names["b_prime"].size == (96, 96)
     assert [entry.name for entry in diffinv.library().entries()] == ["a-to-a2", "a-to-a2-2"]
+
+
+def test_a_backbone_without_a_captioner_asks_for_captions(monkeypatch):
+    mute = replace(registry().backbones["diorama"], captioner=None)
+    monkeypatch.setitem(registry().backbones, "diorama", mute)
+    alone = diffinv.load("diorama", device="cpu")
+    for learn in (lambda: alone.invert(A, A_PRIME), lambda: alone.invert_many([(A, A_PRIME)])):
+        with pytest.raises(UsageError, match="names no captioner; say what A and A′ show with"):
+            learn()
+    told = alone.invert(A, A_PRIME, captions=[("a castle", "a castle in snow")], steps=1)
+    with pytest.raises(UsageError, match="names no captioner; say what the pictures show"):
+        alone.apply(told, QUERIES[0])
+
+
+def test_hard_prompts_find_the_encoder_they_were_made_with(monkeypatch, tmp_path):
+    """Of two weights of one delta encoder, B's prompts are made with those of A's."""
+    monkeypatch.setattr("diffinv.method.prompts._PEZ_STEPS", 2)
+    folder = tmp_path / "clip"
+    shutil.copytree(pipeline_folder(), folder)
+    named = diffinv.load("diorama", delta_encoder=f"diorama={folder}", device="cpu")
+    hard = named.invert(A, A_PRIME, prompter="pez", steps=1)
+    assert find_encoder(hard.info) == str(folder)

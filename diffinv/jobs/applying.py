@@ -51,12 +51,7 @@ class Applier:
             return []
         images = [image for *_, image, _, _ in opened]
         given = [prompt for *_, prompt, _ in opened]
-        steps = self.request.settings.steps
-
-        def on_step(step: int, total: int) -> None:
-            self.meter.step(index * steps + step * steps // max(1, total))
-
-        results = self.editing.apply(images, given, self.prompting, on_step)
+        results = self.editing.apply(index, images, given, self.prompting)
         seconds = round((time.perf_counter() - started) / len(opened), 3)
         return [
             self._keep(source, target, image, stamp, seconds)

@@ -3,18 +3,15 @@ outcome: a difference in the library, results in their folder."""
 
 from __future__ import annotations
 
-import contextlib
 import time
 from dataclasses import replace
 from pathlib import Path
 
 from ..api import Model
-from ..difference import Difference, DifferenceInfo
-from ..errors import DiffinvError
+from ..difference import Difference
 from ..running.keeping import Keeper
 from ..running.models import Models, choose_device, deterministic
 from ..running.progress import LOADING, Meter, OnProgress, ignore
-from ..running.remembered_weights import remember_checkpoint, remember_encoder
 from ..storage.store import Library
 from ..system.paths import library_folder
 from .applying import Applier
@@ -51,8 +48,6 @@ def run_inversion(
         difference = replace(difference, info=replace(difference.info, extra=extra))
     entry = plan.library.add(difference)
     info = entry.info or difference.info
-    with contextlib.suppress(DiffinvError):  # failing to remember must not lose the result
-        _remember_weights(plan, info)
     return replace(difference, info=info), entry.path
 
 
@@ -74,7 +69,7 @@ def run_application(
     if not plan.targets:
         return ApplicationReport(plan.done, plan.failures, len(plan.done))
     model = _model(request, plan, models or Models(), meter)
-    with deterministic(request.settings.seed):
+    with deterministic(request.settings.seed, model.device):
         report = Applier(request, plan, model, meter).run()
     return replace(report, outputs=plan.done + report.outputs, skipped=len(plan.done))
 
@@ -94,13 +89,5 @@ def _model(
         for note in plan.notes:
             meter.note(note)
     encoder = plan.delta_encoder if isinstance(plan, InversionPlan) else None
-    with deterministic(request.settings.seed):
+    with deterministic(request.settings.seed, device):
         return Model(plan.backbone, encoder, plan.captioner, device, models)
-
-
-def _remember_weights(plan: InversionPlan, info: DifferenceInfo) -> None:
-    """Remember the weights needed for applying: the backbone's, and for PEZ the delta encoder's."""
-    if plan.backbone.weights:
-        remember_checkpoint(info.backbone, info.backbone_weights, plan.backbone.weights)
-    if plan.delta_encoder.weights and info.prompter == "pez":
-        remember_encoder(info, plan.delta_encoder.weights)

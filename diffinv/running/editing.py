@@ -48,15 +48,22 @@ class Editing:
 
     def apply(
         self,
+        index: int,
         images: Sequence[Image],
         given: Sequence[str | None],
         prompting: Prompting,
-        on_step: Callable[[int, int], None],
         masks: Sequence[Image] | None = None,
     ) -> list[Image]:
-        """B′ for each framed B. ``given`` are the prompts, None where one has to be made;
-        ``masks`` (grey, framed, white where B may change) narrow the difference's mask."""
+        """B′ for each framed B of the batch ``index``. ``given`` are the prompts, None where one
+        has to be made; ``masks`` (grey, framed, white where B may change) narrow the difference's
+        mask."""
         import torch
+
+        steps = self._settings.steps
+
+        def on_step(step: int, total: int) -> None:
+            """Some editors take fewer steps than were asked for; a batch counts as all of them."""
+            self._meter.step(index * steps + step * steps // max(1, total))
 
         prompts = prompting.complete(images, given)
         while True:

@@ -85,9 +85,9 @@ def choose_device(wanted: str | None) -> str:
 
 
 @contextlib.contextmanager
-def deterministic(seed: int) -> Iterator[None]:
-    """Inside the block the same seed gives the same result: deterministic algorithms, seeded
-    generators. Afterwards torch is as before, for scripts that use it themselves."""
+def deterministic(seed: int, device: str) -> Iterator[None]:
+    """Inside the block the same seed gives the same result on the device: deterministic algorithms,
+    seeded generators. Afterwards torch is as before, for scripts that use it themselves."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     import torch
 
@@ -95,7 +95,8 @@ def deterministic(seed: int) -> Iterator[None]:
     was = torch.are_deterministic_algorithms_enabled()
     only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
     filled, benchmark = memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark
-    with torch.random.fork_rng():
+    devices = [device] if torch.device(device).type == "cuda" else []
+    with torch.random.fork_rng(devices):
         torch.use_deterministic_algorithms(True, warn_only=True)
         memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark = False, False
         torch.manual_seed(seed)

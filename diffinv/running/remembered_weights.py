@@ -7,14 +7,25 @@ weights, which have no hash, is found by the difference's own hash.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from pathlib import Path
 
 from ..difference import DifferenceInfo
-from ..errors import UsageError
+from ..errors import DiffinvError, UsageError
 from ..system.files import atomic_write
 from ..system.paths import data_folder, given_path
 from ..system.text import text_safe
+
+
+def remember_weights(info: DifferenceInfo, backbone: str | None, delta_encoder: str | None) -> None:
+    """Remember the weights needed for applying a difference, if they were named: the backbone's,
+    and for hard prompts the delta encoder's. Failing to remember must not lose the result."""
+    with contextlib.suppress(DiffinvError):
+        if backbone:
+            remember_checkpoint(info.backbone, info.backbone_weights, backbone)
+        if delta_encoder and info.prompter == "pez":
+            remember_encoder(info, delta_encoder)
 
 
 def remember_checkpoint(backbone: str, weights_id: str, weights: str) -> None:
