@@ -78,7 +78,7 @@ def prompt(job: Job, width: int) -> Text:
     number = f" #{job.id}"
     title = plain(job.title, "bold" if job.state == "running" else "", 200)
     text.append_text(_fitted(title, width - len(number))).append(number, "muted").append("\n  ")
-    if job.state == "running" and job.progress.total:
+    if job.state == "running" and job.progress.total and not job.damage:
         text.append_text(bar(share(job), max(8, width - 7))).append(f" {100 * share(job):3.0f} %")
         return text
     about, moment = _about(job), " " + clock(job.finished or job.created)
@@ -93,10 +93,10 @@ def _fitted(text: Text, width: int) -> Text:
 
 
 def _about(job: Job) -> Text:
+    if job.error and (job.state == "failed" or job.damage):
+        return plain(job.error, "bad")
     if job.state == "running":
         return plain(job.progress.phase or "starting", "muted")
-    if job.state == "failed" and job.error:
-        return plain(job.error, "bad")
     if job.state == "done":
         what = "learned" if job.kind == "invert" else pictures(job)
         said = f"{what} in {took(job)}" if took(job) and not job.failures else what
@@ -134,6 +134,8 @@ def state_line(job: Job) -> Text:
 
 def figures(job: Job, width: int) -> Text:
     """Phase, bar, and the numbers below it; of a job that is done, what was learned."""
+    if job.damage:
+        return Text()
     if job.state == "done":
         return Text(_learned(job), "muted")
     if job.state in ("queued", "failed", "cancelled") and not job.progress.total:

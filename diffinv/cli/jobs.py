@@ -194,6 +194,8 @@ def _tell(job: Job, as_json: bool, sentence: str) -> None:
 
 def _where(job: Job) -> str:
     """A job's progress in a few words."""
+    if job.damage:
+        return job.damage
     if job.state == "queued":
         first = f"comes after job {job.waits_for}" if job.waits_for else ""
         return "waits for 'diffinv jobs unpause'" if job.held else first

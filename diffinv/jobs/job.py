@@ -41,7 +41,8 @@ class Job:
     an earlier run had made. ``difference`` is (name, file) of what an inversion learned.
     ``preview`` is a picture that is replaced as learning goes on. ``held`` jobs wait until the
     queue is unpaused; ``waits_for`` is the job that has to be done first. ``attempts`` counts how
-    often the job was started.
+    often the job was started. ``damage`` is one sentence if its row cannot be read; such a job
+    can only be cancelled and forgotten.
     """
 
     id: int
@@ -69,6 +70,7 @@ class Job:
     waits_for: int | None = None
     cancelling: bool = False
     attempts: int = 0
+    damage: str | None = None
 
     @property
     def folder(self) -> Path:

@@ -6,13 +6,16 @@ import contextlib
 import sys
 import threading
 import time
+import traceback
 from dataclasses import replace
 from types import TracebackType
 
 import psutil
 
 from ..errors import DiffinvError
+from ..plugins.checking import describe
 from ..running.progress import Progress
+from ..system.text import text_safe
 from .job import JobProgress
 from .store import JobStore, Report
 
@@ -41,6 +44,7 @@ class Reporter:
         self._losses: dict[int, float] = {}
         self._notes: list[str] = []
         self._is_new = False
+        self._failure: Exception | None = None
         self._stopped = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._write_on, daemon=True)
@@ -58,18 +62,30 @@ class Reporter:
         self._ended.set()
         self._thread.join()
         self._write()
+        if error is None:
+            self._check()
 
     def __call__(self, event: Progress) -> None:
         """Note one event."""
         with self._lock:
             self._note(event)
             self._is_new = True
+        self._check()
         if self._stopped.is_set():
             raise JobStopped
 
     def stop(self) -> None:
         """End the job between two steps."""
         self._stopped.set()
+
+    def _check(self) -> None:
+        """Raise DiffinvError if the writing thread has died: nobody would see the job go on, or
+        could cancel it."""
+        if self._failure:
+            raise DiffinvError(
+                f"The job's progress could not be recorded ({describe(self._failure)}); "
+                "please report this."
+            ) from self._failure
 
     def _note(self, event: Progress) -> None:
         report = self._report
@@ -97,7 +113,10 @@ class Reporter:
         self._store.close()
 
     def _write(self) -> None:
-        """One write. If it fails (a full disk), the next one includes everything again."""
+        """One write. If it fails (a full disk), the next one includes everything again; if that
+        cannot help, the job ends."""
+        if self._failure:
+            return
         with self._lock:
             report = self._snapshot()
             self._report.outputs, self._is_new = [], False
@@ -108,6 +127,9 @@ class Reporter:
             _log(str(error))
             with self._lock:
                 self._report.outputs, self._is_new = report.outputs + self._report.outputs, True
+        except Exception as error:
+            traceback.print_exc()
+            self._failure = error
 
     def _snapshot(self) -> Report:
         now = self._report.progress
@@ -133,4 +155,4 @@ def memory_mb() -> float:
 
 
 def _log(line: str) -> None:
-    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {line}", file=sys.stderr, flush=True)
+    print(f"{time.strftime('%Y-%m-%d %H:%M:%S')} {text_safe(line)}", file=sys.stderr, flush=True)

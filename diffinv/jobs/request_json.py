@@ -79,10 +79,14 @@ def to_json(request: Request) -> str:
 def from_json(kind: Kind, text: str) -> Request:
     """A request from its text; fields unknown to this version are ignored."""
     values = json.loads(text)
+    if not isinstance(values, dict):
+        raise TypeError("a request is an object")
     library = Path(values.pop("library"))
     if kind == "invert":
         settings = _known(InversionSettings, values.pop("settings"))
         pairs = tuple((Path(a), Path(b)) for a, b in values.pop("pairs"))
+        if not pairs:
+            raise ValueError("there is no pair")
         captions = tuple((a, b) for a, b in values.pop("captions"))
         tags = tuple(values.pop("tags", ()))
         known = _known_values(InvertRequest, values)
@@ -95,7 +99,7 @@ def from_json(kind: Kind, text: str) -> Request:
             **known,
         )
     application = _known(ApplicationSettings, values.pop("settings"))
-    differences = tuple((name, weight) for name, weight in values.pop("differences"))
+    differences = tuple((name, float(weight)) for name, weight in values.pop("differences"))
     images = tuple(Path(path) for path in values.pop("images"))
     out = Path(values.pop("out"))
     known = _known_values(ApplyRequest, values)
@@ -114,8 +118,21 @@ def _known(cls: Any, values: dict[str, Any]) -> Any:
 
 
 def _known_values(cls: Any, values: dict[str, Any]) -> dict[str, Any]:
-    names = {field.name for field in fields(cls)}
-    return {name: value for name, value in values.items() if name in names}
+    known = {field.name: str(field.type) for field in fields(cls)}
+    for name, value in values.items():
+        if not isinstance(value, _PLAIN.get(known.get(name, ""), object)):
+            raise TypeError(f"{name} is {value!r}")
+    return {name: value for name, value in values.items() if name in known}
+
+
+_PLAIN: dict[str, tuple[type, ...]] = {
+    "str": (str,),
+    "str | None": (str, type(None)),
+    "bool": (bool,),
+    "int": (int,),
+    "float": (int, float),
+}
+"""What a field may hold, by how it is declared."""
 
 
 def _difference(name: str) -> str:

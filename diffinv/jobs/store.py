@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import re
 import secrets
 import sqlite3
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import get_args
 
 from ..errors import UsageError
 from ..running.devices import device_key
@@ -18,7 +16,7 @@ from ..running.progress import AppliedImage
 from ..system.database import Database, Row
 from ..system.paths import data_folder
 from .job import FINISHED, Job, JobProgress, State
-from .job_rows import COLUMNS, to_job
+from .job_rows import COLUMNS, FOLDER_NAME, to_job, to_output
 from .process import Identity
 from .request_json import absolute, kind_of, title_of, to_json
 from .requests import ApplyRequest, InvertRequest
@@ -59,10 +57,8 @@ _READY = """state = 'queued' AND held = 0 AND NOT EXISTS (SELECT 1 FROM jobs AS 
 """A job that may start, unless the queue is paused."""
 _CANCELLED_ALONG = "state = 'cancelled' AND error IS NOT NULL"
 """Jobs cancelled only because the job they wait for ended; their error says so."""
-_FOLDER = re.compile(r"[0-9a-f]{16}")
-"""The names given here to jobs' folders."""
-
-_FORGOTTEN: tuple[State, ...] = ("done", "failed", "cancelled")
+_KEPT: tuple[State, ...] = ("queued", "running", "interrupted")
+"""The states of jobs that :meth:`JobStore.clear` does not forget."""
 _LOOK_EVERY = 1.0
 """Seconds between two checks for dead workers while nothing else happens."""
 
@@ -127,9 +123,9 @@ class JobStore:
         """All jobs, or those in some states: the running ones, the queue in order, the rest from
         newest to oldest."""
         self.notice_deaths()
-        wanted = tuple(get_args(State) if states is None else states)
+        wanted = tuple(states or ())
         marks = ", ".join("?" * len(wanted))
-        where = f"WHERE state IN ({marks})"
+        where = "" if states is None else f"WHERE state IN ({marks})"
         rows = self._data.read(f"SELECT {COLUMNS} FROM jobs {where} ORDER BY {_SHOWN}", wanted)
         outputs = self._data.read(
             f"SELECT o.* FROM outputs o JOIN jobs j ON j.id = o.job {where} ORDER BY o.rowid",
@@ -223,13 +219,14 @@ class JobStore:
         number."""
         with self._data.write() as db:
             rows = db.execute(
-                f"SELECT id, folder FROM jobs WHERE state IN {_FORGOTTEN!r}"
+                f"SELECT id, folder FROM jobs WHERE state NOT IN {_KEPT!r}"
             ).fetchall()
             for row in rows:
                 db.execute("DELETE FROM outputs WHERE job = ?", (row["id"],))
                 db.execute("DELETE FROM jobs WHERE id = ?", (row["id"],))
-        names = (str(row["folder"]) for row in rows)  # a damaged row may name any folder
-        _remove_folders(self.folder / "jobs" / name for name in names if _FOLDER.fullmatch(name))
+        names = (str(row["folder"]) for row in rows)
+        ours = filter(FOLDER_NAME.fullmatch, names)  # a damaged row may name any folder
+        _remove_folders(self.folder / "jobs" / name for name in ours)
         return len(rows)
 
     @property
@@ -417,6 +414,8 @@ class JobStore:
 
     def _in_state(self, id: int, states: Collection[State], done: str) -> Job:
         job = self.get(id)
+        if job.damage and done != "cancelled":
+            raise UsageError(job.damage)
         if job.state not in states:
             raise UsageError(
                 f"Job {id} is {job.state} and cannot be {done}; see 'diffinv jobs show {id}'."
@@ -435,8 +434,8 @@ class JobStore:
     def _to_jobs(self, rows: list[Row], outputs: list[Row]) -> list[Job]:
         found: dict[int, list[AppliedImage]] = {}
         for row in outputs:
-            done = AppliedImage(Path(row["input"]), Path(row["output"]), row["seconds"])
-            found.setdefault(row["job"], []).append(done)
+            if done := to_output(row):
+                found.setdefault(row["job"], []).append(done)
         return [to_job(row, found.get(row["id"], []), self.folder / "jobs") for row in rows]
 
 
@@ -521,4 +520,9 @@ def _to_text(worker: Identity) -> str:
 
 
 def _to_identity(text: str) -> Identity:
-    return Identity(*json.loads(text))
+    """A worker from its row; one that is surely dead from a damaged row."""
+    try:
+        pid, started, boot = json.loads(text)
+        return Identity(int(pid), str(started), str(boot))
+    except (TypeError, ValueError, OverflowError, RecursionError):
+        return Identity(0, "", "")

@@ -89,21 +89,28 @@ class Worker:
                     raise
 
     def _carry_out(self, job: Job) -> None:
-        with self._logging(job), Reporter(self.store, job.id) as reporter:
-            self._reporter = reporter
-            try:
-                outcome = self._run(job, reporter)
-            except JobStopped:
-                outcome = self._stopped(job)
-            except DiffinvError as error:
-                outcome = {"state": "failed", "error": str(error), "exit_code": error.exit_code}
-            except (Exception, SystemExit) as error:  # a plugin may do anything
-                traceback.print_exc()
-                outcome = {"state": "failed", "error": _sentence(error, job)}
-            self._reporter = None
+        with self._logging(job):
+            outcome = self._outcome(job)
+        self._reporter = None
         self._finish(job, outcome)
 
+    def _outcome(self, job: Job) -> dict[str, Any]:
+        """What becomes of a job, whatever happens in it."""
+        try:
+            with Reporter(self.store, job.id) as reporter:
+                self._reporter = reporter
+                return self._run(job, reporter)
+        except JobStopped:
+            return self._stopped(job)
+        except DiffinvError as error:
+            return {"state": "failed", "error": str(error), "exit_code": error.exit_code}
+        except (Exception, SystemExit) as error:  # a plugin may do anything
+            traceback.print_exc()
+            return {"state": "failed", "error": _sentence(error, job)}
+
     def _run(self, job: Job, reporter: Reporter) -> dict[str, Any]:
+        if job.damage:
+            raise DiffinvError(job.damage)
         resumed = job.attempts > 1
         reload_if_changed()
         if isinstance(job.request, InvertRequest):

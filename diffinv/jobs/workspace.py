@@ -60,6 +60,7 @@ class Workspace:
 
         self._saved = time.monotonic()
         header = {"fingerprint": fingerprint, "seconds": repr(checkpoint.seconds)}
+        header["checksum"] = _checksum(checkpoint.state, header)
         atomic_write(self.folder / CHECKPOINT, safetensors.torch.save(checkpoint.state, header))
 
     def load(self, fingerprint: str) -> Checkpoint | None:
@@ -74,6 +75,8 @@ class Workspace:
             with safe_open(path, "pt") as file:
                 header = file.metadata()
                 state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            if header.pop("checksum") != _checksum(state, header):
+                raise ValueError("the checksum does not match")
             if header["fingerprint"] == fingerprint:
                 return Checkpoint(state, float(header["seconds"]))
         except Exception as error:  # a damaged file may raise anything
@@ -90,6 +93,14 @@ class Workspace:
             if entry.info and entry.info.extra.get(JOB_KEY) == self.folder.name:
                 return entry
         return None
+
+
+def _checksum(state: dict[str, Tensor], header: dict[str, str]) -> str:
+    """Over everything in a checkpoint: a flipped bit must not be learned on with."""
+    import safetensors.torch
+
+    data = json.dumps(header, sort_keys=True).encode() + safetensors.torch.save(state)
+    return hashlib.sha256(data).hexdigest()
 
 
 def fingerprint(values: Sequence[object]) -> str:

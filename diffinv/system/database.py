@@ -7,7 +7,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -34,6 +34,40 @@ _NO_SPACE = 64 * 1024
 _SIDECARS = ("-wal", "-shm")
 _NO_FILE = -1
 """In place of an inode."""
+
+
+class _Connection(sqlite3.Connection):
+    """Takes any text. File names need not be UTF-8; those that are not are stored as bytes, and
+    :func:`_row` gives them back as Python spells them."""
+
+    def execute(self, sql: str, values: Any = (), /) -> sqlite3.Cursor:
+        return super().execute(sql, [_storable(value) for value in values])
+
+    def executemany(self, sql: str, rows: Iterable[Any], /) -> sqlite3.Cursor:
+        return super().executemany(sql, ([_storable(v) for v in row] for row in rows))
+
+
+def _storable(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode(errors="surrogatepass")
+    return value
+
+
+def _row(cursor: sqlite3.Cursor, values: tuple[Any, ...]) -> Row:
+    if any(isinstance(value, bytes) for value in values):
+        values = tuple(_text(v) if isinstance(v, bytes) else v for v in values)
+    return sqlite3.Row(cursor, values)
+
+
+def _text(stored: bytes) -> str:
+    try:
+        return stored.decode(errors="surrogatepass")
+    except UnicodeDecodeError:  # not written by us
+        return stored.decode(errors="surrogateescape")
 
 
 class UnusableError(DiffinvError):
@@ -110,8 +144,10 @@ class Database:
 
     @cached_property
     def _nothing(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        connection.row_factory = sqlite3.Row
+        connection = sqlite3.connect(
+            ":memory:", isolation_level=None, check_same_thread=False, factory=_Connection
+        )
+        connection.row_factory = _row
         self._migrate(connection)
         return connection
 
@@ -141,10 +177,14 @@ class Database:
     def _try_open(self) -> tuple[sqlite3.Connection, int]:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         connection = sqlite3.connect(
-            self.path, timeout=self._timeout, isolation_level=None, check_same_thread=False
+            self.path,
+            timeout=self._timeout,
+            isolation_level=None,
+            check_same_thread=False,
+            factory=_Connection,
         )
         try:
-            connection.row_factory = sqlite3.Row
+            connection.row_factory = _row
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             if not self.disposable:

@@ -224,7 +224,10 @@ class JobsScreen(Place):
 
     def action_edit(self) -> None:
         """Ask for the same with changes."""
-        if job := self.current:
+        job = self.current
+        if job and job.damage:
+            self.app.notify(job.damage, severity="error", markup=False)
+        elif job:
             self.diffinv.edit(job.request)
 
     def action_leave(self) -> None:

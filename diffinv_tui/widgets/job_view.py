@@ -72,7 +72,7 @@ class JobView(Vertical):
         if other:
             self._shown, self._log = (), None
             self.query_one("#job-log-text", Static).update("")
-        learns = isinstance(job.request, InvertRequest)
+        learns = isinstance(job.request, InvertRequest) and not job.damage
         self.query_one("#job-figures").display = learns
         self.query_one("#job-loss").display = learns and len(job.losses) > 1
         self.query_one("#job-wall").display = not learns
@@ -112,7 +112,7 @@ class JobView(Vertical):
             return
         self._shown = stamps
         tell(self.app, self._show_log, job.id, _tail(job.log))
-        if not isinstance(job.request, InvertRequest):
+        if job.damage or not isinstance(job.request, InvertRequest):
             return
         for index, path in enumerate(job.request.pairs[0]):
             try:

@@ -6,8 +6,10 @@ import os
 from types import SimpleNamespace
 
 import pytest
+import torch
 
-from diffinv.errors import UsageError
+from diffinv.errors import DiffinvError, UsageError
+from diffinv.jobs.workspace import Checkpoint, Workspace
 from diffinv.plugins.loading import registry
 from diffinv.running.models import Models
 from diffinv.running.parts import Part
@@ -71,3 +73,21 @@ def test_a_part_whose_files_have_changed_is_loaded_anew(toy, tmp_path, monkeypat
     os.utime(weights / "one.safetensors", ns=(1, 1))
     assert not models.has(part, "cpu")
     assert models.get(part, "cpu") == 2
+
+
+def test_a_flipped_bit_anywhere_in_a_checkpoint_is_noticed(tmp_path):
+    state = {"tokens": torch.arange(6.0), "step": torch.tensor(3)}
+    space = Workspace(tmp_path, resumed=True)
+    space.save("f", Checkpoint(state, 1.5))
+    path = tmp_path / "checkpoint.safetensors"
+    whole = path.read_bytes()
+    loaded = space.load("f")
+    assert loaded is not None
+    assert torch.equal(loaded.state["tokens"], state["tokens"])
+    for place in range(len(whole)):
+        for bit in (0, 5):
+            damaged = bytearray(whole)
+            damaged[place] ^= 1 << bit
+            path.write_bytes(damaged)
+            with pytest.raises(DiffinvError, match="learning starts again"):
+                space.load("f")

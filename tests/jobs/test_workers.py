@@ -21,6 +21,7 @@ from diffinv.jobs.job_rows import CHECKPOINT
 from diffinv.jobs.launch import ensure_worker, worker_log
 from diffinv.jobs.process import this_process
 from diffinv.jobs.reporter import JobStopped, Reporter, thinned
+from diffinv.jobs.store import JobStore
 from diffinv.jobs.worker import Worker
 from diffinv.jobs.worker_environment import dismiss_stale_worker
 from diffinv.method.settings import MAX_LEARNING_STEPS
@@ -354,3 +355,22 @@ def test_learning_with_too_little_memory_halves_its_batch_once(toy, store, learn
         "cpu ran out of memory with the batch halved; use --memory low, close other programs or "
         "choose a smaller backbone."
     )
+
+
+def test_when_the_reporting_thread_dies_the_job_ends_with_a_sentence(
+    toy, store, learn, monkeypatch
+):
+    def broken(*_arguments):
+        raise ZeroDivisionError("of any kind")
+
+    monkeypatch.setattr("diffinv.jobs.reporter._EVERY", 0.01)
+    jobs = [store.submit(learn(steps=5000)), store.submit(learn("other"))]
+    with monkeypatch.context() as patch:
+        patch.setattr(JobStore, "report", broken)
+        worker = Worker(store, "cpu", idle=0)
+        worker._carry_out(store.claim("cpu", worker._me))
+    ended = store.get(jobs[0].id)
+    assert ended.state == "failed"
+    assert "could not be recorded (ZeroDivisionError: of any kind)" in (ended.error or "")
+    Worker(store, "cpu", idle=0).run()
+    assert store.get(jobs[1].id).state == "done"
