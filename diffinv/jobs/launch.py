@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import psutil
 
 from ..errors import DiffinvError
+from ..system.files import make_folder
 from ..system.text import path_text
 from .store import JobStore
 from .worker_environment import worker_environment
@@ -30,9 +32,9 @@ def start(store: JobStore, device: str) -> None:
     command = [sys.executable, "-P", "-m", "diffinv.jobs.worker"]
     command += ["--folder", str(store.folder), "--device", device]
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(log.parent)
         mode = "ab" if log.exists() and log.stat().st_size < _LOG_LIMIT else "wb"
-        with log.open(mode) as output:
+        with open(log, mode, opener=lambda name, flags: os.open(name, flags, 0o600)) as output:
             process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,

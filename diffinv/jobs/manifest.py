@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import DiffinvError
 from ..running.progress import AppliedImage
+from ..system.files import file_mode, make_folder
 from ..system.text import path_text
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class Manifest:
         flags = os.O_RDWR | os.O_APPEND
         try:
             if not self._started:
-                self.folder.mkdir(parents=True, exist_ok=True)
+                make_folder(self.folder)
                 flags |= os.O_CREAT
             with contextlib.closing(_Regular(self._path, flags)) as file:
                 file.write(text if file.ends_in_a_line else "\n" + text)
@@ -125,7 +126,7 @@ class _Regular:
     def __init__(self, path: Path, flags: int) -> None:
         careful = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
         try:
-            self._handle = os.open(path, flags | careful, 0o666)
+            self._handle = os.open(path, flags | careful, file_mode(path))
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
                 raise _odd(path) from error
@@ -146,10 +147,12 @@ class _Regular:
         return os.pread(self._handle, size, 0).decode(errors="replace")
 
     def write(self, text: str) -> None:
-        """Write the whole text: a full disk takes part of it without an error."""
+        """Write the whole text, to the disk itself: a full one takes part of it without an error,
+        and a result must not outlast its line when the power fails."""
         data = text.encode()
         while data:
             data = data[os.write(self._handle, data) :]
+        os.fsync(self._handle)
 
     def close(self) -> None:
         """Close the file."""

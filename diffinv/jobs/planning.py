@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +27,7 @@ from ..running.parts import (
 from ..running.progress import AppliedImage
 from ..storage.names import checked_name
 from ..storage.store import Library
-from ..system.files import numbered
+from ..system.files import numbered, staged_name
 from ..system.paths import library_folder
 from .manifest import Manifest, application_key
 from .requests import ApplyRequest, InvertRequest
@@ -145,8 +144,9 @@ def check_writable(folder: Path) -> None:
     try:
         while not os.path.lexists(place):
             place = place.parent
-        with tempfile.TemporaryDirectory(dir=place):
-            pass
+        probe = place / staged_name()
+        probe.mkdir()
+        probe.rmdir()
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DiffinvError(f"The folder {str(folder)!r} cannot be written to: {reason}.") from error

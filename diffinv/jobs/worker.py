@@ -22,6 +22,7 @@ from ..errors import DiffinvError
 from ..plugins.checking import describe
 from ..plugins.loading import reload_if_changed
 from ..running.models import Models
+from ..system.files import make_folder
 from ..system.streams import pointed
 from .job import Job
 from .job_rows import CHECKPOINT
@@ -150,8 +151,8 @@ class Worker:
     def _logging(self, job: Job) -> Iterator[None]:
         """Send whatever is printed while a job runs, by libraries too, to the job's log."""
         try:
-            job.folder.mkdir(parents=True, exist_ok=True)
-            log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+            make_folder(job.folder)
+            log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         except OSError as error:
             print(f"{job.log} cannot be written: {error}", file=sys.stderr, flush=True)
             yield

@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from ..errors import DiffinvError, UsageError
-from ..system.files import numbered, publish_new
+from ..system.files import file_mode, make_folder, numbered, publish_new
 from ..system.text import path_text, text_safe
 from .index import list_files, read_entry
 
@@ -41,8 +41,8 @@ class Trashed:
 def locked(folder: Path) -> Iterator[None]:
     """Let one process at a time change existing files; file system errors become one sentence."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / _LOCK, timeout=_PATIENCE):
+        make_folder(folder)
+        with FileLock(folder / _LOCK, timeout=_PATIENCE, mode=file_mode(folder)):
             yield
     except Timeout as error:
         raise DiffinvError(
@@ -67,7 +67,7 @@ class Trash:
         ids = self._ids()
         number = int(ids[0].partition("-")[0]) + 1 if ids else 1
         id = f"{number:06}-{secrets.token_hex(3)}"
-        (self.folder / id).mkdir(parents=True)
+        make_folder(self.folder / id)
         target = self.folder / id / path.name
         os.rename(path, target)
         os.utime(self.folder / id)

@@ -16,6 +16,7 @@ from typing import Any
 from filelock import FileLock
 
 from ..errors import DiffinvError
+from .files import file_mode, make_folder
 from .text import path_text, text_safe
 
 Row = sqlite3.Row
@@ -175,7 +176,8 @@ class Database:
             return self._try_open()
 
     def _try_open(self) -> tuple[sqlite3.Connection, int]:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path.parent)
+        _create(self.path)
         connection = sqlite3.connect(
             self.path,
             timeout=self._timeout,
@@ -252,7 +254,7 @@ class Database:
         self.close()
 
     def _lock(self) -> FileLock:
-        return FileLock(f"{self.path}.lock", timeout=self._timeout)
+        return FileLock(f"{self.path}.lock", timeout=self._timeout, mode=file_mode(self.path))
 
     @contextlib.contextmanager
     def _named(self) -> Iterator[None]:
@@ -338,6 +340,13 @@ class MemoryDatabase(Database):
 
     def _is_damage(self, error: sqlite3.DatabaseError) -> bool:
         return False
+
+
+def _create(path: Path) -> None:
+    """Make the file with our permissions; SQLite gives them to those beside it. An existing one is
+    not opened: closing it again would drop this process's locks on it."""
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, file_mode(path)))
 
 
 def _check(connection: sqlite3.Connection) -> None:

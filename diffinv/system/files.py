@@ -1,16 +1,48 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, and diffinv's own for their user alone."""
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
+import platform
+import re
 import secrets
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
+from filelock import FileLock
+
 from ..errors import DiffinvError
+from .paths import is_own, is_users_choice
 from .text import path_text
+
+_STAGED = re.compile(r"\.diffinv-([0-9a-f]{8})-(\d{1,9})-[0-9a-f]{12}(\.tmp)?")
+"""What :func:`staged_name` gives: machine and process."""
+
+_LOCK = ".diffinv.lock"
+
+_swept: set[Path] = set()
+"""The folders from which this process has removed what killed ones left."""
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it. diffinv's own are for their user alone, whatever the umask.
+    Raises OSError."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(folder, 0o700 if is_own(folder) else 0o777)
+    elif is_own(folder) and not is_users_choice() and folder.stat().st_mode & 0o077:
+        with contextlib.suppress(OSError):  # made by an earlier version
+            folder.chmod(0o700)
+
+
+def file_mode(path: Path) -> int:
+    """The permissions of a new file, before the umask."""
+    return 0o600 if is_own(path) else 0o666
 
 
 def atomic_write(path: Path, data: bytes) -> None:
@@ -56,22 +88,35 @@ def publish_new(staged: Path, path: Path) -> None:
         os.link(staged, path)
     except FileExistsError:
         raise
-    except OSError:  # a file system without hard links: claim the name first
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
-        try:
+    except OSError:  # a file system without hard links
+        with _claimed(path):
             os.replace(staged, path)
-        except OSError:
-            path.unlink(missing_ok=True)
-            raise
+
+
+@contextlib.contextmanager
+def _claimed(path: Path) -> Iterator[None]:
+    """A free name, which no other process of ours takes meanwhile; a killed one lets go of it.
+    Raises FileExistsError if it is taken."""
+    with FileLock(path.with_name(_LOCK), mode=file_mode(path)):
+        if os.path.lexists(path):
+            raise FileExistsError(path)
+        yield
+
+
+def staged_name() -> str:
+    """A hidden name for something that is gone after the write, unless the process is killed; then
+    the next one to write there removes it."""
+    return f".diffinv-{_node()}-{os.getpid()}-{secrets.token_hex(6)}"
 
 
 @contextlib.contextmanager
 def _staged(path: Path, data: bytes) -> Iterator[Path]:
     """``data`` in a hidden file beside ``path``, synced to disk, and removed afterwards."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staged = path.with_name(f".{secrets.token_hex(8)}.tmp")
+    make_folder(path.parent)
+    _sweep(path.parent)
+    staged, mode = path.with_name(f"{staged_name()}.tmp"), file_mode(path)
     try:
-        with staged.open("xb") as file:
+        with open(staged, "xb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -79,6 +124,33 @@ def _staged(path: Path, data: bytes) -> Iterator[Path]:
         _sync_folder(path.parent)
     finally:
         staged.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what processes of this machine left in a folder when they were killed; once."""
+    if folder in _swept:
+        return
+    _swept.add(folder)
+    with contextlib.suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            found = _STAGED.fullmatch(entry.name)
+            if found and found[1] == _node() and not _is_running(int(found[2])):
+                with contextlib.suppress(OSError):
+                    os.rmdir(entry.path) if entry.is_dir(follow_symlinks=False) else os.unlink(
+                        entry.path
+                    )
+
+
+def _is_running(pid: int) -> bool:
+    import psutil
+
+    return psutil.pid_exists(pid)
+
+
+@lru_cache(maxsize=1)
+def _node() -> str:
+    """This machine, among those that may share a folder."""
+    return hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def _sync_folder(folder: Path) -> None:

@@ -49,3 +49,13 @@ def given_path(text: str) -> Path:
         reason = getattr(error, "strerror", None) or str(error)
         raise UsageError(f"The path {shown!r} cannot be accessed ({reason}); check it.") from error
     return path
+
+
+def is_own(path: Path) -> bool:
+    """Whether a path is in one of diffinv's own folders, or is one."""
+    return any(path.absolute().is_relative_to(own) for own in (data_folder(), cache_folder()))
+
+
+def is_users_choice() -> bool:
+    """Whether the user said where diffinv's folders are."""
+    return _home() is not None
