@@ -35,7 +35,7 @@ from .method.settings import (
 from .pictures.reading import read_picture
 from .plugins.loading import registry
 from .running.devices import find_device
-from .running.editing import Editing
+from .running.editing import Editing, batch_size
 from .running.keeping import Keeper
 from .running.learning import Teachers, check_spaces, learn
 from .running.lesson import Lesson, read_lesson
@@ -285,6 +285,9 @@ class Model:
         meter: Meter,
     ) -> list[Image]:
         editor = named_part(registry(), "editor", settings.editor)
+        if batch < 1:
+            raise UsageError(f"A batch holds at least one picture, not {batch}.")
+        batch = batch_size(len(sources), batch)
         editing, prompting = self.editing(differences, editor, settings, batch, meter)
         prompts = _per_picture(prompt, len(sources), "prompt")
         for text in filter(None, prompts):

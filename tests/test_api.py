@@ -301,3 +301,13 @@ def test_hard_prompts_find_the_encoder_they_were_made_with(monkeypatch, tmp_path
     named = diffinv.load("diorama", delta_encoder=f"diorama={folder}", device="cpu")
     hard = named.invert(A, A_PRIME, prompter="pez", steps=1)
     assert find_encoder(hard.info) == str(folder)
+
+
+def test_a_result_does_not_depend_on_what_is_done_with_it(model, difference):
+    """Nor on an interruption: the same number of pictures at once gives the same bits."""
+    options = {"num_inference_steps": 3, "prompt": "a cabin", "progress": False}
+    together = model.apply(difference, QUERIES[:5], batch=3, **options)
+    backwards = model.apply(difference, QUERIES[4::-1], batch=3, **options)
+    assert [pixels(i) for i in together] == [pixels(i) for i in backwards[::-1]]
+    others = model.apply(difference, [*QUERIES[5:8], *QUERIES[:3]], batch=3, **options)
+    assert [pixels(i) for i in together[:3]] == [pixels(i) for i in others[3:]]

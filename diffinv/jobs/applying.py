@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from ..errors import DiffinvError, UsageError
 from ..pictures.reading import open_image
 from ..pictures.writing import to_png
+from ..running.editing import batch_size
 from ..running.progress import APPLYING, AppliedImage, Meter
 from ..system.files import atomic_create, atomic_write, numbered
 from .manifest import Stamp, stamp_of
@@ -30,8 +31,9 @@ class Applier:
     ) -> None:
         self.request, self.plan, self.meter = request, plan, meter
         self.backbone = model.backbone
+        self.batch = batch_size(len(plan.done) + len(plan.targets), max(1, request.batch))
         self.editing, self.prompting = model.editing(
-            plan.differences, plan.editor, request.settings, request.batch, meter
+            plan.differences, plan.editor, request.settings, self.batch, meter
         )
         if request.prompt_b is not None:
             self.prompting.check(request.prompt_b)
@@ -39,7 +41,7 @@ class Applier:
 
     def run(self) -> ApplicationReport:
         """Work through all batches; report what was written and what failed."""
-        batches = list(_batches(self.plan.targets, max(1, self.request.batch)))
+        batches = list(_batches(self.plan.targets, self.batch))
         self.meter.phase(APPLYING, len(batches) * self.request.settings.steps)
         outputs = [out for i, batch in enumerate(batches) for out in self._batch(i, batch)]
         return ApplicationReport(tuple(outputs), tuple(self.failures))

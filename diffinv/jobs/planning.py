@@ -15,6 +15,7 @@ from ..pictures.reading import list_images, open_image
 from ..plugins.loading import registry
 from ..plugins.registry import Registry
 from ..running.devices import find_device
+from ..running.editing import batch_size
 from ..running.lesson import Lesson, read_lesson
 from ..running.parts import (
     Part,
@@ -122,7 +123,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     check_writable(request.out)
     if len(failures) == len(targets):
         targets = ()
-    pictures = min(request.batch, len(targets))
+    pictures = batch_size(len(done) + len(targets), max(1, request.batch))
     use = Use(backbone.weights, device.key, request.memory, pictures=pictures)
     return ApplicationPlan(
         differences=differences,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..errors import DiffinvError
 from ..pictures.framing import fit_square
@@ -20,11 +21,19 @@ if TYPE_CHECKING:
     from .prompting import Prompting
 
 
+T = TypeVar("T")
+
+
+def batch_size(count: int, at_most: int) -> int:
+    """How many of ``count`` pictures to process at once, so that the batches are alike."""
+    return math.ceil(count / math.ceil(count / at_most)) if count else 1
+
+
 class Editing:
     """Differences with strengths, ready to be applied to any number of pictures.
 
-    At most ``batch`` pictures are processed at once; if memory runs out, that number is halved,
-    once. Raises DiffinvError if a difference was learned on another model.
+    ``batch`` pictures are processed at once; if memory runs out, that number is halved, once.
+    Raises DiffinvError if a difference was learned on another model.
     """
 
     def __init__(
@@ -65,18 +74,25 @@ class Editing:
             """Some editors take fewer steps than were asked for; a batch counts as all of them."""
             self._meter.step(index * steps + step * steps // max(1, total))
 
-        prompts = prompting.complete(images, given)
+        count = len(images)
+        images, masks = self._full(images), masks and self._full(masks)
+        prompts = self._full(prompting.complete(images, given))
         while True:
             try:
                 return [
                     result
-                    for start in range(0, len(images), self._at_once)
+                    for start in range(0, count, self._at_once)
                     for result in self._at(
                         slice(start, start + self._at_once), images, prompts, on_step, masks
                     )
-                ]
+                ][:count]
             except torch.OutOfMemoryError as error:
-                self._halve(min(self._at_once, len(images)), error)
+                self._halve(self._at_once, error)
+
+    def _full(self, values: Sequence[T]) -> list[T]:
+        """Filled up with the last one to whole batches: a picture's last bits depend on how many
+        are computed at once, but not on which."""
+        return [*values, *[values[-1]] * (-len(values) % self._at_once)]
 
     def _at(
         self,

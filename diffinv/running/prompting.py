@@ -55,33 +55,36 @@ class Prompting:
         check_budget(self._backbone, [prompt], self._tokens)
 
     def complete(self, images: Sequence[Image], given: Sequence[str | None]) -> list[str]:
-        """The given prompts, with new ones for the pictures that have none."""
-        bare = [image for image, prompt in zip(images, given, strict=True) if prompt is None]
-        made = iter(self._make(bare) if bare else [])
-        return [next(made) if prompt is None else prompt for prompt in given]
-
-    def _make(self, images: Sequence[Image]) -> list[str]:
+        """The given prompts, with new ones for the pictures that have none. ``images`` may go on
+        with others that fill the batch up."""
+        if None not in given:
+            return [prompt for prompt in given if prompt is not None]
         if self._hard is not None:
-            made = [self._hard_prompt(self._hard, image) for image in images]
-        else:
-            from ..method import answers
+            hard = self._hard
+            rows = zip(images, given, strict=False)
+            return [self._hard_prompt(hard, image) if p is None else p for image, p in rows]
+        made = self._captions(images)
+        return [self._fitted(new) if p is None else p for new, p in zip(made, given, strict=False)]
 
-            assert self._captioner is not None
-            made = answers.captions(self._captioner(), images)
-        prompts = []
-        for text in made:
-            prompt, remark = shortened(text, self._backbone, self._room)
-            prompts.append(prompt)
-            if remark:
-                self._meter.warn(remark)
-        return prompts
+    def _captions(self, images: Sequence[Image]) -> list[str]:
+        """Of the whole batch, so that no caption depends on which of the others are needed."""
+        from ..method import answers
+
+        assert self._captioner is not None
+        return answers.captions(self._captioner(), images)
+
+    def _fitted(self, text: str) -> str:
+        prompt, remark = shortened(text, self._backbone, self._room)
+        if remark:
+            self._meter.warn(remark)
+        return prompt
 
     def _hard_prompt(self, encoder: DeltaEncoder, image: Image) -> str:
         """Made one at a time, so that no picture's prompt depends on the others."""
         from ..method.prompts import make_prompts
 
         (prompt,) = make_prompts("pez", encoder, [image], [""], self._seed)
-        return prompt
+        return self._fitted(prompt)
 
     @cached_property
     def _hard(self) -> DeltaEncoder | None:

@@ -7,6 +7,7 @@ import os
 import random
 import shutil
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,10 +20,13 @@ from diffinv.jobs import checkpointing as keeper
 from diffinv.jobs import tasks
 from diffinv.jobs.job_rows import CHECKPOINT
 from diffinv.jobs.manifest import FILE
+from diffinv.jobs.reporter import JobStopped
+from diffinv.jobs.requests import ApplyRequest
 from diffinv.jobs.tasks import run_application, run_inversion
 from diffinv.jobs.worker import Worker
 from diffinv.jobs.workspace import Workspace
 from diffinv.method.inversion import Inversion
+from diffinv.method.settings import ApplicationSettings
 from diffinv.running.progress import Progress
 from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
@@ -376,3 +380,34 @@ def test_two_applications_into_one_folder_keep_all(blue, applied, folder, tmp_pa
         report = run_application(applied(differences=(("blue", 2.0),)))
     assert len(report.outputs) == 9
     assert len(pictures_in(tmp_path / "out")) == 18
+
+
+def test_stopped_anywhere_a_folder_has_the_same_results(blue, store, learn, folder, tmp_path):
+    """Bit for bit: whatever is left is cut into batches of the same size."""
+    run_inversion(learn("d", "diorama"))
+
+    def request(out: str, **options) -> ApplyRequest:
+        settings = ApplicationSettings(steps=2, guidance_scale=2.0)
+        return ApplyRequest(
+            (("d", 1.0),), (folder,), tmp_path / out, settings=settings, batch=4, **options
+        )
+
+    def results(out: str) -> dict[str, bytes]:
+        root = tmp_path / out
+        return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*.png")}
+
+    run_application(request("whole"))
+    for stop_after in (1, 2, 4, 7):
+        left = iter(range(stop_after))
+
+        def stop(event: Progress, left: Iterator[int] = left) -> None:
+            if event.output and next(left, None) is None:
+                raise JobStopped
+
+        with pytest.raises(JobStopped):
+            run_application(request("cut"), stop)
+        for path in sorted((tmp_path / "cut").rglob("*.png"))[:2]:
+            path.unlink()
+        run_application(request("cut"))
+        assert results("cut") == results("whole"), stop_after
+        shutil.rmtree(tmp_path / "cut")
