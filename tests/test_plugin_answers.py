@@ -12,8 +12,9 @@ import pytest
 from diffinv.contracts import BackboneSpec, CaptionerSpec, DeltaEncoderSpec, EditorSpec
 from diffinv.hookspecs import GROUP, hookimpl
 from diffinv.plugins.checking import COMMANDS_HOOK, HOOKS
-from diffinv.plugins.loading import load_plugins
+from diffinv.plugins.loading import load_here
 from diffinv.plugins.registry import Registry
+from diffinv.plugins.rows import row_of
 
 SPECS = {
     "register_backbones": BackboneSpec,
@@ -48,7 +49,9 @@ def register(monkeypatch):
         module = ModuleType("odd_plugin")
         setattr(module, hook, hookimpl(function))
         monkeypatch.setitem(sys.modules, "odd_plugin", module)
-        return load_plugins([EntryPoint("odd", "odd_plugin", GROUP)])
+        found, entry = Registry(), EntryPoint("odd", "odd_plugin", GROUP)
+        load_here(found, entry, row_of(entry))
+        return found
 
     return register
 

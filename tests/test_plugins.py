@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 from dataclasses import replace
@@ -16,7 +15,7 @@ from diffinv.contracts import API_VERSION, BackboneSpec, Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.hookspecs import GROUP
 from diffinv.plugins.checking import describe
-from diffinv.plugins.loading import load_plugins
+from diffinv.plugins.loading import load_here, load_plugins
 from diffinv.plugins.registry import Registry
 from diffinv.plugins.rows import PluginRow
 from diffinv.running.parts import parse_part
@@ -122,10 +121,21 @@ def test_the_interrupt_key_still_interrupts(load, tmp_path):
     pressing = "import signal\ntry:\n    signal.raise_signal(signal.SIGINT)\n"
     for name, after in {"passing": "except ValueError: pass", "hiding": "except: pass"}.items():
         (tmp_path / f"{name}.py").write_text(f"{pressing}{after}\n")
+        entry = metadata.EntryPoint(name, name, GROUP)
         with pytest.raises(KeyboardInterrupt, match=f"while the plugin '{name}' was being loaded"):
-            load(name)
-        shutil.rmtree(tmp_path / f"{name}_dist-1.2.dist-info")
+            load_here(Registry(), entry, PluginRow(name, "1", "own"))
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_interrupt_key_ends_the_wait_for_a_plugin(load, tmp_path):
+    (tmp_path / "hangs.py").write_text("import time\ntime.sleep(99)\n")
+    signal.setitimer(signal.ITIMER_REAL, 0.3)
+    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            load("hangs")
+    finally:
+        signal.signal(signal.SIGALRM, before)
 
 
 def test_an_interrupt_of_a_plugins_own_breaks_it_alone(load, tmp_path):

@@ -79,6 +79,7 @@ def disable_plugin(ctx: click.Context, name: str) -> None:
 
 
 def _switch(ctx: click.Context, name: str, on: bool) -> None:
+    from ..plugins.loading import look_again
     from ..plugins.switches import can_be_disabled, switch
 
     row = next((row for row in _rows(ctx) if name in (row.name, row.distribution)), None)
@@ -87,6 +88,8 @@ def _switch(ctx: click.Context, name: str, on: bool) -> None:
     if not can_be_disabled(row):
         raise UsageError(f"{name!r} is a part of diffinv itself and is always used.")
     switch(name, on)
+    if on:
+        look_again(name)
     say(f"{name} is {'used' if on else 'switched off'} from now on.")
 
 

@@ -33,6 +33,9 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST = 300
 """The most characters shown of what a plugin says."""
 
+_LONGEST_TEXTS = {"id": 60, "title": 200, "factory": 300, "licence": 500, "description": 5000}
+_LARGEST_MB = 10**8
+
 _MOST_NOTES = 10
 
 _FACTORY = re.compile(r"[\w.]+:[\w.]+")
@@ -113,6 +116,11 @@ def check_spec(spec: object, expected: type[Spec]) -> None:
         raise BrokenPluginError(f"the defaults of {spec.id!r} must be a mapping")
     if not isinstance(spec.licence, str) or not _is_number(spec.size_mb, int | float):
         raise BrokenPluginError(f"{spec.id!r} needs text as its licence, a number as size_mb")
+    if not 0 <= spec.size_mb <= _LARGEST_MB:
+        raise BrokenPluginError(f"the size_mb of {spec.id!r} is no model's size")
+    for name, most in _LONGEST_TEXTS.items():
+        if len(getattr(spec, name)) > most:
+            raise BrokenPluginError(f"the {name} of {spec.id[:60]!r} is longer than {most} letters")
     if isinstance(spec, BackboneSpec):
         _check_backbone(spec)
 

@@ -1,4 +1,5 @@
 """Finds the installed plugins and loads each on its own, so that a broken one breaks nothing else.
+Third-party plugins are asked in a process of their own.
 
 A plugin is used whole or not at all: one that fails anywhere becomes a row with its error.
 """
@@ -8,16 +9,17 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from importlib import metadata
 
 from .. import hookspecs
 from ..contracts import Spec
 from .checking import HOOKS, BrokenPluginError, check_spec, describe, kind_of
 from .hooks import call, heard
+from .probing import LIMIT, WAITING, Probe, probed
 from .registry import Registry
 from .rows import PluginRow, key_of, row_of
-from .switches import disabled
+from .switches import disabled, is_own
 
 
 @lru_cache(maxsize=1)
@@ -48,17 +50,70 @@ def load_plugins(entries: Iterable[metadata.EntryPoint]) -> Registry:
     """Load entry points: diffinv's own first, then by distribution, so that the order is stable."""
     ordered = sorted(entries, key=_order)
     result = Registry(found=_find(ordered))
+    asked = {entry: Probe(row, entry) for entry in ordered if _is_foreign(row := row_of(entry))}
+    answers = dict(zip(asked, probed(list(asked.values())), strict=True))
     for entry in ordered:
-        _load(result, entry)
+        if entry not in asked:
+            _load(result, entry)
+        elif answer := answers[entry]:
+            _adopt(result, answer, entry)
+        else:
+            result.rows.append(replace(row_of(entry), status="broken", error=WAITING))
+    late = [asked[entry] for entry, answer in answers.items() if answer is None]
+    if late:
+        result.finish = partial(_finish, result, late)
     return result
 
 
+def _finish(found: Registry, late: list[Probe]) -> None:
+    """Wait for the plugins that had not answered when the others were loaded."""
+    for probe, answer in zip(late, probed(late, LIMIT), strict=True):
+        if answer:
+            found.rows = [row for row in found.rows if key_of(row) != key_of(answer)]
+            _adopt(found, answer, probe.entry)
+
+
+def look_again(name: str) -> None:
+    """Forget what is known about a third-party plugin, or the plugins of a distribution."""
+    for entry in metadata.entry_points(group=hookspecs.GROUP):
+        row = row_of(entry)
+        if name in (row.name, row.distribution) and not is_own(row):
+            Probe(row, entry).forget()
+
+
+def _is_foreign(row: PluginRow) -> bool:
+    return not is_own(row) and not disabled(row)
+
+
+def _adopt(found: Registry, row: PluginRow, entry: metadata.EntryPoint) -> None:
+    """Take what a third-party plugin registered in a process of its own."""
+    try:
+        _check_ids(found, row, list(row.specs))
+    except BrokenPluginError as error:
+        row = row.broken(describe(error))
+    _own(found, row)
+    found.foreign[key_of(row)] = entry
+    found.rows.append(row)
+
+
+def _own(found: Registry, row: PluginRow) -> None:
+    for spec in row.specs:
+        found.owners[kind_of(spec), spec.id] = row.name
+        found.parts(kind_of(spec))[spec.id] = spec
+
+
 def _load(found: Registry, entry: metadata.EntryPoint) -> None:
-    """Load one entry point. It always gets a row, but its specs count only if all is well."""
+    """Load one entry point of our own, or note that it is switched off."""
     row = row_of(entry)
     if reason := disabled(row):
         found.rows.append(replace(row, status="disabled", error=reason))
-        return
+    else:
+        load_here(found, entry, row)
+
+
+def load_here(found: Registry, entry: metadata.EntryPoint, row: PluginRow) -> None:
+    """Load a plugin in this process. It always gets a row, but its specs count only if all is
+    well."""
     with heard(row) as printed:
         try:
             row = _register(found, row, entry)
@@ -78,10 +133,9 @@ def _register(found: Registry, row: PluginRow, entry: metadata.EntryPoint) -> Pl
         raise BrokenPluginError("it implements none of diffinv's hooks")
     specs = [s for hook in HOOKS if hook in row.hooks for s in _specs(found, row, hook)]
     _check_ids(found, row, specs)
-    for spec in specs:
-        found.owners[kind_of(spec), spec.id] = row.name
-        found.parts(kind_of(spec))[spec.id] = spec
-    return replace(row, specs=tuple(specs))
+    row = replace(row, specs=tuple(specs))
+    _own(found, row)
+    return row
 
 
 def _specs(found: Registry, row: PluginRow, hook: str) -> Iterator[Spec]:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import difflib
 import pkgutil
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 import pluggy
@@ -24,7 +25,9 @@ from ..contracts import (
 )
 from ..errors import DiffinvError, UsageError
 from ..system.interrupts import interruptible
+from . import probing
 from .checking import COMMANDS_HOOK, check_commands, describe, kind_of, notes
+from .commands import add_foreign_commands
 from .hooks import call, heard, new_manager
 from .rows import PluginRow, in_words, key_of
 
@@ -45,6 +48,9 @@ class Registry:
     owners: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
     _extended: list[click.Group] = field(default_factory=list, repr=False)
     found: Mapping[str, bool] = field(default_factory=dict, repr=False)
+    foreign: dict[str, EntryPoint] = field(default_factory=dict, repr=False)
+    finish: Callable[[], None] | None = field(default=None, repr=False)
+    """Waits for plugins that have not answered yet."""
 
     def parts(self, kind: Kind) -> dict[str, Any]:
         """The specs of one kind by id."""
@@ -65,6 +71,9 @@ class Registry:
     def get(self, kind: Kind, id: str) -> Spec:
         """The spec of an installed part. Raises UsageError, listing the ids, if there is none."""
         parts = self.parts(kind)
+        if id not in parts and self.finish:
+            finish, self.finish = self.finish, None
+            finish()
         if id in parts:
             spec: Spec = parts[id]
             return spec
@@ -110,6 +119,8 @@ class Registry:
         """Notes for the user before a backbone is loaded; raises if loading would fail."""
         if spec.preflight is None:
             return ()
+        if self._is_foreign(spec):
+            return probing.preflight(spec.id, spec.preflight, use)
         with interruptible(f"the backbone {spec.id!r} was at its preflight"):
             try:
                 return notes(pkgutil.resolve_name(spec.preflight)(use))
@@ -125,7 +136,9 @@ class Registry:
             return
         self._extended.append(cli)
         for index, row in enumerate(self.rows):
-            if row.status == "ok" and COMMANDS_HOOK in row.hooks:
+            if key_of(row) in self.foreign:
+                self.rows[index] = add_foreign_commands(row, self.foreign[key_of(row)], cli)
+            elif row.status == "ok" and COMMANDS_HOOK in row.hooks:
                 self.rows[index] = self._add_commands(row, cli)
 
     def _add_commands(self, row: PluginRow, cli: click.Group) -> PluginRow:
@@ -137,9 +150,12 @@ class Registry:
             except BaseException as error:
                 cli.commands.clear()
                 cli.commands.update(before)
-                fault = f"{COMMANDS_HOOK}: {describe(error)} (its commands are left out)"
-                return replace(row, status="broken", error=fault)
+                return row.without_commands(describe(error))
         return row
+
+    def _is_foreign(self, spec: Spec) -> bool:
+        owner = self.owners.get((kind_of(spec), spec.id))
+        return any(row.name == owner and key_of(row) in self.foreign for row in self.rows)
 
 
 def option(kind: Kind) -> str:

@@ -11,7 +11,8 @@ from ..contracts import Spec
 
 @dataclass(frozen=True)
 class PluginRow:
-    """An installed plugin as listings show it. ``printed`` is what it printed while loading."""
+    """An installed plugin as listings show it. ``printed`` is what it printed while loading,
+    ``commands`` the commands of a third-party plugin with a line of help each."""
 
     name: str
     version: str
@@ -21,10 +22,16 @@ class PluginRow:
     error: str | None = None
     specs: tuple[Spec, ...] = ()
     printed: str = ""
+    commands: tuple[tuple[str, str], ...] = ()
 
     def broken(self, error: str) -> PluginRow:
         """The same plugin, unused because of an error."""
-        return replace(self, status="broken", error=error, specs=())
+        return replace(self, status="broken", error=error, specs=(), commands=())
+
+    def without_commands(self, error: str) -> PluginRow:
+        """The same plugin with its parts alone, because of an error in its commands."""
+        fault = f"register_commands: {error} (its commands are left out)"
+        return replace(self, status="broken", error=fault, commands=())
 
 
 def row_of(entry: metadata.EntryPoint) -> PluginRow:

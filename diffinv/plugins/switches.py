@@ -58,6 +58,11 @@ def switch(name: str, on: bool) -> None:
     atomic_write(data_folder() / FILE, text.encode())
 
 
+def is_own(row: PluginRow) -> bool:
+    """Whether a plugin is one of the project's own."""
+    return plain_name(row.distribution) in OWN_DISTRIBUTIONS
+
+
 def can_be_disabled(row: PluginRow) -> bool:
     """Whether a plugin can be switched off; diffinv's own parts cannot."""
     return plain_name(row.distribution) != GROUP
@@ -67,12 +72,11 @@ def disabled(row: PluginRow) -> str | None:
     """Why a plugin is not loaded, or None. diffinv's own parts always are."""
     if not can_be_disabled(row):
         return None
-    distribution = plain_name(row.distribution)
-    names = {distribution, plain_name(row.name)}
+    names = {plain_name(row.distribution), plain_name(row.name)}
     if names & {plain_name(name) for name in os.environ.get(DISABLED, "").split(",")}:
         return f"{DISABLED} names it"
     if names & switched_off():
         return SWITCHED_OFF
-    if os.environ.get(ONLY_OWN, "") not in ("", "0") and distribution not in OWN_DISTRIBUTIONS:
+    if os.environ.get(ONLY_OWN, "") not in ("", "0") and not is_own(row):
         return "third-party plugins are switched off (--no-plugins)"
     return None
