@@ -17,6 +17,7 @@ from hypothesis import settings
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Examples are the same in every run, and slow machines are no failures.
 settings.register_profile("diffinv", deadline=None, derandomize=True, max_examples=60)
+settings.register_profile("hours", deadline=None, max_examples=20_000, print_blob=True)
 settings.load_profile("diffinv")
 
 QUICK = (

@@ -77,9 +77,9 @@ def test_a_folder_the_user_made_keeps_its_permissions():
 
 def test_killed_on_a_disk_without_hard_links_there_is_no_empty_result(tmp_path):
     code = WRITE_AND_DIE.replace("files.os.fsync", "files.os.replace = files.os.link").replace(
-        "lambda handle: os.kill", "lambda *_: _ == 0 or os.kill"
+        "lambda handle: os.kill", "lambda *_, **__: _ == 0 or os.kill"
     )
-    no_links = "def no(*_): raise PermissionError(1, 'no')\nfiles.os.link = no\n"
+    no_links = "def no(*_, **__): raise PermissionError(1, 'no')\nfiles.os.link = no\n"
     code = code.replace("files.atomic_write", f"{no_links}files.atomic_create")
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "b.png")], check=False)
     assert done.returncode == -signal.SIGKILL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import struct
@@ -468,3 +469,14 @@ def test_nothing_here_imports_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_what_libtiff_says_of_a_damaged_file_is_not_heard(tmp_path, capfd):
+    path = tmp_path / "damaged.tif"
+    Image.effect_noise((64, 64), 80).save(path, compression="tiff_lzw")
+    data = bytearray(path.read_bytes())
+    data[200:1200] = b"\xff" * 1000
+    path.write_bytes(data)
+    with contextlib.suppress(DiffinvError):
+        open_image(path)
+    assert capfd.readouterr() == ("", "")

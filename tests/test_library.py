@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_written(tmp_path, replace_it):
 
 
 def test_without_hard_links_nothing_is_overwritten_either(library, monkeypatch):
-    def no_links(*_):
+    def no_links(*_, **__):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr("diffinv.system.files.os.link", no_links)

@@ -255,7 +255,27 @@ def test_of_an_index_no_source_is_taken(monkeypatch):
     monkeypatch.setattr(pip, "_pip", lambda *arguments, **_: seen.append(arguments))
     pip.install("some-plugin")
     pip.install(str(TEMPLATE))
-    assert ["--only-binary" in arguments for arguments in seen] == [True, False]
+    assert all("--only-binary" in arguments for arguments in seen)
+
+
+def test_a_folder_s_build_code_runs_only_when_asked(diffinv, tmp_path, offline, monkeypatch):
+    folder, marker = tmp_path / "mine", tmp_path / "it-ran"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(
+        "[build-system]\nrequires = []\nbuild-backend = 'build'\nbackend-path = ['.']\n"
+    )
+    (folder / "build.py").write_text(f"open({str(marker)!r}, 'w')\n")
+    code, out, err = diffinv("plugins", "install", folder)
+    assert (code, out) == (2, "")
+    assert "runs the build code" in err
+    assert "--yes" in err
+    assert one_sentence(err)
+    assert not marker.exists()
+    diffinv("plugins", "install", "--yes", folder)
+    assert marker.exists()
+    assert pip.runs_code(f"{folder}[gpu]")
+    assert not pip.runs_code(f"{folder}/x-1-py3-none-any.whl[gpu]")
+    assert not pip.runs_code("some-plugin")
 
 
 @pytest.mark.parametrize("name", ["torch", "textual"])

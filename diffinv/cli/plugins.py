@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from ..system.text import text_safe
 from .options import device_option, json_option
 from .output import complain, print_fields, print_json, print_table, say, stdout_for_data
 
@@ -175,19 +176,22 @@ def _report_as_dict(spec: Spec, results: list[CheckResult]) -> dict[str, Any]:
 def install_plugin(what: str, yes: bool, as_json: bool) -> None:
     """Install a plugin with pip, after showing what would change and asking.
 
-    NAME is the name of a distribution, installed from wheels only; PATH is a folder or a wheel
-    (with a slash, or ending in .whl). Anything that would change the installed torch or textual is
-    refused.
+    NAME is the name of a distribution, PATH a folder or a wheel (with a slash, or ending in .whl).
+    Whatever comes from an index is taken as wheels only. A folder has to be built first, which runs
+    its own build code: that is asked before. Anything that would change the installed torch or
+    textual is refused.
     """
     from ..plugins import installing as pip
 
     target = pip.parse_target(what)
+    if not yes and pip.runs_code(target):
+        _ask(f"To show what would change, pip runs the build code in {what}. Run it?")
     changes = pip.plan(target)
     if not as_json:
         _print_changes(changes)
     pip.refuse_guarded(what, changes)
     if not yes and changes:
-        _ask()
+        _ask("Install this?")
     if changes:
         pip.install(target)
     _tell_installed(changes, as_json)
@@ -201,10 +205,12 @@ def _print_changes(changes: list[Change]) -> None:
     print_table(("WOULD CHANGE", "NOW", "THEN"), rows)
 
 
-def _ask() -> None:
+def _ask(question: str) -> None:
     if not sys.stdin.isatty():
-        raise UsageError("There is nobody to ask here; add --yes to install what is shown.")
-    click.confirm("Install this?", abort=True, err=True)
+        raise UsageError(
+            f"There is nobody to ask here ({text_safe(question)}); add --yes to agree."
+        )
+    click.confirm(text_safe(question), abort=True, err=True)
 
 
 def _tell_installed(changes: list[Change], as_json: bool) -> None:

@@ -453,7 +453,7 @@ def _next(db: sqlite3.Connection, device: str) -> int | None:
 def _bury(db: sqlite3.Connection, device: str, text: str) -> None:
     """Clean up after a worker that ended without leaving."""
     if _to_identity(text).is_of_this_boot():
-        cause = "its worker stopped unexpectedly (killed, perhaps for lack of memory)"
+        cause = "its worker stopped unexpectedly (perhaps for lack of memory or disk space)"
     else:
         cause = "the machine was restarted"
     _interrupt(db, text, cause)

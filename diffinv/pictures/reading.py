@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import warnings
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
@@ -13,6 +15,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ..errors import DiffinvError, UsageError
 from ..system.paths import given_path
+from ..system.streams import swallowed
 from ..system.text import natural_key, path_text
 from .colour import to_rgb
 
@@ -141,10 +144,18 @@ def _decode(file: BinaryIO, shown: str) -> Image.Image:
     with image:
         _check_size(image.width, image.height, shown)
         try:
-            image.load()
+            with _silent(image):
+                image.load()
             return to_rgb(_upright(image))
         except Exception as error:
             raise _damaged(shown) from error
+
+
+@contextlib.contextmanager
+def _silent(image: Image.Image) -> Iterator[None]:
+    """libtiff writes to stderr what it finds wrong."""
+    with swallowed() if image.format == "TIFF" else contextlib.nullcontext():
+        yield
 
 
 @lru_cache(maxsize=1)

@@ -69,8 +69,14 @@ def _path(text: str) -> str:
     return str(path)
 
 
+def runs_code(target: str) -> bool:
+    """Whether pip runs code from there to find out what would change: it does for a folder or a
+    source archive, which it has to build, and not for a wheel or a name."""
+    return os.sep in target and not _EXTRAS.sub("", target).endswith(".whl")
+
+
 def plan(target: str) -> list[Change]:
-    """What installing would change, according to pip's dry run."""
+    """What installing would change, according to pip's dry run; see :func:`runs_code`."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         _pip("install", "--dry-run", "--quiet", "--report", str(report), *_arguments(target))
@@ -108,8 +114,9 @@ def plugins_of(distribution: str) -> list[str]:
 
 
 def _arguments(target: str) -> list[str]:
-    """From an index take only wheels: a source distribution would run code even in a dry run."""
-    return [target] if os.sep in target else ["--only-binary", ":all:", target]
+    """From an index take only wheels, for what a folder needs too: a source distribution would run
+    code even in a dry run."""
+    return ["--only-binary", ":all:", target]
 
 
 def _change(about: dict[str, str]) -> Change:

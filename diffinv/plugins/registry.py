@@ -5,6 +5,7 @@ Only light specs are kept here; :meth:`Registry.create` imports a part's factory
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import pkgutil
 from collections.abc import Callable, Mapping
@@ -25,6 +26,7 @@ from ..contracts import (
 )
 from ..errors import DiffinvError, UsageError
 from ..system.interrupts import interruptible
+from ..system.streams import swallowed
 from . import probing
 from .checking import COMMANDS_HOOK, check_commands, describe, kind_of, notes
 from .commands import add_foreign_commands
@@ -108,12 +110,18 @@ class Registry:
         part = f"{kind_of(spec)} {spec.id!r}" + (f" of {weights!r}" if weights else "")
         with interruptible(f"the {part} was being loaded"):
             try:
-                return pkgutil.resolve_name(spec.factory)(*arguments)
+                return self._factory(spec)(*arguments)
             except DiffinvError:
                 raise
             except BaseException as error:
                 message = f"The {part} cannot be loaded: {describe(error)}."
                 raise DiffinvError(message) from error
+
+    def _factory(self, spec: Spec) -> Callable[..., Any]:
+        """Imported here. What a third-party module prints meanwhile was kept when it was asked."""
+        with swallowed() if self._is_foreign(spec) else contextlib.nullcontext():
+            factory: Callable[..., Any] = pkgutil.resolve_name(spec.factory)
+            return factory
 
     def preflight(self, spec: BackboneSpec, use: Use) -> tuple[str, ...]:
         """Notes for the user before a backbone is loaded; raises if loading would fail."""

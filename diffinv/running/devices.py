@@ -19,6 +19,9 @@ _NO_DRIVER = ("NVMLError_LibraryNotFound", "NVMLError_DriverNotLoaded")
 def device_key(device: str | None) -> str:
     """The device's full name; None means the best available. Each device has its own worker."""
     name = (_best() if device is None else device).strip().casefold()
+    kind = name.partition(":")[0]
+    if kind in ("cpu", "mps"):  # there is only one: cpu:1 is the same
+        return kind
     return "cuda:0" if name == "cuda" else name
 
 

@@ -162,7 +162,7 @@ class Library:
         """The file of a difference, by its name, its file's name, or any path to a ``.safetensors``
         file. Raises UsageError, with the nearest name, if there is none."""
         text = str(name_or_path)
-        if _is_difference_file(text):
+        if _is_difference_file(text) or self._is_own_entry(text):
             return Path(os.path.expanduser(text))
         entries = self.entries()
         for matches in (_file_is, _name_is, _slug_is):
@@ -296,6 +296,11 @@ class Library:
             return read(path)
         except NotSafetensorsError as error:
             raise (DiffinvError(error.in_library) if self._has_file(path) else error) from error
+
+    def _is_own_entry(self, text: str) -> bool:
+        """Whether a path is listed here: a link that leads nowhere or a pipe is, as damaged."""
+        path = Path(os.path.expanduser(text))
+        return path.suffix == SUFFIX and self._has_file(path) and os.path.lexists(path)
 
     def _has_file(self, path: Path) -> bool:
         return path.absolute().parent == self.folder.absolute()

@@ -178,6 +178,8 @@ class Database:
     def _try_open(self) -> tuple[sqlite3.Connection, int]:
         make_folder(self.path.parent)
         _create(self.path)
+        if _is_cut(self.path):
+            raise _damage("cut to nothing")
         connection = sqlite3.connect(
             self.path,
             timeout=self._timeout,
@@ -347,6 +349,12 @@ def _create(path: Path) -> None:
     not opened: closing it again would drop this process's locks on it."""
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, file_mode(path)))
+
+
+def _is_cut(path: Path) -> bool:
+    """Whether the file was emptied: one that SQLite has just begun has nothing beside it yet. While
+    another process has it open, SQLite would only say that it is locked."""
+    return path.stat().st_size == 0 and any(os.path.exists(f"{path}{end}") for end in _SIDECARS)
 
 
 def _check(connection: sqlite3.Connection) -> None:

@@ -85,7 +85,7 @@ def numbered(path: Path) -> Iterator[Path]:
 def publish_new(staged: Path, path: Path) -> None:
     """Give a file another name, or a second one. Raises FileExistsError if that is taken."""
     try:
-        os.link(staged, path)
+        os.link(staged, path, follow_symlinks=os.link not in os.supports_follow_symlinks)
     except FileExistsError:
         raise
     except OSError:  # a file system without hard links

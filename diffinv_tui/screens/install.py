@@ -29,6 +29,10 @@ _HINT = (
     "The name of a package, or the path of a folder or a wheel (→ completes it). "
     "Nothing is installed before you have seen what would change."
 )
+_BUILD = (
+    "To show what would change, pip builds the folder, which runs the build code in it. "
+    "Enter again runs it."
+)
 
 
 class InstallPlugin(Window[bool]):
@@ -42,6 +46,8 @@ class InstallPlugin(Window[bool]):
         self._agreeable = False
         self._installed = False
         self._busy = False
+        self._allowed = ""
+        """What may run its build code."""
 
     def compose(self) -> ComposeResult:
         """The line, what is said about it, what pip says."""
@@ -79,9 +85,22 @@ class InstallPlugin(Window[bool]):
 
     @on(Input.Submitted)
     def _asked(self, event: Input.Submitted) -> None:
-        if event.value.strip():
+        what = event.value.strip()
+        if what and self._may_run(what):
             self._say(Text("Asking pip what would change…", "muted"), busy=True)
-            self._plan(event.value.strip())
+            self._plan(what)
+
+    def _may_run(self, what: str) -> bool:
+        """Whether the user has agreed to what finding out takes."""
+        try:
+            if not pip.runs_code(pip.parse_target(what)) or self._allowed == what:
+                return True
+        except DiffinvError as error:
+            self._refuse(str(error))
+            return False
+        self._allowed = what
+        self._say(plain(_BUILD, "warn"))
+        return False
 
     @work(thread=True, group="pip")
     def _plan(self, what: str) -> None:

@@ -303,7 +303,11 @@ def test_long_curves_are_thinned_to_their_means():
 
 
 @pytest.mark.parametrize(
-    ("device", "key"), [("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu"), (" CPU", "cpu")]
+    ("device", "key"),
+    [
+        *(("cuda", "cuda:0"), ("cuda:1", "cuda:1"), ("cpu", "cpu"), (" CPU", "cpu")),
+        *(("cpu:1", "cpu"), ("mps:0", "mps")),
+    ],
 )
 def test_devices_have_one_name(device, key):
     assert device_key(device) == key

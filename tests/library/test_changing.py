@@ -331,3 +331,34 @@ def test_what_has_left_the_library_is_told_by_whoever_looks_for_it(library):
         library.load(entry.path)
     with pytest.raises(UsageError, match="elsewhere.safetensors does not exist; check the path"):
         library.load(library.folder.parent / "elsewhere.safetensors")
+
+
+@pytest.mark.parametrize("kind", ["pipe", "nowhere", "device", "to a pipe"])
+def test_what_is_no_file_is_listed_removed_and_restored(library, kind):
+    library.folder.mkdir(parents=True, exist_ok=True)
+    odd = library.folder / "odd.safetensors"
+    if kind == "pipe":
+        os.mkfifo(odd)
+    elif kind == "to a pipe":
+        os.mkfifo(library.folder / "pipe")
+        odd.symlink_to("pipe")
+    else:
+        odd.symlink_to({"nowhere": "nothing", "device": "/dev/zero"}[kind])
+    (entry,) = library.entries()
+    assert entry.error
+    before = os.lstat(odd).st_mode
+    id = library.trash(entry.path)
+    assert library.entries() == []
+    library.restore(id)
+    assert os.lstat(odd).st_mode == before
+    library.trash("odd")
+    assert library.entries() == []
+
+
+def test_a_folder_named_like_one_is_left_alone_and_said_so(library):
+    folder = library.folder / "odd.safetensors"
+    folder.mkdir(parents=True)
+    for name in ("odd", folder):
+        with pytest.raises(UsageError, match="is a folder and is left as it is"):
+            library.trash(name)
+    assert folder.is_dir()

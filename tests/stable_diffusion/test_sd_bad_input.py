@@ -187,7 +187,17 @@ def test_single_files_that_are_no_text_to_image_model(checkpoints, tmp_path, mon
     whole = load_file(write_single_file(checkpoints("sd15"), path, "sd15"))
     entry = "model.diffusion_model.input_blocks.0.0.weight"
     variants = {
-        "it lacks the denoiser": {"lora_unet_down.weight": torch.ones(2, 2)},
+        "it lacks the denoiser": {"something.weight": torch.ones(2, 2)},
+        "it is a LoRA, a change to a model; name": {"lora_unet_down.weight": torch.ones(2, 2)},
+        "is a LoRA": {"unet.down_blocks.0.to_k.lora_A.weight": torch.ones(2, 2)},
+        "is a ControlNet": {"control_model.input_blocks.0.0.weight": torch.ones(2, 2)},
+        "is a textual inversion, a word": {"emb_params": torch.ones(2, 768)},
+        "textual inversion": {"clip_l": torch.ones(2, 768), "clip_g": torch.ones(2, 1280)},
+        "is a difference of diffinv's own": {"tokens": torch.ones(1, 8)},
+        "is an autoencoder alone": {"decoder.conv_in.weight": torch.ones(2, 2)},
+        "is a text encoder alone": {"text_model.embeddings.weight": torch.ones(2, 2)},
+        "is a denoiser alone": {"down_blocks.0.weight": torch.ones(2, 2)},
+        "another family (Flux": {"double_blocks.0.img_attn.qkv.weight": torch.ones(2, 2)},
         "it lacks the autoencoder": {k: v for k, v in whole.items() if "first_stage" not in k},
         "takes 9 channels": whole | {entry: torch.ones(8, 9, 3, 3)},
         "tensors of its text_encoder": {

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -304,9 +304,10 @@ def _from_file(family: Family, name: str, path: Path) -> Source:
     entry = f"{_DENOISER}input_blocks.0.0.weight"
     vae = any(key.startswith("first_stage_model.") for key in shapes)
     if entry not in shapes or not vae:
+        lacks = f"it lacks the {'autoencoder' if entry in shapes else 'denoiser'}"
         raise UsageError(
-            f"The file {name!r} is not a complete Stable Diffusion checkpoint: it lacks the "
-            f"{'autoencoder' if entry in shapes else 'denoiser'}; name a full model."
+            f"The file {name!r} is not a complete Stable Diffusion checkpoint: "
+            f"{_other_kind(shapes) or lacks}; name a full model."
         )
     overrides: dict[str, Any] = {}
     if "v_pred" in shapes:
@@ -316,6 +317,28 @@ def _from_file(family: Family, name: str, path: Path) -> Source:
     source = Source(family, name, path, CONFIGS / family.id, overrides=overrides)
     _check_file_family(source, shapes)
     return source
+
+
+_OTHER_KINDS = {
+    "it is a LoRA, a change to a model": r".*(lora_|\.lora|\.hada_w|\.lokr_w|\.oft_).*",
+    "it is a ControlNet": r"(control_model|controlnet)[._].*|.*input_hint_block.*",
+    "it is a textual inversion, a word for a model": r"emb_params|clip_[lg]|<[^>]*>",
+    "it is a difference of diffinv's own": r"tokens",
+    "it is an autoencoder alone": r"(encoder|decoder)\.(conv_in|mid)\..*",
+    "it is a text encoder alone": r"(text_model|transformer\.resblocks)\..*",
+    "it is a denoiser alone, in diffusers' layout": r"down_blocks\..*",
+    "it is a transformer of another family (Flux or the like)": (
+        r"(model\.diffusion_model\.)?(double|joint|transformer|single_transformer)_blocks\..*"
+    ),
+}
+
+
+def _other_kind(shapes: Mapping[str, object]) -> str | None:
+    """What a file is that is no checkpoint, by the names of its tensors."""
+    for kind, names in _OTHER_KINDS.items():
+        if any(re.fullmatch(names, key) for key in shapes):
+            return kind
+    return None
 
 
 def _check_file_family(source: Source, shapes: Shapes) -> None:
