@@ -16,7 +16,15 @@ import sys
 
 from common import where
 
-SLEEPING = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+WAYS: dict[str, dict[str, str]] = {
+    "spin (the default of torch)": {},
+    "spin 10,000 times": {"GOMP_SPINCOUNT": "10000"},
+    "spin 1,000 times": {"GOMP_SPINCOUNT": "1000"},
+    "spin 300 times": {"GOMP_SPINCOUNT": "300"},
+    "sleep": {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"},
+    "one thread": {"OMP_NUM_THREADS": "1"},
+}
+_VARIABLES = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS")
 
 LEARN = """
 import sys, time
@@ -47,7 +55,7 @@ def main() -> None:
     given = parser.parse_args()
     print(where("cpu"))
     for beside in (False, True):
-        for name, environment in (("sleep", SLEEPING), ("spin", {})):
+        for name, environment in WAYS.items():
             seconds = [_learn(environment, given.steps, beside) for _ in range(given.rounds)]
             place = "beside another" if beside else "alone"
             median = statistics.median(seconds)
@@ -55,7 +63,7 @@ def main() -> None:
 
 
 def _learn(environment: dict[str, str], steps: int, beside: bool) -> float:
-    kept = {name: value for name, value in os.environ.items() if name not in SLEEPING}
+    kept = {name: value for name, value in os.environ.items() if name not in _VARIABLES}
     other = subprocess.Popen([sys.executable, "-c", BUSY], env=kept) if beside else None
     try:
         done = subprocess.run(
