@@ -319,11 +319,11 @@ def test_a_full_disk_is_one_sentence_and_the_rest_can_follow(
 ):
     real, calls = os.link, []
 
-    def full(*args):
+    def full(*args, **options):
         calls.append(args)
         if len(calls) > 4:
             raise OSError(errno.ENOSPC, "No space left on device")
-        real(*args)
+        real(*args, **options)
 
     monkeypatch.setattr("diffinv.system.files.os.link", full)
     monkeypatch.setattr("diffinv.system.files.os.replace", full)  # nor the way without hard links
