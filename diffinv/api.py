@@ -32,10 +32,13 @@ from .method.settings import (
     check_settings,
     inversion_settings,
 )
+from .pictures.framing import to_model
+from .pictures.photograph import Photograph
 from .pictures.reading import read_picture
+from .pictures.sizes import checked_size
 from .plugins.loading import registry
 from .running.devices import find_device
-from .running.editing import Editing, batch_size
+from .running.editing import Editing, batches
 from .running.keeping import Keeper
 from .running.learning import Teachers, check_spaces, learn
 from .running.lesson import Lesson, read_lesson
@@ -53,6 +56,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from .contracts import Backbone, Captioner, DeltaEncoder
+    from .pictures.blending import Change
     from .pictures.reading import Source
 
 _log = logging.getLogger(__name__)
@@ -212,6 +216,7 @@ class Model:
         guidance_scale: float = ...,
         use_difference_mask: bool = ...,
         batch: int = ...,
+        size: str | int = ...,
         on_step: OnProgress | None = ...,
         progress: bool | None = ...,
     ) -> Image: ...
@@ -231,6 +236,7 @@ class Model:
         guidance_scale: float = ...,
         use_difference_mask: bool = ...,
         batch: int = ...,
+        size: str | int = ...,
         on_step: OnProgress | None = ...,
         progress: bool | None = ...,
     ) -> list[Image]: ...
@@ -249,15 +255,18 @@ class Model:
         guidance_scale: float = 2.0,
         use_difference_mask: bool = True,
         batch: int = 8,
+        size: str | int = "keep",
         on_step: OnProgress | None = None,
         progress: bool | None = None,
     ) -> Image | list[Image]:
-        """B′ for each B: an RGB picture of the backbone's size for one B, a list for several.
+        """B′ for each B: an RGB picture in sRGB for one B, a list for several.
 
         ``difference`` is one or several, all applied at once; each has its ``strength``, and a
         negative one undoes the difference. ``prompt`` says what B shows, instead of a caption.
         ``mask`` is a picture the size of B, white where B may change. ``batch`` pictures are
-        processed at once.
+        processed at once. With ``size="keep"`` B′ is as large as B, and what the difference leaves
+        alone is B's own, bit for bit; a number is its longer side at most; ``"model"`` gives the
+        model's own picture.
         """
         several = _is_several(pictures)
         sources = list(cast("Sequence[Source]", pictures)) if several else [pictures]
@@ -270,7 +279,13 @@ class Model:
             return []
         with shown(on_step, progress) as events, deterministic(seed, self.device):
             results = self._apply(
-                pairs, cast("list[Source]", sources), prompt, mask, settings, batch, Meter(events)
+                pairs,
+                cast("list[Source]", sources),
+                prompt,
+                mask,
+                settings,
+                (batch, checked_size(size)),
+                Meter(events),
             )
         return results if several else results[0]
 
@@ -281,14 +296,14 @@ class Model:
         prompt: str | Sequence[str] | None,
         mask: Source | Sequence[Source] | None,
         settings: ApplicationSettings,
-        batch: int,
+        batch_and_size: tuple[int, str | int],
         meter: Meter,
     ) -> list[Image]:
         editor = named_part(registry(), "editor", settings.editor)
+        batch, size = batch_and_size
         if batch < 1:
             raise UsageError(f"A batch holds at least one picture, not {batch}.")
-        batch = batch_size(len(sources), batch)
-        editing, prompting = self.editing(differences, editor, settings, batch, meter)
+        editing, prompting = self.editing(differences, editor, settings, meter)
         prompts = _per_picture(prompt, len(sources), "prompt")
         for text in filter(None, prompts):
             prompting.check(text)
@@ -298,34 +313,36 @@ class Model:
                 "with prompt=, or name one in load(captioner=)."
             )
         pictures = [read_picture(source, "B") for source in sources]
-        masks = _masks(mask, pictures, editing)
-        images = [editing.frame(picture) for picture in pictures]
-        chunks = list(_chunks(range(len(images)), batch))
+        masks = _masks(mask, pictures)
+        seen = [editing.seen(picture) for picture in pictures]
+        sizes = [image.size for image in seen]
+        chunks = batches(sizes, sizes, batch)
         meter.phase(APPLYING, len(chunks) * settings.steps)
-        results: list[Image] = []
-        for i, rows in enumerate(chunks):
-            first, last = rows[0], rows[-1] + 1
-            results += editing.apply(
-                i,
-                images[first:last],
-                prompts[first:last],
+        results: dict[int, Image] = {}
+        for done, (rows, at_once) in enumerate(chunks):
+            changes, _ = editing.apply(
+                done,
+                [seen[i] for i in rows],
+                [prompts[i] for i in rows],
                 prompting,
-                masks[first:last] if masks else None,
+                at_once,
+                [to_model(masks[i], sizes[i]) for i in rows] if masks else None,
             )
-        return results
+            for i, change in zip(rows, changes, strict=True):
+                results[i] = _sized(pictures[i], change, size, masks[i] if masks else None)
+        return [results[i] for i in range(len(pictures))]
 
     def editing(
         self,
         differences: Sequence[tuple[Difference, float]],
         editor: Part,
         settings: ApplicationSettings,
-        batch: int,
         meter: Meter,
     ) -> tuple[Editing, Prompting]:
         """The differences ready to be applied, and what makes prompts for pictures without one;
         for :meth:`apply` and every job."""
         made = self._models.get(editor, self.device)
-        editing = Editing(self.backbone, made, differences, settings, batch, meter)
+        editing = Editing(self.backbone, made, differences, settings, meter)
         tokens = [tokens for tokens, _ in editing.tokens]
         writer = self._captioner if self._named[2] else None
         info = differences[0][0].info
@@ -448,10 +465,19 @@ def _per_picture(given: str | Sequence[str] | None, count: int, what: str) -> li
     return list(given)
 
 
-def _masks(
-    mask: Source | Sequence[Source] | None, pictures: Sequence[Image], editing: Editing
-) -> list[Image] | None:
-    """A mask for each picture, framed like it."""
+def _sized(picture: Image, change: Change, size: str | int, mask: Image | None) -> Image:
+    """B′ at the size asked for."""
+    photograph = Photograph(picture, picture)
+    if size == "model":
+        return photograph.as_model(change)
+    if isinstance(size, int):
+        photograph = photograph.resized(size)
+        mask = mask and mask.resize(photograph.size)
+    return photograph.edited(change, mask)
+
+
+def _masks(mask: Source | Sequence[Source] | None, pictures: Sequence[Image]) -> list[Image] | None:
+    """A mask for each picture, grey."""
     if mask is None:
         return None
     several = _is_several(mask)
@@ -466,7 +492,7 @@ def _masks(
             raise UsageError(
                 f"A mask is {sizes[0]} pixels and its picture {sizes[1]}; make them alike."
             )
-    return [editing.frame(one) for one in masks]
+    return [one.convert("L") for one in masks]
 
 
 def _is_several(pictures: object) -> bool:

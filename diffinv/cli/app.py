@@ -21,6 +21,7 @@ from .library import library
 from .output import complain
 from .plugin_commands import ExtensibleGroup
 from .plugins import plugins
+from .show import show
 
 _state = {"debug": False}
 
@@ -59,7 +60,7 @@ def cli() -> None:
     """Learn the difference between two pictures and apply it to any other."""
 
 
-for command in (demo, invert, apply, library, jobs, plugins, evaluate, doctor):
+for command in (demo, invert, apply, show, library, jobs, plugins, evaluate, doctor):
     cli.add_command(command)
 
 

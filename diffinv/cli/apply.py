@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..method.settings import MAX_DENOISING_STEPS
+from ..pictures.formats import FORMATS, SAME
 from .options import (
     PATH,
     backbone_option,
@@ -48,6 +49,37 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed")
 @click.option(
     "--steps", type=click.IntRange(1, MAX_DENOISING_STEPS), metavar="N", help="Denoising steps."
 )
+@click.option(
+    "--size",
+    default="keep",
+    show_default=True,
+    metavar="keep|model|N",
+    help="As large as the picture, as the model makes it, or N pixels on the longer side.",
+)
+@click.option(
+    "--format",
+    type=click.Choice(FORMATS),
+    default=SAME,
+    show_default=True,
+    help="The results' format; 'same' is PNG for formats that cannot be written.",
+)
+@click.option(
+    "--quality",
+    type=click.IntRange(1, 100),
+    default=95,
+    show_default=True,
+    help="Of JPEG, WebP and AVIF; a JPEG from a JPEG is compressed as that was.",
+)
+@click.option("--strip", is_flag=True, help="Leave out what the file says of camera and place.")
+@click.option(
+    "--provenance/--no-provenance",
+    default=True,
+    show_default=True,
+    help="Say in the result how it was made.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1, 1024), default=8, show_default=True, help="Pictures at once."
+)
 @seed_option
 @device_option
 @memory_option
@@ -57,8 +89,9 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed")
 def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> None:
     """Apply a difference from the library to pictures, or to every picture in a folder.
 
-    STRENGTH is 1 unless given; a negative one undoes the difference. Results are PNG files; no
-    existing file is overwritten. Running the same command again does only what is new or was left
+    STRENGTH is 1 unless given; a negative one undoes the difference. A result is as large as its
+    picture, in the same format, and changed only where the difference acts; no existing file is
+    overwritten. Running the same command again does only what is new or was left
     undone.
     """
     from ..jobs.planning import plan_application

@@ -107,11 +107,13 @@ def _scores(
 
 def _square(path: Path) -> Image:
     """The centred square of a picture, which is what every model here sees."""
-    from ..pictures.framing import fit_square
+    from PIL import Image, ImageOps
+
     from ..pictures.reading import open_image
 
     image = open_image(path)
-    return fit_square(image, min(image.size))
+    side = min(image.size)
+    return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
 
 
 def _summary(pairs: Sequence[tuple[Path, Path]], rows: Sequence[AnalogyScores]) -> dict[str, Any]:

@@ -110,6 +110,11 @@ def _unknown_filters(query: str) -> str | None:
 @json_option
 def show_difference(name: str, as_json: bool) -> None:
     """Everything recorded about one difference, found by its name or its file."""
+    print_difference(name, as_json)
+
+
+def print_difference(name: str, as_json: bool) -> None:
+    """Print everything recorded about a difference."""
     store = _library()
     path = store.find(name)
     info = store.info(path)

@@ -18,7 +18,9 @@ class Backbone(Protocol):
     """A text-to-image latent diffusion model with frozen weights.
 
     ``weights_id`` names the exact weights (a content hash); a difference is bound to it.
-    ``resolution`` is the side of its pictures in pixels, ``alphas_cumprod`` the [T] float32
+    ``resolution`` is the side of its square pictures in pixels. With a ``size_multiple`` it takes
+    pictures of other shapes too, of about as many pixels, whose sides are multiples of it; None
+    means squares of ``resolution`` alone. ``alphas_cumprod`` is the [T] float32
     noise schedule, ``token_budget`` the length of the longest prompt in tokens, not counting start
     and end, ``joint_space`` the id of the space :meth:`project_tokens` maps to.
     """
@@ -26,6 +28,7 @@ class Backbone(Protocol):
     id: str
     weights_id: str
     resolution: int
+    size_multiple: int | None
     device: torch.device
     alphas_cumprod: Tensor
     prediction_type: PredictionType

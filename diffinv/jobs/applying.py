@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DiffinvError, UsageError
-from ..pictures.reading import open_image
-from ..pictures.writing import to_png
-from ..running.editing import batch_size
+from ..pictures.formats import encoded, format_of
+from ..pictures.photograph import Photograph, read_photograph
+from ..pictures.reading import upright_size
+from ..pictures.sizes import MODEL, checked_size
+from ..running.editing import batches
 from ..running.progress import APPLYING, AppliedImage, Meter
+from ..running.provenance import notes, provenance
 from ..system.files import atomic_create, atomic_write, numbered
+from ..system.text import path_text
 from .manifest import Stamp, stamp_of
 from .planning import ApplicationPlan
 from .requests import ApplicationReport, ApplyRequest
@@ -21,6 +27,25 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ..api import Model
+    from ..pictures.blending import Change
+    from ..pictures.framing import Size
+
+
+_KEPT_PIXELS = 30_000_000
+"""A picture with more pixels is not kept in memory while its change is computed."""
+
+
+@dataclass(frozen=True)
+class _Opened:
+    """A B that is being worked on."""
+
+    source: Path
+    target: Path
+    seen: Image
+    prompt: str | None
+    stamp: Stamp
+    digest: str
+    photograph: Photograph | None
 
 
 class Applier:
@@ -31,9 +56,8 @@ class Applier:
     ) -> None:
         self.request, self.plan, self.meter = request, plan, meter
         self.backbone = model.backbone
-        self.batch = batch_size(len(plan.done) + len(plan.targets), max(1, request.batch))
         self.editing, self.prompting = model.editing(
-            plan.differences, plan.editor, request.settings, self.batch, meter
+            plan.differences, plan.editor, request.settings, meter
         )
         if request.prompt_b is not None:
             self.prompting.check(request.prompt_b)
@@ -41,40 +65,60 @@ class Applier:
 
     def run(self) -> ApplicationReport:
         """Work through all batches; report what was written and what failed."""
-        batches = list(_batches(self.plan.targets, self.batch))
-        self.meter.phase(APPLYING, len(batches) * self.request.settings.steps)
-        outputs = [out for i, batch in enumerate(batches) for out in self._batch(i, batch)]
+        targets = self.plan.targets
+        left = [self._seen_size(picture) for picture, _ in targets]
+        everything = left + [self._seen_size(done.input) for done in self.plan.done]
+        cut = batches(left, everything, max(1, self.request.batch))
+        self.meter.phase(APPLYING, len(cut) * self.request.settings.steps)
+        outputs = [
+            output
+            for done, (places, batch) in enumerate(cut)
+            for output in self._batch(done, [targets[i] for i in places], batch)
+        ]
         return ApplicationReport(tuple(outputs), tuple(self.failures))
 
-    def _batch(self, index: int, batch: Sequence[tuple[Path, Path]]) -> list[AppliedImage]:
+    def _seen_size(self, picture: Path) -> Size:
+        """The size at which the backbone will see a picture."""
+        size = (1, 1)
+        if getattr(self.backbone, "size_multiple", None) is not None:
+            size = upright_size(picture) or size
+        return self.editing.seen_size(size)
+
+    def _batch(
+        self, done: int, targets: Sequence[tuple[Path, Path]], batch: int
+    ) -> list[AppliedImage]:
         started = time.perf_counter()
-        opened = [(*target, *one) for target in batch if (one := self._open(target[0]))]
+        opened = [one for target in targets if (one := self._open(*target))]
         if not opened:
             return []
-        images = [image for *_, image, _, _ in opened]
-        given = [prompt for *_, prompt, _ in opened]
-        results = self.editing.apply(index, images, given, self.prompting)
+        seen = [one.seen for one in opened]
+        changes, prompts = self.editing.apply(
+            done, seen, [one.prompt for one in opened], self.prompting, batch
+        )
         seconds = round((time.perf_counter() - started) / len(opened), 3)
-        return [
-            self._keep(source, target, image, stamp, seconds)
-            for (source, target, *_, stamp), image in zip(opened, results, strict=True)
-        ]
+        rows = zip(opened, changes, prompts, strict=True)
+        kept = (self._keep(one, change, prompt, seconds) for one, change, prompt in rows)
+        return [result for result in kept if result]
 
     def _keep(
-        self, source: Path, target: Path, image: Image, stamp: Stamp, seconds: float
-    ) -> AppliedImage:
+        self, one: _Opened, change: Change, prompt: str, seconds: float
+    ) -> AppliedImage | None:
         """Write a result, under the next free number if its name has just been taken."""
-        data, stale = to_png(image), self.plan.manifest.stale(source)
-        for output in numbered(target):
+        source = one.source
+        data = self._encoded(one, change, prompt)
+        if data is None:
+            return None
+        stale = self.plan.manifest.stale(source)
+        for output in numbered(one.target):
             done = AppliedImage(source, output, seconds)
-            self.plan.manifest.record(done, stamp)
+            self.plan.manifest.record(done, one.stamp)
             if self.request.replace:
                 atomic_write(output, data)
                 break
             if atomic_create(output, data):
                 break
         self.meter.wrote(done)
-        if stamp_of(source) != stamp:
+        if stamp_of(source) != one.stamp:
             self.meter.warn(
                 f"{source.name} or its prompt changed while its result was being made, which "
                 "shows it as it was before; run the same again to renew it."
@@ -86,15 +130,49 @@ class Applier:
             )
         return done
 
-    def _open(self, picture: Path) -> tuple[Image, str | None, Stamp] | None:
-        """B framed for the backbone, its prompt if it has one, and the stamp of both at the time of
-        reading; None if that failed."""
-        stamp = stamp_of(picture)
+    def _encoded(self, one: _Opened, change: Change, prompt: str) -> bytes | None:
+        """The result as a file's contents; None, with a failure, if B cannot be read again."""
+        request = self.request
         try:
-            return self.editing.frame(open_image(picture)), self._prompt(picture), stamp
+            photograph = one.photograph or self._sized(read_photograph(one.source))
         except DiffinvError as error:
             self.failures.append(str(error))
             return None
+        is_model = request.size == MODEL
+        image = photograph.as_model(change) if is_model else photograph.edited(change)
+        said = {}
+        if request.provenance:
+            source = one.source.name, one.digest
+            made = provenance(
+                self.plan.differences,
+                self.backbone,
+                request.settings,
+                prompt,
+                source,
+                one.seen.size,
+            )
+            said = notes(made | {"size": request.size})
+        format = format_of(one.source.suffix, request.format)
+        return encoded(image, photograph, format, request.quality, request.strip, said)
+
+    def _open(self, source: Path, target: Path) -> _Opened | None:
+        """B as the backbone sees it, with its prompt if it has one, and the stamp of both at the
+        time of reading; None if that failed. A very large one is read again for its result."""
+        stamp = stamp_of(source)
+        try:
+            photograph = self._sized(read_photograph(source))
+            seen, prompt = self.editing.seen(photograph.seen), self._prompt(source)
+            digest = _digest(source) if self.request.provenance else ""
+        except DiffinvError as error:
+            self.failures.append(str(error))
+            return None
+        width, height = photograph.size
+        kept = photograph if width * height <= _KEPT_PIXELS else None
+        return _Opened(source, target, seen, prompt, stamp, digest, kept)
+
+    def _sized(self, photograph: Photograph) -> Photograph:
+        size = checked_size(self.request.size)
+        return photograph.resized(size) if isinstance(size, int) else photograph
 
     def _prompt(self, picture: Path) -> str | None:
         """The prompt the user gave for a picture, None if it is to be made.
@@ -125,8 +203,10 @@ def _text_beside(picture: Path) -> str | None:
         raise DiffinvError(f"The prompt file {str(path)!r} cannot be read as text.") from error
 
 
-def _batches(
-    targets: Sequence[tuple[Path, Path]], size: int
-) -> Iterator[Sequence[tuple[Path, Path]]]:
-    for start in range(0, len(targets), size):
-        yield targets[start : start + size]
+def _digest(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DiffinvError(f"{path_text(path)} cannot be read again.") from error

@@ -42,6 +42,7 @@ def application_key(
         asdict(request.settings),
         request.prompt_b,
         list(parts),
+        [request.size, request.format, request.quality, request.strip, request.provenance],
     ]
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:24]
 

@@ -11,7 +11,9 @@ from ..contracts import BackboneSpec, Use
 from ..difference import Difference
 from ..errors import DiffinvError, UsageError
 from ..method.settings import check_application_settings, check_settings
+from ..pictures.formats import format_of, suffix_for
 from ..pictures.reading import list_images, open_image
+from ..pictures.sizes import checked_size
 from ..plugins.loading import registry
 from ..plugins.registry import Registry
 from ..running.devices import find_device
@@ -103,6 +105,8 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     ``resumed``: a request that replaces results was started before, and keeps the ones it made.
     """
     check_application_settings(request.settings)
+    checked_size(request.size)
+    format_of("", request.format)
     device = find_device(request.device)
     library = Library(request.library or library_folder())
     differences = tuple((library.load(name), weight) for name, weight in request.differences)
@@ -167,7 +171,7 @@ def plan_outputs(
     the request replaces them."""
     taken: set[str] = set()
     for picture, relative in find_inputs(request) if inputs is None else inputs:
-        wanted = request.out / relative.with_suffix(".png")
+        wanted = request.out / relative.with_suffix(suffix_for(relative.suffix, request.format))
         for output in numbered(wanted):
             is_free = request.replace or not os.path.lexists(output)
             if is_free and str(output).casefold() not in taken:

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..method.settings import ApplicationSettings, InversionSettings
+from ..pictures.formats import SAME
+from ..pictures.sizes import KEEP
 from ..running.progress import AppliedImage
 
 
@@ -40,8 +42,11 @@ class ApplyRequest:
     """Apply differences, each with a strength, to pictures and folders of pictures.
 
     A difference is given by its name in the library or the path of its file. ``prompt_b`` describes
-    every B; without it a ``.txt`` beside a picture does, else the captioner. Results are PNG files
-    under ``out``; an existing one is kept and the new one numbered, unless ``replace``.
+    every B; without it a ``.txt`` beside a picture does, else the captioner. Results go under
+    ``out``; an existing one is kept and the new one numbered, unless ``replace``. ``size`` and
+    ``format`` are those of :mod:`diffinv.pictures.sizes` and :mod:`diffinv.pictures.formats`;
+    ``strip`` leaves out what the file says of camera, time and place, ``provenance`` says in it
+    how it was made.
     """
 
     differences: tuple[tuple[str, float], ...]
@@ -56,6 +61,11 @@ class ApplyRequest:
     library: Path | None = None
     batch: int = 8
     replace: bool = False
+    size: str = KEEP
+    format: str = SAME
+    quality: int = 95
+    strip: bool = False
+    provenance: bool = True
 
 
 @dataclass(frozen=True)

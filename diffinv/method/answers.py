@@ -14,6 +14,7 @@ from torch import Tensor
 
 from ..contracts import Backbone, Captioner, DeltaEncoder, Kind
 from ..errors import DiffinvError
+from ..pictures.framing import Size, model_size
 from ..pictures.tensors import to_images, to_tensor
 from ..system.text import plural, text_safe
 
@@ -102,12 +103,23 @@ def prediction(
     return found
 
 
+def seen_size(backbone: Backbone, size: Size) -> Size:
+    """The size at which a backbone sees a picture. One made before ``size_multiple`` was in the
+    contract takes squares alone."""
+    return model_size(size, backbone.resolution, getattr(backbone, "size_multiple", None))
+
+
 def pictures(backbone: Backbone, latents: Tensor) -> list[Image]:
     """Latents [n, c, h, w] as RGB pictures."""
+    return to_images(decoded(backbone, latents))
+
+
+def decoded(backbone: Backbone, latents: Tensor) -> Tensor:
+    """Latents [n, c, h, w] as pictures [n, 3, H, W] in [-1, 1] (not clipped)."""
     found = backbone.decode(latents)
     if wrong := _wrong(found, (len(latents), 3, None, None)):
         _refuse("backbone", backbone, f"gave {wrong} for {plural(len(latents), 'picture')}")
-    return to_images(found)
+    return found
 
 
 def _vectors(encoder: DeltaEncoder, found: Tensor, count: int, of: str) -> Tensor:

@@ -12,6 +12,8 @@ from torch.nn import functional as F
 from ..contracts import Backbone, Conditioning, DiffTokens, Editor, Trajectory
 from ..contracts.conditioning import concatenate
 from ..errors import UsageError
+from ..pictures.blending import Change
+from ..pictures.tensors import to_arrays
 from . import answers
 from .editors import ddpm_mean, seeded_noise
 from .objective import blur
@@ -40,20 +42,55 @@ def apply_differences(
 ) -> list[Image]:
     """B' for each B.
 
-    ``images`` are RGB squares of the backbone's resolution, ``prompts`` say what each shows,
+    ``images`` are RGB, of one size that the backbone takes, ``prompts`` say what each shows,
     ``differences`` are tokens with strengths (negative: undo), all applied to every picture.
     ``allowed`` [n, 1, H, W] in [0, 1] is where B may change at all, None for everywhere. The
     result for a picture does not depend on the others in the batch. Raises UsageError if a prompt
     and the tokens exceed the backbone's token budget.
     """
+    _, edited, _ = _edit(backbone, images, prompts, differences, editor, settings, on_step, allowed)
+    return answers.pictures(backbone, edited)
+
+
+def change_pictures(
+    backbone: Backbone,
+    images: Sequence[Image],
+    prompts: Sequence[str],
+    differences: Sequence[tuple[DiffTokens, float]],
+    editor: Editor,
+    settings: ApplicationSettings,
+    on_step: OnStep | None = None,
+    allowed: Tensor | None = None,
+) -> list[Change]:
+    """What becomes of each B, beside the model's own reconstruction of it: what was changed is
+    what differs between the two. The arguments are those of :func:`apply_differences`."""
+    latents, edited, mask = _edit(
+        backbone, images, prompts, differences, editor, settings, on_step, allowed
+    )
+    before, after = to_arrays(answers.decoded(backbone, torch.cat([latents, edited])))
+    masks = [None] * len(latents) if mask is None else list(mask[:, 0].float().cpu().numpy())
+    rows = zip(before, after, masks, strict=True)
+    return [Change(*row) for row in rows]
+
+
+def _edit(
+    backbone: Backbone,
+    images: Sequence[Image],
+    prompts: Sequence[str],
+    differences: Sequence[tuple[DiffTokens, float]],
+    editor: Editor,
+    settings: ApplicationSettings,
+    on_step: OnStep | None,
+    allowed: Tensor | None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """The latents of B and of B', and the mask."""
     check_budget(backbone, prompts, [tokens for tokens, _ in differences])
     latents = answers.latents(backbone, images)
     source = answers.conditioning(backbone, prompts)
     target = extend_all(source, differences)
-    edited = edit_latents(
-        backbone, latents, source, target, editor, settings, on_step, None, allowed
-    )
-    return answers.pictures(backbone, edited)
+    mask = _mask(backbone, latents, source, target, settings, allowed)
+    edited = edit_latents(backbone, latents, source, target, editor, settings, on_step, None, mask)
+    return latents, edited, mask
 
 
 def extend_all(
@@ -87,12 +124,12 @@ def edit_latents(
     settings: ApplicationSettings,
     on_step: OnStep | None = None,
     path: Trajectory | None = None,
-    allowed: Tensor | None = None,
+    mask: Tensor | None = None,
 ) -> Tensor:
     """The latents of B' [n, c, h, w] from those of B, going from ``source`` to ``target``.
 
-    ``path`` is B's trajectory under the same settings, if the caller already has it; ``allowed``
-    [n, 1, h, w] narrows the difference's mask.
+    ``path`` is B's trajectory under the same settings, and ``mask`` [n, 1, h, w] the difference's
+    mask, if the caller already has them.
     """
     empty = backbone.encode_prompts([""] * len(latents))
     scale = settings.guidance_scale
@@ -100,11 +137,25 @@ def edit_latents(
         path = editor.trajectory(
             backbone, latents, source, empty, settings.steps, scale, settings.seed
         )
-    mask = difference_mask(backbone, latents, source, target) if settings.mask else None
-    if allowed is not None:
-        allowed = resize_mask(allowed, latents)
-        mask = allowed if mask is None else mask * allowed
+    if mask is None and settings.mask:
+        mask = difference_mask(backbone, latents, source, target)
     return denoise(backbone, path, target, empty, scale, mask, on_step)
+
+
+def _mask(
+    backbone: Backbone,
+    latents: Tensor,
+    source: Conditioning,
+    target: Conditioning,
+    settings: ApplicationSettings,
+    allowed: Tensor | None,
+) -> Tensor | None:
+    """The difference's mask where B may change at all."""
+    mask = difference_mask(backbone, latents, source, target) if settings.mask else None
+    if allowed is None:
+        return mask
+    allowed = resize_mask(allowed, latents)
+    return allowed if mask is None else mask * allowed
 
 
 def denoise(

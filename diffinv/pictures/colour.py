@@ -20,6 +20,30 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return canvas
 
 
+def own_colours(
+    image: Image.Image,
+) -> tuple[Image.Image | None, Image.Image | None, bytes | None]:
+    """The file's own colours as RGB, None if they are those that :func:`to_rgb` gives; its
+    transparency; and the profile that belongs to the colours."""
+    profile = image.info.get("icc_profile")
+    colours, alpha = _split_alpha(_eight_bit(image))
+    if colours.mode != "RGB" or not _is_other(profile):
+        # grey, CMYK or sRGB: the sRGB colours will do
+        return (None if alpha is None else _to_srgb(colours, profile)), alpha, None
+    return colours, alpha, profile
+
+
+def _is_other(profile: bytes | None) -> bool:
+    """Whether a profile can be read and is not sRGB."""
+    if not profile:
+        return False
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        return "sRGB" not in ImageCms.getProfileDescription(source)
+    except Exception:  # a broken profile says nothing
+        return False
+
+
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Grey pictures of 16 bits, 32 bits or floats as 8 bits, scaled rather than clipped."""
     if image.mode != "F" and not image.mode.startswith("I"):

@@ -5,10 +5,9 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Sequence
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from ..system.text import text_safe
-from .framing import fit_square
 
 _TILE, _GAP, _PAD, _MARGIN, _SPACE = 192, 58, 22, 48, 24
 
@@ -79,7 +78,7 @@ def _draw_card(
 
 
 def _tile(image: Image.Image) -> Image.Image:
-    square = fit_square(image, min(image.size)) if image.width != image.height else image
+    square = ImageOps.fit(image, (min(image.size),) * 2, Image.Resampling.LANCZOS)
     tiny = square.width <= 128
     return square.resize(
         (_TILE, _TILE), Image.Resampling.BICUBIC if tiny else Image.Resampling.LANCZOS

@@ -6,18 +6,19 @@ import contextlib
 import hashlib
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, JpegImagePlugin, UnidentifiedImageError
 
 from ..errors import DiffinvError, UsageError
 from ..system.paths import given_path
 from ..system.streams import swallowed
 from ..system.text import natural_key, path_text
 from .colour import to_rgb
+from .sizes import MAX_SIDE, MIN_SIDE
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,14 +26,12 @@ if TYPE_CHECKING:
 Source: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 """A picture as scripts can give it: see :func:`read_picture`."""
 
-MIN_SIDE = 8
+T = TypeVar("T")
 
-MAX_SIDE = 20_000
-
-MAX_PIXELS = 80_000_000
+MAX_PIXELS = 170_000_000
 
 MAX_RATIO = 8
-"""What :func:`open_image` accepts: pixels per side, pixels in all, ratio of longer to shorter."""
+"""What :func:`open_image` accepts: pixels in all, ratio of longer to shorter side."""
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm"),
@@ -63,18 +62,33 @@ def open_image(path: Path) -> Image.Image:
     Camera orientation is applied, an embedded colour profile is converted to sRGB, transparency is
     put on white, 16-bit and floating-point values are scaled, and only an animation's first frame
     is used. Raises UsageError if there is no such file, DiffinvError if it is not a picture, is
-    damaged, is smaller than ``MIN_SIDE``, or is larger or longer than the limits above.
+    damaged, is smaller than ``MIN_SIDE``, or is larger or longer than the limits here.
     """
+    return read_with(path, to_rgb)
+
+
+def read_with(path: Path, take: Callable[[Image.Image], T]) -> T:
+    """What ``take`` makes of a decoded picture, upright; errors as those of :func:`open_image`.
+    Its ``info`` also has its ``diffinv_format`` and, of a JPEG, its ``diffinv_jpeg``."""
     shown = path_text(path)
     try:
         _check_file(path, shown)
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            return _decode(file, shown)
+            return _decode(file, shown, take)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DiffinvError(f"{shown} cannot be read ({reason}); check its permissions.") from error
+
+
+def upright_size(path: Path) -> tuple[int, int] | None:
+    """A picture's width and height by its header alone; None if it cannot be read."""
+    try:
+        with path.open("rb") as file, Image.open(file) as image:
+            turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
+            return (image.height, image.width) if turned else image.size
+    except Exception:  # opening it for real will say what is wrong
+        return None
 
 
 def read_picture(source: Source, called: str) -> Image.Image:
@@ -129,7 +143,7 @@ def _check_file(path: Path, shown: str) -> None:
         raise DiffinvError(f"{shown} is empty (0 bytes); use another copy of the picture.")
 
 
-def _decode(file: BinaryIO, shown: str) -> Image.Image:
+def _decode(file: BinaryIO, shown: str, take: Callable[[Image.Image], T]) -> T:
     more = ("HEIF",) if _with_heif() else ()
     try:
         image = Image.open(file, formats=_FORMATS + more)
@@ -137,7 +151,7 @@ def _decode(file: BinaryIO, shown: str) -> Image.Image:
         raise _needs_library(shown) or DiffinvError(
             f"{shown} is not a picture that can be read; save it as PNG, JPEG or WebP."
         ) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except Image.DecompressionBombError as error:
         raise _too_large(shown, "has too many pixels") from error
     except Exception as error:  # decoders raise all kinds of errors for damaged files
         raise _needs_library(shown) or _damaged(shown) from error
@@ -146,9 +160,21 @@ def _decode(file: BinaryIO, shown: str) -> Image.Image:
         try:
             with _silent(image):
                 image.load()
-            return to_rgb(_upright(image))
+            upright = _upright(image)
+            upright.info |= {"diffinv_format": image.format, "diffinv_jpeg": _compression(image)}
+            return take(upright)
         except Exception as error:
             raise _damaged(shown) from error
+
+
+def _compression(image: Image.Image) -> dict[str, Any]:
+    """How a JPEG file is compressed, so that an edit can be compressed alike: then what was not
+    changed comes back nearly as it was."""
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode != "RGB":
+        return {}
+    sampling = JpegImagePlugin.get_sampling(image)
+    tables: dict[str, Any] = {"qtables": image.quantization}
+    return tables | ({"subsampling": sampling} if sampling >= 0 else {})
 
 
 @contextlib.contextmanager

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..errors import DiffinvError
-from ..pictures.framing import fit_square
+from ..pictures.framing import to_model
 from ..system.text import plural
 from .progress import Meter
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from ..contracts import Backbone, DiffTokens, Editor, TokenSpace
     from ..difference import Difference
     from ..method.settings import ApplicationSettings
+    from ..pictures.blending import Change
+    from ..pictures.framing import Size
     from .prompting import Prompting
 
 
@@ -29,11 +31,27 @@ def batch_size(count: int, at_most: int) -> int:
     return math.ceil(count / math.ceil(count / at_most)) if count else 1
 
 
+def batches(
+    left: Sequence[Size], everything: Sequence[Size], at_most: int
+) -> list[tuple[list[int], int]]:
+    """The places in ``left`` of the pictures to compute at once, with the size of their batch.
+
+    Only pictures of one size go together. The batch's size follows from ``everything`` the request
+    is about, so that what is left of an interrupted one is cut as it was.
+    """
+    found = []
+    for size in dict.fromkeys(left):
+        places = [i for i, one in enumerate(left) if one == size]
+        batch = batch_size(everything.count(size), at_most)
+        found += [(places[i : i + batch], batch) for i in range(0, len(places), batch)]
+    return found
+
+
 class Editing:
     """Differences with strengths, ready to be applied to any number of pictures.
 
-    ``batch`` pictures are processed at once; if memory runs out, that number is halved, once.
-    Raises DiffinvError if a difference was learned on another model.
+    If memory runs out, the number of pictures processed at once is halved, once. Raises
+    DiffinvError if a difference was learned on another model.
     """
 
     def __init__(
@@ -42,57 +60,67 @@ class Editing:
         editor: Editor,
         differences: Sequence[tuple[Difference, float]],
         settings: ApplicationSettings,
-        batch: int,
         meter: Meter,
     ) -> None:
         for difference, _ in differences:
             difference.check_backbone(backbone.id, backbone.weights_id)
         self.backbone, self._editor, self._settings = backbone, editor, settings
         self.tokens = [(_tokens(d, backbone), strength) for d, strength in differences]
-        self._at_once, self._halved, self._meter = max(1, batch), False, meter
+        self._limit: int | None = None
+        self._meter = meter
 
-    def frame(self, image: Image) -> Image:
-        """B framed for the backbone."""
-        return fit_square(image, self.backbone.resolution)
+    def seen(self, image: Image) -> Image:
+        """B as the backbone sees it."""
+        return to_model(image, self.seen_size(image.size))
+
+    def seen_size(self, size: Size) -> Size:
+        """The size at which the backbone sees a picture of a size."""
+        from ..method import answers
+
+        return answers.seen_size(self.backbone, size)
 
     def apply(
         self,
-        index: int,
+        done: int,
         images: Sequence[Image],
         given: Sequence[str | None],
         prompting: Prompting,
+        batch: int,
         masks: Sequence[Image] | None = None,
-    ) -> list[Image]:
-        """B′ for each framed B of the batch ``index``. ``given`` are the prompts, None where one
-        has to be made; ``masks`` (grey, framed, white where B may change) narrow the difference's
-        mask."""
+    ) -> tuple[list[Change], list[str]]:
+        """What is changed in each B, all of them as the backbone sees them, of one size; and the
+        prompts.
+
+        ``batch`` are computed at once, filled up with copies of the last if there are fewer: a
+        result's last bits depend on how many are computed together, but not on which. ``done`` are
+        the batches before this one, ``given`` the prompts, None where one has to be made; ``masks``
+        (grey, white where B may change) narrow the difference's mask.
+        """
         import torch
 
         steps = self._settings.steps
 
         def on_step(step: int, total: int) -> None:
             """Some editors take fewer steps than were asked for; a batch counts as all of them."""
-            self._meter.step(index * steps + step * steps // max(1, total))
+            self._meter.step(done * steps + step * steps // max(1, total))
 
         count = len(images)
-        images, masks = self._full(images), masks and self._full(masks)
-        prompts = self._full(prompting.complete(images, given))
+        images, masks = _full(images, batch), masks and _full(masks, batch)
+        own = prompting.complete(images, given)
+        prompts = _full(own, batch)
         while True:
+            at_once = min(batch, self._limit or batch)
             try:
-                return [
-                    result
-                    for start in range(0, count, self._at_once)
-                    for result in self._at(
-                        slice(start, start + self._at_once), images, prompts, on_step, masks
+                changes = [
+                    change
+                    for start in range(0, count, at_once)
+                    for change in self._at(
+                        slice(start, start + at_once), images, prompts, on_step, masks
                     )
-                ][:count]
+                ]
+                return changes[:count], own
             except torch.OutOfMemoryError as error:
-                self._halve(self._at_once, error)
-
-    def _full(self, values: Sequence[T]) -> list[T]:
-        """Filled up with the last one to whole batches: a picture's last bits depend on how many
-        are computed at once, but not on which."""
-        return [*values, *[values[-1]] * (-len(values) % self._at_once)]
+                self._halve(at_once, error)
 
     def _at(
         self,
@@ -101,11 +129,11 @@ class Editing:
         prompts: Sequence[str],
         on_step: Callable[[int, int], None],
         masks: Sequence[Image] | None,
-    ) -> list[Image]:
-        from ..method.application import apply_differences
+    ) -> list[Change]:
+        from ..method.application import change_pictures
 
         allowed = None if masks is None else self._allowed(masks[rows])
-        return apply_differences(
+        return change_pictures(
             self.backbone,
             images[rows],
             prompts[rows],
@@ -123,14 +151,18 @@ class Editing:
 
     def _halve(self, tried: int, error: Exception) -> None:
         device = self.backbone.device
-        if tried == 1 or self._halved:
+        if tried == 1 or self._limit:
             raise DiffinvError(
                 f"{device} ran out of memory with {plural(tried, 'picture')} at once; use "
                 "--memory low, close other programs or choose a smaller backbone."
             ) from error
-        self._halved, self._at_once = True, tried // 2
-        fewer = plural(self._at_once, "picture")
+        self._limit = tried // 2
+        fewer = plural(self._limit, "picture")
         self._meter.warn(f"{device} ran out of memory: now {fewer} at once.")
+
+
+def _full(values: Sequence[T], batch: int) -> list[T]:
+    return [*values, *[values[-1]] * (-len(values) % batch)]
 
 
 def _tokens(difference: Difference, backbone: Backbone) -> DiffTokens:

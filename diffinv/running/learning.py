@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..difference import Difference, DifferenceInfo, to_bytes
 from ..errors import UsageError
-from ..pictures.framing import fit_square
+from ..pictures.framing import of_shape, to_model
 from ..pictures.reading import pixel_hash
 from ..pictures.writing import to_webp
 from ..plugins.loading import registry
@@ -125,8 +125,9 @@ def _pairs(
     from ..method.inversion import Pair
     from ..method.prompts import make_prompts
 
-    side = teachers.backbone.resolution
-    images = [fit_square(image, side) for pair in lesson.pictures for image in pair]
+    shape = lesson.pictures[0][0].size
+    size = answers.seen_size(teachers.backbone, shape)
+    images = [to_model(of_shape(i, shape), size) for pair in lesson.pictures for i in pair]
     if lesson.captions or teachers.captioner is None:
         captions = [text for pair in lesson.captions for text in pair]
     else:

@@ -24,6 +24,7 @@ class Toy:
     id = "toy"
     weights_id = "0" * 64
     resolution = 16
+    size_multiple = None
     prediction_type = "epsilon"
     token_budget = 7
     token_width = WIDTH

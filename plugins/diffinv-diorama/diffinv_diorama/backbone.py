@@ -54,6 +54,7 @@ class DioramaBackbone:
         self.alphas_cumprod = self.scheduler.alphas_cumprod.float().to(device)
         self.prediction_type: PredictionType = self.scheduler.config.prediction_type
         self.resolution: int = self.vae.config.sample_size
+        self.size_multiple = None  # it was trained on squares alone
         self.token_budget = self.tokenizer.model_max_length - 2
         self.token_width: int = self.text_encoder.config.hidden_size
 

@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from .evaluation import Parts, Row
+    from .full_size import LargeRow
 
 _KINDS = ("swap", "recolour", "light", "ground", "backdrop", "add", "remove", "detail")
 _PRESETS = ("default", "paper")
@@ -28,6 +29,19 @@ _PRESETS = ("default", "paper")
     metavar="NAME=VALUE",
     help="Change one setting of the method (alpha=0.5, mask=false, ...); repeatable.",
 )
+@click.option(
+    "--side",
+    default=None,
+    type=click.IntRange(8, 4096),
+    help="Draw B this large, and judge B' at full size.",
+)
+@click.option(
+    "--shape",
+    type=click.Choice(["1:1", "3:2", "2:3"]),
+    default="1:1",
+    show_default=True,
+    help="The shape of B, with --side.",
+)
 @click.option("--device", default=None, help="torch device; default: the best available.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def diorama(
@@ -37,6 +51,8 @@ def diorama(
     preset: str,
     editor: str | None,
     changes: tuple[str, ...],
+    side: int | None,
+    shape: str,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -45,6 +61,7 @@ def diorama(
     from diffinv.method.settings import ApplicationSettings, inversion_settings
 
     from .evaluation import evaluate, summary
+    from .full_size import evaluate_large
     from .world import EDIT_TYPES, analogies
 
     inversion, application = inversion_settings(preset), ApplicationSettings()
@@ -64,9 +81,14 @@ def diorama(
     def progress(done: int, total: int) -> None:
         click.echo(f"{done} of {total} analogies", err=True)
 
-    rows = evaluate(
-        chosen, load_parts(application.editor, device), inversion, application, on_batch=progress
-    )
+    parts = load_parts(application.editor, device)
+    if side:
+        across, down = map(int, shape.split(":"))
+        size = side * across // max(across, down), side * down // max(across, down)
+        large = evaluate_large(chosen, parts, inversion, application, size, progress)
+        _print_large(large, size, as_json)
+        return
+    rows = evaluate(chosen, parts, inversion, application, on_batch=progress)
     if as_json:
         click.echo(json.dumps({"count": count, "seed": seed, "preset": preset, **summary(rows)}))
     else:
@@ -106,6 +128,18 @@ def _changed(settings: Any, name: str, text: str) -> Any:
             f"--set {name}={text}: expected a {type(present).__name__}, as in {name}={present}."
         ) from None
     return replace(settings, **{name: value})
+
+
+def _print_large(rows: list[LargeRow], size: tuple[int, int], as_json: bool) -> None:
+    from .full_size import summary
+
+    figures = summary(rows)
+    if as_json:
+        click.echo(json.dumps({"size": size, "count": len(rows), **figures}))
+        return
+    click.echo(f"{len(rows)} analogies at {size[0]} x {size[1]}, mean and 95 % interval")
+    for name, one in figures.items():
+        click.echo(f"  {name:14} {one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}]")
 
 
 def _print_tables(rows: dict[str, list[Row]]) -> None:

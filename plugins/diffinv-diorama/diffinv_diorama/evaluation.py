@@ -279,6 +279,11 @@ def _verdict(read: Scene, target: Scene, attribute: str) -> tuple[bool, bool]:
     return made, restored == target
 
 
+def is_right(read: Scene, target: Scene, attribute: str) -> float:
+    """1 if the edited attribute and all others are as in the target, else 0."""
+    return float(all(_verdict(read, target, attribute)))
+
+
 def evaluate(
     analogies: Sequence[Analogy],
     parts: Parts,

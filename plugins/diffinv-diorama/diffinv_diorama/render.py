@@ -1,7 +1,9 @@
 """Draws a scene of the diorama world as a small flat-vector landscape.
 
 Pictures are drawn at three times their size and scaled down. The same scene and layout seed always
-give the same pixels; two scenes with the same seed share position, size, hue and landscape.
+give the same pixels; two scenes with the same seed share position, size, hue and landscape. Any
+size and shape can be drawn: a wide or tall picture shows more of the same landscape around the
+square.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ SIZE = 96
 """Side of a picture in pixels."""
 
 _SCALE = 3
-_S = SIZE * _SCALE
 
 Colour = tuple[int, int, int]
 Points = list[tuple[float, float]]
@@ -77,12 +78,20 @@ class Layout:
 
 
 class _Painter:
-    """Draws with fractional coordinates and the light of the scene."""
+    """Draws with fractional coordinates and the light of the scene.
+
+    The scene's square has the side ``unit`` in the middle of the picture; ``left`` and ``right``
+    are where the picture ends, 0 and 1 if it is a square.
+    """
 
     def __init__(self, image: Image.Image, scene: Scene, layout: Layout) -> None:
         self.draw = ImageDraw.Draw(image, "RGBA")
         self.scene = scene
         self.layout = layout
+        self.unit = min(image.size)
+        self._x, self._y = ((side - self.unit) / 2 for side in image.size)
+        self.left, self.bottom = -self._x / self.unit, 1 + self._y / self.unit
+        self.right = 1 - self.left
 
     def lit(self, colour: Colour, amount: float = 1.0, alpha: int = 255) -> tuple[int, ...]:
         """The colour as it looks at the time of day; ``amount`` weakens the tint."""
@@ -94,37 +103,48 @@ class _Painter:
         return (*(int(min(255, max(0, v))) for v in values), alpha)
 
     def polygon(self, points: Points, fill: tuple[int, ...]) -> None:
-        self.draw.polygon([(x * _S, y * _S) for x, y in points], fill=fill)
+        self.draw.polygon([self._at(x, y) for x, y in points], fill=fill)
 
     def box(self, x0: float, y0: float, x1: float, y1: float, fill: tuple[int, ...]) -> None:
-        self.draw.rectangle((x0 * _S, y0 * _S, x1 * _S, y1 * _S), fill=fill)
+        self.draw.rectangle((*self._at(x0, y0), *self._at(x1, y1)), fill=fill)
 
     def ellipse(self, x: float, y: float, rx: float, ry: float, fill: tuple[int, ...]) -> None:
-        box = ((x - rx) * _S, (y - ry) * _S, (x + rx) * _S, (y + ry) * _S)
-        self.draw.ellipse(box, fill=fill)
+        self.draw.ellipse((*self._at(x - rx, y - ry), *self._at(x + rx, y + ry)), fill=fill)
+
+    def arc(self, x: float, y: float, r: float, fill: tuple[int, ...], width: float) -> None:
+        box = (*self._at(x - r, y - r), *self._at(x + r, y + r))
+        self.draw.arc(box, 180, 360, fill=fill, width=int(width * self.unit))
 
     def line(self, points: Points, fill: tuple[int, ...], width: float) -> None:
-        self.draw.line([(x * _S, y * _S) for x, y in points], fill=fill, width=int(width * _S))
+        ends = [self._at(x, y) for x, y in points]
+        self.draw.line(ends, fill=fill, width=int(width * self.unit))
+
+    def _at(self, x: float, y: float) -> tuple[float, float]:
+        return x * self.unit + self._x, y * self.unit + self._y
 
 
-def render(scene: Scene, seed: int) -> Image.Image:
-    """The picture of ``scene`` in the layout of ``seed``: RGB, ``SIZE`` x ``SIZE`` pixels."""
+def render(scene: Scene, seed: int, width: int = SIZE, height: int = SIZE) -> Image.Image:
+    """The picture of ``scene`` in the layout of ``seed``: RGB, ``width`` x ``height`` pixels."""
     layout = Layout.from_seed(seed)
-    image = _sky_gradient(scene, layout)
+    image = _sky_gradient(scene, layout, width * _SCALE, height * _SCALE)
     painter = _Painter(image, scene, layout)
     _draw_heavens(painter)
     _draw_backdrop(painter)
     _draw_ground(painter)
     _draw_building(painter)
-    return image.resize((SIZE, SIZE), Image.Resampling.BOX)
+    return image.resize((width, height), Image.Resampling.BOX)
 
 
-def _sky_gradient(scene: Scene, layout: Layout) -> Image.Image:
+def _sky_gradient(scene: Scene, layout: Layout, width: int, height: int) -> Image.Image:
     top, bottom = (np.array(c, dtype=np.float32) for c in _SKY[scene.time])
-    rows = np.linspace(0, 1, int(_S * 0.72), dtype=np.float32)
-    rows = np.concatenate([rows, np.ones(_S - len(rows), dtype=np.float32)])[:, None]
+    unit = min(width, height)
+    above, sky = (height - unit) // 2, int(unit * 0.72)
+    rows = np.linspace(0, 1, sky, dtype=np.float32)
+    before = np.zeros(above, dtype=np.float32)
+    after = np.ones(height - above - sky, dtype=np.float32)
+    rows = np.concatenate([before, rows, after])[:, None]
     column = (top * (1 - rows) + bottom * rows) * np.array(layout.hue, dtype=np.float32)
-    pixels = np.broadcast_to(column.clip(0, 255)[:, None], (_S, _S, 3))
+    pixels = np.broadcast_to(column.clip(0, 255)[:, None], (height, width, 3))
     return Image.fromarray(np.ascontiguousarray(pixels, dtype=np.uint8))
 
 
@@ -158,14 +178,7 @@ def _draw_rainbow(p: _Painter) -> None:
         (136, 80, 190),
     )
     for i, colour in enumerate(bands):
-        r = 0.56 - i * 0.024
-        box = [
-            (0.5 - r) * _S,
-            (p.layout.horizon - r) * _S,
-            (0.5 + r) * _S,
-            (p.layout.horizon + r) * _S,
-        ]
-        p.draw.arc(box, 180, 360, fill=p.lit(colour, 0.35), width=int(0.026 * _S))
+        p.arc(0.5, p.layout.horizon, 0.56 - i * 0.024, p.lit(colour, 0.35), 0.026)
 
 
 def _draw_balloon(p: _Painter) -> None:
@@ -191,13 +204,19 @@ def _draw_backdrop(p: _Painter) -> None:
     {"mountains": _draw_mountains, "forest": _draw_forest, "sea": _draw_sea}[p.scene.backdrop](p)
 
 
+def _repeats(p: _Painter, step: float, count: int) -> range:
+    """The numbers of things ``step`` apart, ``count`` of them in the square."""
+    more = int(np.ceil(-p.left / step))
+    return range(-more, count + more)
+
+
 def _draw_mountains(p: _Painter) -> None:
     h, ridge = p.layout.horizon + 0.04, p.layout.ridge
     for i, (shift, rise, shade) in enumerate(
         ((-0.08, 0.20, (128, 138, 176)), (0.06, 0.13, (98, 108, 150)))
     ):
-        for j in range(4):
-            x = j * 0.33 + shift + 0.12 * ridge[i * 4 + j]
+        for j in _repeats(p, 0.33, 4):
+            x = j * 0.33 + shift + 0.12 * ridge[i * 4 + j % 4]
             top = h - rise - 0.09 * ridge[(i * 4 + j + 3) % 8]
             width = 0.24
             p.polygon([(x - width, h), (x, top), (x + width, h)], p.lit(shade))
@@ -211,8 +230,8 @@ def _draw_mountains(p: _Painter) -> None:
 
 def _draw_forest(p: _Painter) -> None:
     h, ridge = p.layout.horizon + 0.04, p.layout.ridge
-    p.box(0, h - 0.06, 1, h, p.lit((34, 84, 62)))
-    for i in range(13):
+    p.box(p.left, h - 0.06, p.right, h, p.lit((34, 84, 62)))
+    for i in _repeats(p, 1 / 12, 13):
         x = i / 12 + 0.03 * (ridge[i % 8] - 0.5)
         top = h - 0.15 - 0.09 * ridge[(i * 3) % 8]
         shade = (44, 104, 70) if i % 2 else (36, 90, 66)
@@ -222,7 +241,7 @@ def _draw_forest(p: _Painter) -> None:
 def _draw_sea(p: _Painter) -> None:
     h, ridge = p.layout.horizon, p.layout.ridge
     top = h - 0.13
-    p.box(0, top, 1, h + 0.06, p.lit((40, 130, 190)))
+    p.box(p.left, top, p.right, h + 0.06, p.lit((40, 130, 190)))
     for i in range(8):
         y = top + 0.018 + 0.014 * i
         x = ridge[i] * 0.9
@@ -233,14 +252,22 @@ def _draw_ground(p: _Painter) -> None:
     h, slope = p.layout.horizon, p.layout.slope
     base = _GROUND[p.scene.ground]
     edge = [(x, h + slope * (2 * x - 1) - 0.02 * np.sin(np.pi * x)) for x in np.linspace(0, 1, 9)]
-    p.polygon([*edge, (1, 1), (0, 1)], p.lit(base))
+    p.polygon(_down(p, edge), p.lit(base))
     dark: Colour = tuple(int(c * 0.9) for c in base)  # type: ignore[assignment]
     near = [
         (x, h + 0.2 - slope * (2 * x - 1) + 0.02 * np.sin(np.pi * x)) for x in np.linspace(0, 1, 9)
     ]
-    p.polygon([*near, (1, 1), (0, 1)], p.lit(dark))
+    p.polygon(_down(p, near), p.lit(dark))
     for x, depth in p.layout.tufts:
         _draw_tuft(p, x, h + 0.04 + depth * (0.96 - h))
+
+
+def _down(p: _Painter, edge: Points) -> Points:
+    """Everything below an edge, which goes on level beyond the square."""
+    sides = [(p.left, edge[0][1])], [(p.right, edge[-1][1])]
+    if p.left == 0:
+        sides = [], []
+    return [*sides[0], *edge, *sides[1], (p.right, p.bottom), (p.left, p.bottom)]
 
 
 def _draw_tuft(p: _Painter, x: float, y: float) -> None:

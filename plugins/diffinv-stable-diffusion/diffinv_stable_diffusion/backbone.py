@@ -60,6 +60,7 @@ class StableDiffusion:
         self.alphas_cumprod = self.scheduler.alphas_cumprod.float().to(device)
         self.prediction_type: PredictionType = self.scheduler.config.prediction_type
         self.resolution = resolution(source)
+        self.size_multiple = _size_multiple(parts)
         self.token_budget = min(tower.length for tower in self.towers) - 2
         self.token_width = sum(tower.width for tower in self.towers)
         self._force_zeros = source.force_zeros
@@ -144,6 +145,12 @@ class StableDiffusion:
     @cached_property
     def _projection(self) -> Tensor:
         return text_projection(self.family, self.towers[-1].model).to(self.device)
+
+
+def _size_multiple(parts: Parts) -> int:
+    """By how much the autoencoder and then the denoiser make pictures smaller."""
+    halvings = len(parts.vae.config.block_out_channels) + len(parts.unet.config.block_out_channels)
+    return int(2 ** (halvings - 2))
 
 
 def _towers(parts: Parts, plan: MemoryPlan, device: torch.device) -> tuple[Tower, ...]:

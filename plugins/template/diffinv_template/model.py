@@ -36,6 +36,7 @@ class Model:
 
     id, joint_space, prediction_type = "template", "template", "epsilon"
     resolution, token_budget, token_width = 32, WORDS, WIDTH
+    size_multiple = None  # squares of 32 pixels alone
 
     def __init__(self, weights: str | None, device: str):
         self.device = torch.device(device)

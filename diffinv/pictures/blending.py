@@ -1,0 +1,146 @@
+"""Brings what a model changed in a small picture to the full-size picture it was made from.
+
+The change is enlarged with the picture as its guide, and added under a mask: where the mask is
+zero, every pixel stays as it is, bit for bit. The work is done in strips, so that memory is bounded
+for a picture of any size.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Floats: TypeAlias = "NDArray[np.float32]"
+Bytes: TypeAlias = "NDArray[np.uint8]"
+
+_STRIP = 2**21
+"""Pixels that are worked on at once."""
+
+_RADIUS, _EPSILON = 2, 1e-3
+"""The guided filter's window (2r + 1 pixels of the model's picture) and what counts as flat."""
+
+_LOW, _HIGH = 24 / 255, 48 / 255
+"""A change below the first counts as none, above the second as whole."""
+
+_LUMA = np.array([0.299, 0.587, 0.114], np.float32)
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a model changed, at its own size: ``before`` and ``after`` [h, w, 3] in [0, 1] are its
+    own reconstruction of the picture and the edit; ``mask`` [h', w'] in [0, 1] is where the
+    difference acts, None for everywhere."""
+
+    before: Floats
+    after: Floats
+    mask: Floats | None = None
+
+
+def blend(picture: Bytes, change: Change, allowed: Bytes | None = None) -> Bytes:
+    """The full-size picture [H, W, 3] with the change in it; ``allowed`` [H, W] is 255 where it may
+    change, None for everywhere."""
+    low = _Low.of(change)
+    height, width = picture.shape[:2]
+    across = _weights(low.delta.shape[1], width, Image.Resampling.BICUBIC)
+    down = _weights(low.delta.shape[0], height, Image.Resampling.BICUBIC)
+    mask_across = _weights(low.mask.shape[1], width, Image.Resampling.BILINEAR)
+    mask_down = _weights(low.mask.shape[0], height, Image.Resampling.BILINEAR)
+    result = picture.copy()
+    rows = max(1, _STRIP // width)
+    for top in range(0, height, rows):
+        strip = slice(top, top + rows)
+        mask = mask_down[strip] @ low.mask @ mask_across.T
+        if allowed is not None:
+            mask *= allowed[strip].astype(np.float32) / 255
+        if not mask.any():
+            continue
+        own = picture[strip].astype(np.float32) / 255
+        luma = own @ _LUMA
+        for channel in range(3):
+            slope = down[strip] @ low.slope[..., channel] @ across.T
+            rest = down[strip] @ low.rest[..., channel] @ across.T
+            new = own[..., channel] + mask * (slope * luma + rest)
+            np.copyto(
+                result[strip, :, channel],
+                (new.clip(0, 1) * 255 + 0.5).astype(np.uint8),
+                where=mask > 0,
+            )
+    return result
+
+
+def mask_at(change: Change, width: int, height: int) -> Image.Image:
+    """Where a picture of a size was changed: white for wholly."""
+    low = _Low.of(change)
+    across = _weights(low.mask.shape[1], width, Image.Resampling.BILINEAR)
+    down = _weights(low.mask.shape[0], height, Image.Resampling.BILINEAR)
+    return Image.fromarray(((down @ low.mask @ across.T).clip(0, 1) * 255 + 0.5).astype(np.uint8))
+
+
+@dataclass(frozen=True)
+class _Low:
+    """A change as a local function of the picture's luma: delta = slope * luma + rest (He and Sun,
+    Fast Guided Filter, 2015, with what the guide does not explain kept in ``rest``)."""
+
+    delta: Floats
+    slope: Floats
+    rest: Floats
+    mask: Floats
+
+    @classmethod
+    def of(cls, change: Change) -> _Low:
+        delta = change.after - change.before
+        guide = change.before @ _LUMA
+        mean, mean_delta = _box(guide), _box(delta)
+        variance = _box(guide**2) - mean**2
+        covariance = _box(guide[..., None] * delta) - mean[..., None] * mean_delta
+        slope = _box(covariance / (variance[..., None] + _EPSILON))
+        return cls(delta, slope, delta - slope * guide[..., None], _mask(change, delta))
+
+
+def _mask(change: Change, delta: Floats) -> Floats:
+    """Where the difference acts and something changed, soft at the border."""
+    size = np.abs(delta).max(-1)
+    seen = _grown(((size - _LOW) / (_HIGH - _LOW)).clip(0, 1))
+    if change.mask is None:
+        return seen
+    height, width = delta.shape[:2]
+    acts = Image.fromarray(change.mask).resize((width, height), Image.Resampling.BILINEAR)
+    return seen * (np.asarray(acts) > 0)
+
+
+def _grown(mask: Floats) -> Floats:
+    """The mask with a soft border of one pixel around it."""
+    padded = np.pad(mask, 1, mode="edge")
+    height, width = mask.shape
+    around = [padded[y : y + height, x : x + width] for y in range(3) for x in range(3)]
+    grown: Floats = np.maximum(mask, _box(np.max(around, axis=0), 1))
+    return grown
+
+
+def _box(values: Floats, radius: int = _RADIUS) -> Floats:
+    """The mean of each pixel's window."""
+    padding = [(radius, radius)] * 2 + [(0, 0)] * (values.ndim - 2)
+    padded = np.pad(values, padding, mode="edge")
+    for axis in (0, 1):
+        sums = np.cumsum(padded, axis=axis, dtype=np.float64)
+        sums = np.insert(sums, 0, 0, axis=axis)
+        size = 2 * radius + 1
+        upper = np.take(sums, range(size, sums.shape[axis]), axis=axis)
+        lower = np.take(sums, range(sums.shape[axis] - size), axis=axis)
+        padded = ((upper - lower) / size).astype(np.float32)
+    return padded
+
+
+@lru_cache(maxsize=16)
+def _weights(low: int, high: int, kind: Image.Resampling) -> Floats:
+    """The matrix [high, low] by which Pillow resamples a line."""
+    lines = Image.fromarray(np.eye(low, dtype=np.float32))
+    resampled: Floats = np.asarray(lines.resize((low, high), kind))
+    return resampled

@@ -1,0 +1,76 @@
+"""What a result says of how it was made. No absolute path, user or machine is named."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from ..system.text import text_safe
+
+if TYPE_CHECKING:
+    from ..contracts import Backbone
+    from ..difference import Difference
+    from ..method.settings import ApplicationSettings
+
+
+def provenance(
+    differences: Sequence[tuple[Difference, float]],
+    backbone: Backbone,
+    settings: ApplicationSettings,
+    prompt: str,
+    source: tuple[str, str],
+    size: tuple[int, int],
+) -> dict[str, Any]:
+    """Everything needed to make a result again. ``source`` is B's file name and SHA-256, ``size``
+    that at which the backbone saw it."""
+    used = [
+        {"name": d.info.name, "hash_sha256": d.info.hash_sha256, "strength": strength}
+        for d, strength in differences
+    ]
+    return {
+        "difference": used,
+        "backbone": backbone.id,
+        "backbone_weights": backbone.weights_id,
+        "seed": settings.seed,
+        "editor": settings.editor,
+        "steps": settings.steps,
+        "guidance_scale": settings.guidance_scale,
+        "mask": settings.mask,
+        "prompt": text_safe(prompt),
+        "source": {"name": text_safe(source[0]), "sha256": source[1]},
+        "model_size": list(size),
+        "device": backbone.device.type,
+        "versions": {
+            "diffinv": metadata.version("diffinv"),
+            "python": platform.python_version(),
+            "torch": metadata.version("torch"),
+        },
+    }
+
+
+def notes(found: dict[str, Any]) -> dict[str, str]:
+    """A provenance as JSON, and as the ``parameters`` that other programs show."""
+    used = ", ".join(f"{d['name']}:{d['strength']:g}" for d in found["difference"])
+    width, height = found["model_size"]
+    fields = {
+        "Steps": found["steps"],
+        "Sampler": found["editor"],
+        "CFG scale": found["guidance_scale"],
+        "Seed": found["seed"],
+        "Size": f"{width}x{height}",
+        "Model hash": found["backbone_weights"][:10],
+        "Model": found["backbone"],
+        "Difference": used,
+        "Version": f"diffinv {found['versions']['diffinv']}",
+    }
+    line = ", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items())
+    return {"diffinv": json.dumps(found), "parameters": f"{found['prompt']}\n{line}"}
+
+
+def _quoted(value: object) -> str:
+    """Quoted where the line's readers would take part of it for another field."""
+    text = str(value)
+    return json.dumps(text, ensure_ascii=False) if set(text) & set(',:\n"') else text
