@@ -114,7 +114,7 @@ def test_one_picture_gives_one_and_a_list_a_list(model, difference):
 def test_strengths_and_several_differences(model, difference, tmp_path):
     file = difference.save(tmp_path / "x.safetensors")
     diffinv.library().add(difference)
-    quick = {"num_inference_steps": 2, "seed": 1}
+    quick = {"num_inference_steps": 2, "seed": 1, "size": "model"}
     once = model.apply(difference, QUERIES[0], strength=1.0, **quick)
     halves = model.apply([file, "a-to-a_prime"], QUERIES[0], strength=[0.5, 0.5], **quick)
     none = model.apply(difference, QUERIES[0], strength=0, **quick)

@@ -397,7 +397,7 @@ def test_the_template_from_wheel_to_uninstall(environment, tmp_path):
         "apply", "mine", "b.png", "--backbone", "template", "--out", "results", "--steps", "3",
         "--device", "cpu",
     )  # fmt: skip
-    assert Image.open(tmp_path / "results" / "b.png").size == (32, 32)
+    assert Image.open(tmp_path / "results" / "b.png").size == (40, 40)
 
     environment("uninstall", "--yes", "diffinv-template", module="pip")
     assert "diffinv-template" not in environment("plugins", "list", "--json").stdout

@@ -67,7 +67,7 @@ def change_pictures(
     latents, edited, mask = _edit(
         backbone, images, prompts, differences, editor, settings, on_step, allowed
     )
-    before, after = to_arrays(answers.decoded(backbone, torch.cat([latents, edited])))
+    before, after = (to_arrays(answers.decoded(backbone, z)) for z in (latents, edited))
     masks = [None] * len(latents) if mask is None else list(mask[:, 0].float().cpu().numpy())
     rows = zip(before, after, masks, strict=True)
     return [Change(*row) for row in rows]

@@ -26,8 +26,10 @@ _STRIP = 2**21
 _RADIUS, _EPSILON = 2, 1e-3
 """The guided filter's window (2r + 1 pixels of the model's picture) and what counts as flat."""
 
-_LOW, _HIGH = 24 / 255, 48 / 255
-"""A change below the first counts as none, above the second as whole."""
+_SHARE = 0.2
+_LEAST, _MOST = 3 / 255, 24 / 255
+"""A change counts as none up to this share of the picture's strongest, within these bounds, and as
+whole from twice that: what the autoencoder alone does around an edit stays out of the picture."""
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
@@ -107,7 +109,8 @@ class _Low:
 def _mask(change: Change, delta: Floats) -> Floats:
     """Where the difference acts and something changed, soft at the border."""
     size = np.abs(delta).max(-1)
-    seen = _grown(((size - _LOW) / (_HIGH - _LOW)).clip(0, 1))
+    low = float(np.clip(_SHARE * np.quantile(size, 0.99), _LEAST, _MOST))
+    seen = _grown((size / low - 1).clip(0, 1))
     if change.mask is None:
         return seen
     height, width = delta.shape[:2]

@@ -23,12 +23,10 @@ def to_images(batch: Tensor) -> list[Image.Image]:
     return [Image.fromarray(row) for row in scaled.permute(0, 2, 3, 1).cpu().numpy()]
 
 
-def to_arrays(batch: Tensor) -> tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]]:
-    """The first and the second half of a batch [2n, 3, h, w] in [-1, 1] (clipped), each row as
-    [h, w, 3] in [0, 1]."""
+def to_arrays(batch: Tensor) -> list[NDArray[np.float32]]:
+    """[n, 3, h, w] in [-1, 1] (clipped) to arrays [h, w, 3] in [0, 1]."""
     scaled = (batch.float().clamp(-1, 1) + 1) / 2
-    rows = list(scaled.permute(0, 2, 3, 1).cpu().numpy())
-    return rows[: len(rows) // 2], rows[len(rows) // 2 :]
+    return list(scaled.permute(0, 2, 3, 1).cpu().numpy())
 
 
 def masks_to_tensor(masks: Sequence[Image.Image]) -> Tensor:

@@ -59,13 +59,13 @@ def prompts(monkeypatch):
     from diffinv.method import application as method
 
     seen: list[str] = []
-    apply = method.apply_differences
+    apply = method.change_pictures
 
     def record(backbone, images, prompts, *rest):
         seen.extend(prompts)
         return apply(backbone, images, prompts, *rest)
 
-    monkeypatch.setattr(method, "apply_differences", record)
+    monkeypatch.setattr(method, "change_pictures", record)
     return seen
 
 

@@ -72,7 +72,7 @@ def test_learn_and_apply(checkpoint, family, encoder, pictures, capsys, space):
     apply = ["apply", "blue:-0.5", str(pictures / "b.png"), "--prompt-b", "a cab", "--steps", "3"]
     apply += ["--out", str(pictures / "out"), "--backbone", where, "--device", "cpu", "--json"]
     assert app.run(apply) == 0, capsys.readouterr().err
-    assert Image.open(pictures / "out" / "b.png").size == (64, 64)
+    assert Image.open(pictures / "out" / "b.png").size == (70, 60)
     bare = [x for x in apply if x not in ("--backbone", where)]  # where it was is remembered
     bare[bare.index(str(pictures / "out"))] = str(pictures / "bare")
     assert app.run(bare) == 0, capsys.readouterr().err
