@@ -432,3 +432,14 @@ def test_a_full_disk_is_said_to_be_full(full_disk, learn):
     assert store.jobs() == []
     with pytest.raises(DiffinvError, match="The job list .* the disk is full; free some space"):
         store.submit(learn())
+
+
+def test_a_list_emptied_under_a_live_worker_is_set_aside_at_once(store, learn):
+    store.submit(learn())
+    other = JobStore(store.folder, timeout=1.0)
+    assert len(other.jobs()) == 1
+    os.truncate(store.folder / "jobs.sqlite", 0)
+    fresh = JobStore(store.folder, timeout=1.0)
+    assert fresh.jobs() == []
+    assert "set aside" in (fresh.notice or "")
+    assert other.jobs() == []
