@@ -96,3 +96,16 @@ def test_without_an_encoder_there_are_no_scores(diffinv, shown):
     done = diffinv("evaluate", "pictures", *[shown / "a.png"] * 4)
     assert (done.code, done.out) == (2, "")
     assert "--delta-encoder" in done.err
+
+
+def test_results_are_found_in_their_pictures_own_format(diffinv, shown):
+    for name in ("b/y", "c/y"):
+        Image.open(shown / f"{name}.png").save(shown / f"{name}.JPG", "JPEG")
+        (shown / f"{name}.png").unlink()
+    done = diffinv(
+        "evaluate", "pictures", shown / "a.png", shown / "a2.png", shown / "b", shown / "c",
+        "--delta-encoder", "colours", "--json",
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    names = [row["b_prime"] for row in json.loads(done.out)["colours"]["pictures"]]
+    assert names == [str(shown / "c/x.png"), str(shown / "c/y.JPG")]

@@ -80,13 +80,22 @@ def _in_folders(before: Path, after: Path) -> Iterator[tuple[Path, Path]]:
     """Pictures and the results with their names, as 'diffinv apply' writes them."""
     from ..pictures.reading import list_images
 
-    wanted = [(b, after / b.relative_to(before).with_suffix(".png")) for b in list_images(before)]
-    found = [pair for pair in wanted if pair[1].is_file()]
+    wanted = list_images(before)
+    results = [(b, _result_of(after / b.relative_to(before))) for b in wanted]
+    found = [(b, result) for b, result in results if result]
     if not found:
         raise UsageError(f"No picture in {str(before)!r} has its result in {str(after)!r}.")
     if len(found) < len(wanted):
         complain(f"{len(wanted) - len(found)} of {len(wanted)} pictures have no result yet.")
     yield from found
+
+
+def _result_of(like: Path) -> Path | None:
+    """The result with a picture's name: in its own format, or else in another."""
+    from ..pictures.reading import SUFFIXES
+
+    places = (like.with_suffix(suffix) for suffix in (like.suffix, *SUFFIXES))
+    return next((place for place in places if place.is_file()), None)
 
 
 def _scores(
