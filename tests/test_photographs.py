@@ -151,6 +151,20 @@ def test_each_format_keeps_the_notes_and_says_how_it_was_made(tmp_path, format):
         assert image.getexif().get(0x010F) is None
 
 
+@pytest.mark.parametrize("exif", [b"Exif\0\0MM\0*\xff\xff\xff\xff", b"junk", bytes(70_000)])
+@pytest.mark.parametrize("format", FORMATS)
+def test_notes_that_cannot_be_kept_are_no_reason_to_fail(tmp_path, exif, format):
+    picture = Image.fromarray(noise(40, 40))
+    picture.save(tmp_path / "b.png", exif=exif)
+    photograph = read_photograph(tmp_path / "b.png")
+    for photo in (photograph, Photograph(picture, picture, exif=exif)):
+        path = tmp_path / f"r.{format}"
+        path.write_bytes(encoded(picture, photo, format, 95, False, NOTES))
+        with Image.open(path) as image:
+            image.load()
+            assert provenance_in(image) == {"seed": 7, "prompt": "a < b & ü"}
+
+
 def test_the_parameters_are_where_other_programs_look(tmp_path):
     photograph = Photograph(*[Image.fromarray(noise(40, 40))] * 2)
     path = tmp_path / "r.png"

@@ -65,7 +65,17 @@ def encoded(
         canvas = Image.new("RGB", image.size, "white")
         canvas.paste(image, mask=image.getchannel("A"))
         image = canvas
-    options = _compression(photograph, format, quality) | _about(photograph, format, strip, notes)
+    compression = _compression(photograph, format, quality)
+    try:
+        about = _about(photograph, format, strip, notes)
+        return _saved(image, format, compression | about)
+    except Exception:  # what cameras write cannot always be written again, or is too long for JPEG
+        if strip:
+            raise
+        return _saved(image, format, compression | _about(photograph, format, True, notes))
+
+
+def _saved(image: Image.Image, format: str, options: dict[str, Any]) -> bytes:
     stream = io.BytesIO()
     image.save(stream, format.upper(), **options)
     return stream.getvalue()

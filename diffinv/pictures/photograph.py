@@ -97,15 +97,24 @@ def read_photograph(path: Path) -> Photograph:
 def _photograph(image: Image.Image) -> Photograph:
     seen = to_rgb(image)
     own, alpha, profile = own_colours(image)
-    exif = image.getexif()
-    exif.pop(0x0112, None)  # the pixels are upright already
     return Photograph(
         seen=seen,
         own=seen if own is None else own,
         alpha=alpha,
         format=image.info.get("diffinv_format", "PNG"),
         profile=profile,
-        exif=exif.tobytes() if len(exif) else None,
+        exif=_exif(image),
         xmp=image.info.get("xmp") or None,
         jpeg=image.info.get("diffinv_jpeg", {}),
     )
+
+
+def _exif(image: Image.Image) -> bytes | None:
+    """The file's EXIF without orientation, since the pixels are upright; None if there is none, or
+    none that can be parsed."""
+    try:
+        exif = image.getexif()
+        exif.pop(0x0112, None)
+        return exif.tobytes() if len(exif) else None
+    except Exception:  # a camera's notes are no reason to refuse a picture
+        return None
