@@ -13,6 +13,10 @@ from diffinv.jobs.manifest import FILE
 from diffinv.jobs.tasks import run_application, run_inversion
 from diffinv.system import files
 
+pytestmark = pytest.mark.skipif(
+    not Path("/proc/self/fd").exists(), reason="needs Linux to name a handle"
+)
+
 
 class ForgetfulDisk:
     """Watches a folder: what would be in it if the power failed now.
@@ -53,7 +57,6 @@ def out(tmp_path) -> Path:
     return tmp_path / "out"
 
 
-@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux to name a handle")
 def test_every_result_that_lasts_is_whole_and_on_the_list(
     toy, learn, applied, folder, out, monkeypatch
 ):
