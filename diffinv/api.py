@@ -284,7 +284,8 @@ class Model:
                 prompt,
                 mask,
                 settings,
-                (batch, checked_size(size)),
+                batch,
+                checked_size(size),
                 Meter(events),
             )
         return results if several else results[0]
@@ -296,11 +297,11 @@ class Model:
         prompt: str | Sequence[str] | None,
         mask: Source | Sequence[Source] | None,
         settings: ApplicationSettings,
-        batch_and_size: tuple[int, str | int],
+        batch: int,
+        size: str | int,
         meter: Meter,
     ) -> list[Image]:
         editor = named_part(registry(), "editor", settings.editor)
-        batch, size = batch_and_size
         if batch < 1:
             raise UsageError(f"A batch holds at least one picture, not {batch}.")
         editing, prompting = self.editing(differences, editor, settings, meter)
@@ -469,7 +470,7 @@ def _sized(picture: Image, change: Change, size: str | int, mask: Image | None) 
     """B′ at the size asked for."""
     photograph = Photograph(picture, picture)
     if size == "model":
-        return photograph.as_model(change)
+        return photograph.as_model(change).seen
     if isinstance(size, int):
         photograph = photograph.resized(size)
         mask = mask and mask.resize(photograph.size)

@@ -54,9 +54,9 @@ def test_what_is_not_changed_is_as_it_was_bit_for_bit(size):
         away = np.ones((height, width), bool)
         away[height // 4 : -height // 4, width // 4 : -width // 4] = False
         assert (result[away] == picture[away]).all()
-        middle = result[height // 2, width // 2].astype(int) - picture[height // 2, width // 2]
-        assert (middle + picture[height // 2, width // 2] >= 0).all()
-        assert (result != picture).any()
+        middle = result[height // 2, width // 2].astype(int)
+        wanted = np.minimum(picture[height // 2, width // 2] + 0.4 * 255, 255)
+        assert np.abs(middle - wanted).max() <= 2
     assert (blend(picture, change(amount=0.0)) == picture).all()
     assert (blend(picture, change(), np.zeros(picture.shape[:2], np.uint8)) == picture).all()
 
@@ -117,7 +117,7 @@ def test_a_prime_is_cut_to_the_shape_of_a():
     assert of_shape(Image.new("RGB", (300, 200)), (603, 401)).size == (300, 200)
 
 
-@pytest.mark.parametrize("size", [(100, "100")[0], "100", "keep", "model"])
+@pytest.mark.parametrize("size", [100, "100", "keep", "model"])
 def test_sizes(size):
     assert checked_size(size) in (100, "keep", "model")
 
@@ -192,8 +192,6 @@ def test_a_jpeg_is_compressed_as_it_was(tmp_path):
 
 def test_other_colours_stay_other_colours(tmp_path):
     """A profile is kept, what is unchanged has its own bits, and what is changed is converted."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB"))
-    assert profile
     wide = _wide_gamut()
     path = tmp_path / "b.png"
     Image.fromarray(noise(96, 96)).save(path, icc_profile=wide)
@@ -313,3 +311,41 @@ def test_what_says_nothing_is_said_to(photographs, capsys):
     assert run(["show", str(photographs / "wide.png")]) == 1
     assert "does not say how it was made" in capsys.readouterr().err
     assert run(["show", str(photographs / "nothing.png")]) == 2
+
+
+@pytest.mark.parametrize("size", ["keep", "170", "model"])
+def test_pictures_of_all_shapes_go_through_a_model_that_takes_them(
+    model, difference, photographs, tmp_path, monkeypatch, size
+):
+    """Batches are cut by shape, whatever the header, the size asked for and rounding say."""
+    monkeypatch.setattr(model.backbone, "size_multiple", 8, raising=False)
+    monkeypatch.setattr("diffinv.jobs.tasks._model", lambda *_: model)
+    monkeypatch.setattr("diffinv.jobs.applying._KEPT_PIXELS", 20_000)
+    for i in range(6):
+        render(analogies(1, 0)[0].b, i, 301 - 7 * i, 199 + 5 * i).save(photographs / f"{i}.png")
+    file = difference.save(tmp_path / "d.safetensors")
+    request = ApplyRequest(
+        ((str(file), 1.0),),
+        (photographs,),
+        tmp_path / "out",
+        settings=ApplicationSettings(steps=2),
+        size=size,
+    )
+    report = run_application(request)
+    assert not report.failures
+    assert len(report.outputs) == 10
+    for done in report.outputs:
+        with Image.open(done.input) as b, Image.open(done.output) as made:
+            if size == "keep":
+                assert made.size == b.size
+            elif size == "170":
+                assert max(made.size) == min(170, max(b.size))
+            else:
+                assert all(side % 8 == 0 for side in made.size)
+
+
+def test_the_model_s_own_picture_has_no_profile_of_b_s(tmp_path):
+    path = tmp_path / "b.png"
+    Image.fromarray(noise(96, 96)).save(path, icc_profile=_wide_gamut())
+    made = read_photograph(path).as_model(change())
+    assert (made.profile, made.size) == (None, (24, 24))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import DiffinvError, UsageError
 from ..pictures.formats import encoded, format_of
+from ..pictures.framing import to_model
 from ..pictures.photograph import Photograph, read_photograph
 from ..pictures.reading import upright_size
 from ..pictures.sizes import MODEL, checked_size
@@ -73,7 +74,7 @@ class Applier:
         outputs = [
             output
             for done, (places, batch) in enumerate(cut)
-            for output in self._batch(done, [targets[i] for i in places], batch)
+            for output in self._batch(done, [targets[i] for i in places], left[places[0]], batch)
         ]
         return ApplicationReport(tuple(outputs), tuple(self.failures))
 
@@ -85,10 +86,10 @@ class Applier:
         return self.editing.seen_size(size)
 
     def _batch(
-        self, done: int, targets: Sequence[tuple[Path, Path]], batch: int
+        self, done: int, targets: Sequence[tuple[Path, Path]], size: Size, batch: int
     ) -> list[AppliedImage]:
         started = time.perf_counter()
-        opened = [one for target in targets if (one := self._open(*target))]
+        opened = [one for target in targets if (one := self._open(*target, size))]
         if not opened:
             return []
         seen = [one.seen for one in opened]
@@ -134,12 +135,15 @@ class Applier:
         """The result as a file's contents; None, with a failure, if B cannot be read again."""
         request = self.request
         try:
-            photograph = one.photograph or self._sized(read_photograph(one.source))
+            photograph = one.photograph or self._again(one)
         except DiffinvError as error:
             self.failures.append(str(error))
             return None
-        is_model = request.size == MODEL
-        image = photograph.as_model(change) if is_model else photograph.edited(change)
+        if request.size == MODEL:
+            photograph = photograph.as_model(change)
+            image = photograph.seen
+        else:
+            image = photograph.edited(change)
         said = {}
         if request.provenance:
             source = one.source.name, one.digest
@@ -155,13 +159,14 @@ class Applier:
         format = format_of(one.source.suffix, request.format)
         return encoded(image, photograph, format, request.quality, request.strip, said)
 
-    def _open(self, source: Path, target: Path) -> _Opened | None:
-        """B as the backbone sees it, with its prompt if it has one, and the stamp of both at the
-        time of reading; None if that failed. A very large one is read again for its result."""
+    def _open(self, source: Path, target: Path, size: Size) -> _Opened | None:
+        """B at the size at which the backbone sees its batch, with its prompt if it has one, and
+        the stamp of both at the time of reading; None if that failed. A very large one is read
+        again for its result."""
         stamp = stamp_of(source)
         try:
             photograph = self._sized(read_photograph(source))
-            seen, prompt = self.editing.seen(photograph.seen), self._prompt(source)
+            seen, prompt = to_model(photograph.seen, size), self._prompt(source)
             digest = _digest(source) if self.request.provenance else ""
         except DiffinvError as error:
             self.failures.append(str(error))
@@ -169,6 +174,16 @@ class Applier:
         width, height = photograph.size
         kept = photograph if width * height <= _KEPT_PIXELS else None
         return _Opened(source, target, seen, prompt, stamp, digest, kept)
+
+    def _again(self, one: _Opened) -> Photograph:
+        """A very large B, read once more. Raises DiffinvError if it is another by now."""
+        photograph = self._sized(read_photograph(one.source))
+        if stamp_of(one.source) != one.stamp:
+            raise DiffinvError(
+                f"{path_text(one.source)} or its prompt changed while it was worked on; run the "
+                "same again."
+            )
+        return photograph
 
     def _sized(self, photograph: Photograph) -> Photograph:
         size = checked_size(self.request.size)

@@ -17,7 +17,6 @@ from ..pictures.sizes import checked_size
 from ..plugins.loading import registry
 from ..plugins.registry import Registry
 from ..running.devices import find_device
-from ..running.editing import batch_size
 from ..running.lesson import Lesson, read_lesson
 from ..running.parts import (
     Part,
@@ -127,7 +126,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     check_writable(request.out)
     if len(failures) == len(targets):
         targets = ()
-    pictures = batch_size(len(done) + len(targets), max(1, request.batch))
+    pictures = min(max(1, request.batch), len(done) + len(targets))
     use = Use(backbone.weights, device.key, request.memory, pictures=pictures)
     return ApplicationPlan(
         differences=differences,

@@ -77,14 +77,6 @@ def blend(picture: Bytes, change: Change, allowed: Bytes | None = None) -> Bytes
     return result
 
 
-def mask_at(change: Change, width: int, height: int) -> Image.Image:
-    """Where a picture of a size was changed: white for wholly."""
-    low = _Low.of(change)
-    across = _weights(low.mask.shape[1], width, Image.Resampling.BILINEAR)
-    down = _weights(low.mask.shape[0], height, Image.Resampling.BILINEAR)
-    return Image.fromarray(((down @ low.mask @ across.T).clip(0, 1) * 255 + 0.5).astype(np.uint8))
-
-
 @dataclass(frozen=True)
 class _Low:
     """A change as a local function of the picture's luma: delta = slope * luma + rest (He and Sun,
@@ -141,7 +133,7 @@ def _box(values: Floats, radius: int = _RADIUS) -> Floats:
     return padded
 
 
-@lru_cache(maxsize=16)
+@lru_cache(maxsize=4)
 def _weights(low: int, high: int, kind: Image.Resampling) -> Floats:
     """The matrix [high, low] by which Pillow resamples a line."""
     lines = Image.fromarray(np.eye(low, dtype=np.float32))

@@ -21,14 +21,12 @@ class Photograph:
 
     ``seen`` is RGB in sRGB on white, as models see it. ``own`` has the colours of the file (RGB in
     ``profile``, sRGB if that is None) and is the same object if they are no others; ``alpha`` is
-    its transparency. ``format`` is Pillow's name, ``exif`` and ``xmp`` are as in the file,
-    ``jpeg`` says how it was compressed.
+    its transparency. ``exif`` and ``xmp`` are as in the file, ``jpeg`` says how it was compressed.
     """
 
     seen: Image.Image
     own: Image.Image
     alpha: Image.Image | None = None
-    format: str = "PNG"
     profile: bytes | None = None
     exif: bytes | None = None
     xmp: bytes | None = None
@@ -51,9 +49,10 @@ class Photograph:
         alpha = self.alpha and self.alpha.resize(size, Image.Resampling.LANCZOS)
         return replace(self, seen=seen, own=own, alpha=alpha)
 
-    def as_model(self, change: Change) -> Image.Image:
-        """The model's own picture, at its own size."""
-        return Image.fromarray((change.after * 255).round().astype(np.uint8))
+    def as_model(self, change: Change) -> Photograph:
+        """The model's own picture, at its own size and in sRGB, with what the file says."""
+        image = Image.fromarray((change.after * 255).round().astype(np.uint8))
+        return replace(self, seen=image, own=image, alpha=None, profile=None)
 
     def edited(self, change: Change, allowed: Image.Image | None = None) -> Image.Image:
         """The picture with a change in it, in its own colours and with its own transparency. What
@@ -101,7 +100,6 @@ def _photograph(image: Image.Image) -> Photograph:
         seen=seen,
         own=seen if own is None else own,
         alpha=alpha,
-        format=image.info.get("diffinv_format", "PNG"),
         profile=profile,
         exif=_exif(image),
         xmp=image.info.get("xmp") or None,

@@ -69,7 +69,7 @@ def open_image(path: Path) -> Image.Image:
 
 def read_with(path: Path, take: Callable[[Image.Image], T]) -> T:
     """What ``take`` makes of a decoded picture, upright; errors as those of :func:`open_image`.
-    Its ``info`` also has its ``diffinv_format`` and, of a JPEG, its ``diffinv_jpeg``."""
+    Its ``info`` also has how a JPEG is compressed, as ``diffinv_jpeg``."""
     shown = path_text(path)
     try:
         _check_file(path, shown)
@@ -83,6 +83,7 @@ def read_with(path: Path, take: Callable[[Image.Image], T]) -> T:
 
 def upright_size(path: Path) -> tuple[int, int] | None:
     """A picture's width and height by its header alone; None if it cannot be read."""
+    _with_heif()
     try:
         with path.open("rb") as file, Image.open(file) as image:
             turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
@@ -161,7 +162,7 @@ def _decode(file: BinaryIO, shown: str, take: Callable[[Image.Image], T]) -> T:
             with _silent(image):
                 image.load()
             upright = _upright(image)
-            upright.info |= {"diffinv_format": image.format, "diffinv_jpeg": _compression(image)}
+            upright.info["diffinv_jpeg"] = _compression(image)
             return take(upright)
         except Exception as error:
             raise _damaged(shown) from error
