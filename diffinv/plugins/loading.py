@@ -91,12 +91,12 @@ def _adopt(found: Registry, row: PluginRow, entry: metadata.EntryPoint) -> None:
         _check_ids(found, row, list(row.specs))
     except BrokenPluginError as error:
         row = row.broken(describe(error))
-    _own(found, row)
+    _take_specs(found, row)
     found.foreign[key_of(row)] = entry
     found.rows.append(row)
 
 
-def _own(found: Registry, row: PluginRow) -> None:
+def _take_specs(found: Registry, row: PluginRow) -> None:
     for spec in row.specs:
         found.owners[kind_of(spec), spec.id] = row.name
         found.parts(kind_of(spec))[spec.id] = spec
@@ -134,7 +134,7 @@ def _register(found: Registry, row: PluginRow, entry: metadata.EntryPoint) -> Pl
     specs = [s for hook in HOOKS if hook in row.hooks for s in _specs(found, row, hook)]
     _check_ids(found, row, specs)
     row = replace(row, specs=tuple(specs))
-    _own(found, row)
+    _take_specs(found, row)
     return row
 
 
