@@ -14,6 +14,7 @@ import pytest
 from diffinv.cli.app import run
 from diffinv.jobs.store import JobStore
 from diffinv.system import files
+from diffinv.system.database import MemoryDatabase
 from diffinv.system.files import atomic_create, atomic_write, make_folder
 from diffinv.system.paths import data_folder
 
@@ -85,3 +86,12 @@ def test_killed_on_a_disk_without_hard_links_there_is_no_empty_result(tmp_path):
     assert done.returncode == -signal.SIGKILL
     assert not (tmp_path / "b.png").exists()
     assert atomic_create(tmp_path / "b.png", b"whole")
+
+
+def test_a_database_in_memory_leaves_no_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = MemoryDatabase(("CREATE TABLE names (name TEXT)",), "The list")
+    with data.write() as connection:
+        connection.execute("INSERT INTO names VALUES ('winter')")
+    assert [tuple(row) for row in data.read("SELECT name FROM names")] == [("winter",)]
+    assert not list(tmp_path.iterdir())

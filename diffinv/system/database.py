@@ -314,7 +314,7 @@ class MemoryDatabase(Database):
     def __init__(self, migrations: Sequence[str], what: str) -> None:
         super().__init__(Path(":memory:"), migrations, what, disposable=True)
         self._turn = threading.RLock()
-        self._only = self._try_open()[0]
+        self._only = self._nothing
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
         """The rows of one SELECT."""
