@@ -215,6 +215,8 @@ class Model:
         num_inference_steps: int = ...,
         guidance_scale: float = ...,
         use_difference_mask: bool = ...,
+        mask_grow: float = ...,
+        negative_prompt: str = ...,
         batch: int = ...,
         size: str | int = ...,
         on_step: OnProgress | None = ...,
@@ -235,6 +237,8 @@ class Model:
         num_inference_steps: int = ...,
         guidance_scale: float = ...,
         use_difference_mask: bool = ...,
+        mask_grow: float = ...,
+        negative_prompt: str = ...,
         batch: int = ...,
         size: str | int = ...,
         on_step: OnProgress | None = ...,
@@ -254,6 +258,8 @@ class Model:
         num_inference_steps: int = 20,
         guidance_scale: float = 2.0,
         use_difference_mask: bool = True,
+        mask_grow: float = 0.0,
+        negative_prompt: str = "",
         batch: int = 8,
         size: str | int = "keep",
         on_step: OnProgress | None = None,
@@ -263,15 +269,22 @@ class Model:
 
         ``difference`` is one or several, all applied at once; each has its ``strength``, and a
         negative one undoes the difference. ``prompt`` says what B shows, instead of a caption.
-        ``mask`` is a picture the size of B, white where B may change. ``batch`` pictures are
-        processed at once. With ``size="keep"`` B′ is as large as B, and what the difference leaves
-        alone is B's own, bit for bit; a number is its longer side at most; ``"model"`` gives the
-        model's own picture.
+        ``mask`` is a picture the size of B, white where B may change; the difference's own mask is
+        grown by ``mask_grow`` percent of the longer side. Guidance leads away from
+        ``negative_prompt``. ``batch`` pictures are processed at once. With ``size="keep"`` B′ is
+        as large as B, and what the difference leaves alone is B's own, bit for bit; a number is
+        its longer side at most; ``"model"`` gives the model's own picture.
         """
         several = _is_several(pictures)
         sources = list(cast("Sequence[Source]", pictures)) if several else [pictures]
         settings = ApplicationSettings(
-            editor, num_inference_steps, guidance_scale, use_difference_mask, seed
+            editor,
+            num_inference_steps,
+            guidance_scale,
+            use_difference_mask,
+            seed,
+            mask_grow,
+            negative_prompt,
         )
         check_application_settings(settings)
         pairs = _with_strengths(difference, strength)

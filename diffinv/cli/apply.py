@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ..jobs.planning import ApplicationPlan
     from ..jobs.requests import ApplicationReport, ApplyRequest
 
-_SETTINGS = ("editor", "guidance_scale", "steps", "seed")
+_SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative_prompt")
 
 
 @click.command(short_help="Apply differences to pictures or folders of them.")
@@ -49,6 +49,21 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed")
 @click.option(
     "--steps", type=click.IntRange(1, MAX_DENOISING_STEPS), metavar="N", help="Denoising steps."
 )
+@click.option("--negative-prompt", metavar="TEXT", help="What guidance leads away from.")
+@click.option(
+    "--mask",
+    type=PATH,
+    metavar="FILE|FOLDER",
+    help="White where the pictures may change: one for all, or a folder with one of each's name.",
+)
+@click.option(
+    "--mask-grow",
+    type=click.FloatRange(0, 100),
+    metavar="PERCENT",
+    help="Let the difference act so much of the longer side beyond its own mask.",
+)
+@click.option("--no-mask", is_flag=True, help="Let the difference act everywhere.")
+@click.option("--save-masks", is_flag=True, help="Save where it was changed, in DIR/masks.")
 @click.option(
     "--size",
     default="keep",
@@ -161,6 +176,8 @@ def _request(
     library = Library(library_folder())
     changes = {key: options.pop(key) for key in _SETTINGS}
     given = {key: value for key, value in changes.items() if value is not None}
+    if options.pop("no_mask"):
+        given["mask"] = False
     return ApplyRequest(
         differences=tuple(find_strength(library, text) for text in (name, *others)),
         images=images,

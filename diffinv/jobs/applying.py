@@ -9,18 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+import PIL.Image
+
 from ..errors import DiffinvError, UsageError
+from ..pictures.blending import mixing_mask
 from ..pictures.formats import encoded, format_of
 from ..pictures.framing import to_model
+from ..pictures.masks import MASKS
 from ..pictures.photograph import Photograph, read_photograph
 from ..pictures.reading import upright_size
 from ..pictures.sizes import MODEL, checked_size
+from ..pictures.writing import to_png
 from ..running.editing import batches
 from ..running.progress import APPLYING, AppliedImage, Meter
 from ..running.provenance import notes, provenance
 from ..system.files import atomic_create, atomic_write, numbered
 from ..system.text import path_text
-from .manifest import Stamp, stamp_of
+from .manifest import Stamp
 from .planning import ApplicationPlan
 from .requests import ApplicationReport, ApplyRequest
 
@@ -47,6 +53,7 @@ class _Opened:
     stamp: Stamp
     digest: str
     photograph: Photograph | None
+    mask: Image | None
 
 
 class Applier:
@@ -93,8 +100,9 @@ class Applier:
         if not opened:
             return []
         seen = [one.seen for one in opened]
+        masks = [one.mask for one in opened if one.mask] or None
         changes, prompts = self.editing.apply(
-            done, seen, [one.prompt for one in opened], self.prompting, batch
+            done, seen, [one.prompt for one in opened], self.prompting, batch, masks
         )
         seconds = round((time.perf_counter() - started) / len(opened), 3)
         rows = zip(opened, changes, prompts, strict=True)
@@ -118,8 +126,10 @@ class Applier:
                 break
             if atomic_create(output, data):
                 break
+        if self.request.save_masks:
+            self._save_mask(one, change, done.output)
         self.meter.wrote(done)
-        if stamp_of(source) != one.stamp:
+        if self.plan.manifest.stamp(source) != one.stamp:
             self.meter.warn(
                 f"{source.name} or its prompt changed while its result was being made, which "
                 "shows it as it was before; run the same again to renew it."
@@ -131,11 +141,26 @@ class Applier:
             )
         return done
 
+    def _save_mask(self, one: _Opened, change: Change, output: Path) -> None:
+        """Write where B was changed, beside the results, under the result's name."""
+        size = one.seen.size
+        if self.request.size != MODEL:
+            with PIL.Image.open(output) as image:
+                size = image.size
+        masks = self.plan.manifest.masks
+        allowed = None if masks is None else np.asarray(masks.read(one.source, size))
+        mask = to_png(PIL.Image.fromarray(mixing_mask(change, size, allowed)))
+        wanted = self.request.out / MASKS / output.relative_to(self.request.out)
+        for path in numbered(wanted.with_suffix(".png")):
+            if atomic_create(path, mask):
+                break
+
     def _encoded(self, one: _Opened, change: Change, prompt: str) -> bytes | None:
         """The result as a file's contents; None, with a failure, if B cannot be read again."""
         request = self.request
         try:
             photograph = one.photograph or self._again(one)
+            allowed = self._mask(one.source, photograph)
         except DiffinvError as error:
             self.failures.append(str(error))
             return None
@@ -143,7 +168,7 @@ class Applier:
             photograph = photograph.as_model(change)
             image = photograph.seen
         else:
-            image = photograph.edited(change)
+            image = photograph.edited(change, allowed)
         said = {}
         if request.provenance:
             source = one.source.name, one.digest
@@ -163,22 +188,29 @@ class Applier:
         """B at the size at which the backbone sees its batch, with its prompt if it has one, and
         the stamp of both at the time of reading; None if that failed. A very large one is read
         again for its result."""
-        stamp = stamp_of(source)
+        stamp = self.plan.manifest.stamp(source)
         try:
             photograph = self._sized(read_photograph(source))
             seen, prompt = to_model(photograph.seen, size), self._prompt(source)
+            mask = self._mask(source, photograph)
             digest = _digest(source) if self.request.provenance else ""
         except DiffinvError as error:
             self.failures.append(str(error))
             return None
         width, height = photograph.size
         kept = photograph if width * height <= _KEPT_PIXELS else None
-        return _Opened(source, target, seen, prompt, stamp, digest, kept)
+        mask = mask and to_model(mask, size)
+        return _Opened(source, target, seen, prompt, stamp, digest, kept, mask)
+
+    def _mask(self, source: Path, photograph: Photograph) -> Image | None:
+        """Where B may change at all, at its full size; None for everywhere."""
+        masks = self.plan.manifest.masks
+        return None if masks is None else masks.read(source, photograph.size)
 
     def _again(self, one: _Opened) -> Photograph:
         """A very large B, read once more. Raises DiffinvError if it is another by now."""
         photograph = self._sized(read_photograph(one.source))
-        if stamp_of(one.source) != one.stamp:
+        if self.plan.manifest.stamp(one.source) != one.stamp:
             raise DiffinvError(
                 f"{path_text(one.source)} or its prompt changed while it was worked on; run the "
                 "same again."

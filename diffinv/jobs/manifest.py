@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..difference import Difference
+    from ..pictures.masks import Masks
     from .requests import ApplyRequest
 
 FILE = ".diffinv.jsonl"
@@ -33,33 +34,52 @@ Stamp = list[list[int] | None]
 """Size and time of a picture and of the prompt beside it; changes when either does."""
 
 
+_ADDED = ("mask_grow", "negative_prompt")
+
+
 def application_key(
     request: ApplyRequest, differences: Sequence[tuple[Difference, float]], parts: Sequence[str]
 ) -> str:
     """Everything a result depends on except the picture, as one short text."""
+    settings = asdict(request.settings)
+    for name in _ADDED:  # results of earlier versions are still known
+        if not settings[name]:
+            del settings[name]
     decisive = [
         [(difference.info.hash_sha256, weight) for difference, weight in differences],
-        asdict(request.settings),
+        settings,
         request.prompt_b,
         list(parts),
         [request.size, request.format, request.quality, request.strip, request.provenance],
     ]
+    if request.mask or request.save_masks:
+        decisive.append([str(request.mask and request.mask.absolute()), request.save_masks])
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:24]
 
 
 class Manifest:
-    """The results of one application in a folder. ``fresh`` forgets those of earlier runs."""
+    """The results of one application in a folder. ``fresh`` forgets those of earlier runs;
+    ``masks`` gives each picture's mask, which its result depends on."""
 
-    def __init__(self, folder: Path, key: str, fresh: bool = False) -> None:
-        self.folder, self.key = folder, key
+    def __init__(
+        self, folder: Path, key: str, fresh: bool = False, masks: Masks | None = None
+    ) -> None:
+        self.folder, self.key, self.masks = folder, key, masks
         self._path = folder / FILE
         self._fresh, self._started = fresh, False
         self._rows: dict[str, dict[str, Any]] = {} if fresh else self._read()
 
+    def stamp(self, picture: Path) -> Stamp:
+        """Size and time of a picture, of the prompt beside it, and of its mask if it needs one."""
+        if self.masks is None:
+            return stamp_of(picture)
+        mask = self.masks.find(picture)
+        return [*stamp_of(picture), None if mask is None else _size_and_time(mask)]
+
     def done(self, picture: Path) -> AppliedImage | None:
         """A picture's result, if it exists and neither picture nor prompt has changed."""
         row = self._rows.get(str(picture.absolute()))
-        if row is None or row["stamp"] != stamp_of(picture):
+        if row is None or row["stamp"] != self.stamp(picture):
             return None
         output = self.folder / row["output"]
         return AppliedImage(picture, output, row["seconds"]) if output.is_file() else None
@@ -67,7 +87,7 @@ class Manifest:
     def stale(self, picture: Path) -> Path | None:
         """The result of a picture that has changed since, or whose prompt has."""
         row = self._rows.get(str(picture.absolute()))
-        if row is None or row["stamp"] == stamp_of(picture):
+        if row is None or row["stamp"] == self.stamp(picture):
             return None
         output = self.folder / row["output"]
         return output if output.is_file() else None

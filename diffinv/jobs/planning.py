@@ -12,7 +12,8 @@ from ..difference import Difference
 from ..errors import DiffinvError, UsageError
 from ..method.settings import check_application_settings, check_settings
 from ..pictures.formats import format_of, suffix_for
-from ..pictures.reading import list_images, open_image
+from ..pictures.masks import Masks
+from ..pictures.reading import list_images, open_image, passed_over, why_not_read
 from ..pictures.sizes import checked_size
 from ..plugins.loading import registry
 from ..plugins.registry import Registry
@@ -31,8 +32,12 @@ from ..storage.names import checked_name
 from ..storage.store import Library
 from ..system.files import numbered, staged_name
 from ..system.paths import library_folder
+from ..system.text import path_text, plural, text_safe
 from .manifest import Manifest, application_key
 from .requests import ApplyRequest, InvertRequest
+
+_NAMED = 5
+"""How many of the files that are left out are named."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +58,8 @@ class ApplicationPlan:
     """An ApplyRequest whose differences, ids and folders have been checked.
 
     ``targets`` are (B, where its B' goes) for every picture left to do, whether it opens or not;
-    ``done`` are the results of an earlier run with the same request.
+    ``done`` are the results of an earlier run with the same request. ``left_out`` says which files
+    of the folders are no pictures.
     """
 
     differences: tuple[tuple[Difference, float], ...]
@@ -65,6 +71,7 @@ class ApplicationPlan:
     done: tuple[AppliedImage, ...] = ()
     failures: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -120,7 +127,8 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     captioner = _application_captioner(parts, request, backbone)
     choice = [part_id(part) for part in (backbone, editor, captioner)]
     key = application_key(request, differences, choice)
-    manifest = Manifest(request.out, key, fresh=request.replace and not resumed)
+    masks = _masks(request)
+    manifest = Manifest(request.out, key, request.replace and not resumed, masks)
     done, targets = _split_inputs(request, manifest)
     failures = _check_some_open([picture for picture, _ in targets], alone=not done)
     check_writable(request.out)
@@ -138,7 +146,36 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
         done=done,
         failures=() if targets else failures,
         warnings=device.warnings,
+        left_out=tuple(_left_out(request)),
         notes=parts.preflight(backbone.spec, use) if targets else (),
+    )
+
+
+def _masks(request: ApplyRequest) -> Masks | None:
+    if request.mask is None:
+        return None
+    masks = Masks(request.mask, [path for path in request.images if path.is_dir()])
+    masks.check()
+    return masks
+
+
+def _left_out(request: ApplyRequest) -> Iterator[str]:
+    """One sentence for each folder in which something is not a picture that can be read."""
+    for folder in request.images:
+        if folder.is_dir() and (sentence := _passed_over(folder, request.out)):
+            yield sentence
+
+
+def _passed_over(folder: Path, out: Path) -> str:
+    files = [path for path in passed_over(folder) if not _is_result(path, folder, out)]
+    if not files:
+        return ""
+    some = [f"{text_safe(path.name)} ({why_not_read(path)})" for path in files[:_NAMED]]
+    more = [f"and {len(files) - _NAMED} more"] if len(files) > _NAMED else []
+    are = "is" if len(files) == 1 else "are"
+    return (
+        f"{plural(len(files), 'file')} in {path_text(folder)} {are} left out: "
+        f"{', '.join([*some, *more])}."
     )
 
 
@@ -205,7 +242,8 @@ def _inputs(images: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
             continue
         inside = [path for path in list_images(image) if not _is_result(path, image, out)]
         if not inside:
-            raise UsageError(f"There are no pictures in the folder {str(image)!r}.")
+            why = _passed_over(image, out)
+            raise UsageError(f"There are no pictures in the folder {str(image)!r}. {why}".strip())
         for path in inside:
             found.setdefault(path, path.relative_to(image))
     yield from found.items()

@@ -65,6 +65,7 @@ def absolute(request: Request) -> Request:
         differences=tuple((_difference(name), weight) for name, weight in request.differences),
         images=tuple(path.absolute() for path in request.images),
         out=request.out.absolute(),
+        mask=request.mask and request.mask.absolute(),
         backbone=backbone,
         captioner=captioner,
         library=library,
@@ -102,11 +103,13 @@ def from_json(kind: Kind, text: str) -> Request:
     differences = tuple((name, float(weight)) for name, weight in values.pop("differences"))
     images = tuple(Path(path) for path in values.pop("images"))
     out = Path(values.pop("out"))
+    mask = values.pop("mask", None)
     known = _known_values(ApplyRequest, values)
     return ApplyRequest(
         differences=differences,
         images=images,
         out=out,
+        mask=None if mask is None else Path(mask),
         settings=application,
         library=library,
         **known,

@@ -46,7 +46,8 @@ class ApplyRequest:
     ``out``; an existing one is kept and the new one numbered, unless ``replace``. ``size`` and
     ``format`` are those of :mod:`diffinv.pictures.sizes` and :mod:`diffinv.pictures.formats`;
     ``strip`` leaves out what the file says of camera, time and place, ``provenance`` says in it
-    how it was made.
+    how it was made. ``mask`` is a picture, or a folder with one for each B, white where B may
+    change; with ``save_masks`` the masks that were used go into ``out``'s folder ``masks``.
     """
 
     differences: tuple[tuple[str, float], ...]
@@ -66,6 +67,8 @@ class ApplyRequest:
     quality: int = 95
     strip: bool = False
     provenance: bool = True
+    mask: Path | None = None
+    save_masks: bool = False
 
 
 @dataclass(frozen=True)

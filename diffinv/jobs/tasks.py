@@ -64,6 +64,8 @@ def run_application(
     """
     plan = plan_application(request, resumed)
     meter = Meter(on_progress)
+    for sentence in plan.left_out:
+        meter.warn(sentence)
     for output in plan.done:
         meter.wrote(output)
     if not plan.targets:

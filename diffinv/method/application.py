@@ -85,6 +85,7 @@ def _edit(
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The latents of B and of B', and the mask."""
     check_budget(backbone, prompts, [tokens for tokens, _ in differences])
+    check_budget(backbone, [settings.negative_prompt], [])
     latents = answers.latents(backbone, images)
     source = answers.conditioning(backbone, prompts)
     target = extend_all(source, differences)
@@ -131,14 +132,14 @@ def edit_latents(
     ``path`` is B's trajectory under the same settings, and ``mask`` [n, 1, h, w] the difference's
     mask, if the caller already has them.
     """
-    empty = backbone.encode_prompts([""] * len(latents))
+    empty = backbone.encode_prompts([settings.negative_prompt] * len(latents))
     scale = settings.guidance_scale
     if path is None:
         path = editor.trajectory(
             backbone, latents, source, empty, settings.steps, scale, settings.seed
         )
     if mask is None and settings.mask:
-        mask = difference_mask(backbone, latents, source, target)
+        mask = _mask(backbone, latents, source, target, settings, None)
     return denoise(backbone, path, target, empty, scale, mask, on_step)
 
 
@@ -151,7 +152,9 @@ def _mask(
     allowed: Tensor | None,
 ) -> Tensor | None:
     """The difference's mask where B may change at all."""
-    mask = difference_mask(backbone, latents, source, target) if settings.mask else None
+    mask = None
+    if settings.mask:
+        mask = grown(difference_mask(backbone, latents, source, target), settings.mask_grow)
     if allowed is None:
         return mask
     allowed = resize_mask(allowed, latents)
@@ -211,6 +214,12 @@ def difference_mask(
         )
         total += change.abs().mean(1, keepdim=True) / a_bar.sqrt()
     return ramp_mask(blur(total))
+
+
+def grown(mask: Tensor, percent: float) -> Tensor:
+    """A mask [n, 1, h, w] grown on all sides by a share of its longer side."""
+    radius = round(percent / 100 * max(mask.shape[-2:]))
+    return F.max_pool2d(mask, 2 * radius + 1, stride=1, padding=radius) if radius else mask
 
 
 def ramp_mask(change: Tensor) -> Tensor:

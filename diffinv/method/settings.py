@@ -50,13 +50,17 @@ class InversionSettings:
 
 @dataclass(frozen=True)
 class ApplicationSettings:
-    """How a difference is applied. ``mask`` protects what the difference does not act on."""
+    """How a difference is applied. ``mask`` protects what the difference does not act on; it is
+    grown by ``mask_grow`` percent of the picture's longer side. Guidance leads away from
+    ``negative_prompt``."""
 
     editor: str = "edit-friendly"
     steps: int = 20
     guidance_scale: float = 2.0
     mask: bool = True
     seed: int = 0
+    mask_grow: float = 0.0
+    negative_prompt: str = ""
 
 
 PRESETS: dict[str, InversionSettings] = {
@@ -117,6 +121,10 @@ def check_application_settings(settings: ApplicationSettings) -> None:
     if not (_is_finite(scale) and scale >= 0):
         raise UsageError(
             f"The guidance scale (--guidance-scale) is a number from 0 up, not {scale}."
+        )
+    if not (_is_finite(settings.mask_grow) and 0 <= settings.mask_grow <= 100):
+        raise UsageError(
+            f"The growth of the mask (--mask-grow) is 0 to 100 percent, not {settings.mask_grow}."
         )
 
 

@@ -77,6 +77,16 @@ def blend(picture: Bytes, change: Change, allowed: Bytes | None = None) -> Bytes
     return result
 
 
+def mixing_mask(change: Change, size: tuple[int, int], allowed: Bytes | None = None) -> Bytes:
+    """How much of the change :func:`blend` adds to a picture of a size (width, height): [H, W],
+    255 for all of it."""
+    mask = Image.fromarray(_mask(change, change.after - change.before))
+    large: Floats = np.array(mask.resize(size, Image.Resampling.BILINEAR), np.float32)
+    if allowed is not None:
+        large *= allowed.astype(np.float32) / 255
+    return (large * 255 + 0.5).astype(np.uint8)
+
+
 @dataclass(frozen=True)
 class _Low:
     """A change as a local function of the picture's luma: delta = slope * luma + rest (He and Sun,

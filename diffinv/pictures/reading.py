@@ -39,6 +39,8 @@ SUFFIXES = (
 )
 """What :func:`list_images` takes for a picture."""
 
+_RAW = (*(".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr"),)
+
 _FORMATS = (
     "PNG",
     "JPEG",
@@ -253,6 +255,27 @@ def list_images(folder: Path) -> list[Path]:
         names = (n for n in files if not n.startswith(".") and n.lower().endswith(SUFFIXES))
         found += [Path(root, name) for name in names]
     return sorted(found, key=lambda path: [natural_key(p) for p in path.relative_to(folder).parts])
+
+
+def passed_over(folder: Path) -> list[Path]:
+    """The files in a folder and its subfolders that :func:`list_images` takes for no picture.
+    Hidden ones and the ``.txt`` with prompts do not count."""
+    found = []
+    for root, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [
+            Path(root, name)
+            for name in files
+            if not name.startswith(".") and not name.lower().endswith((*SUFFIXES, ".txt"))
+        ]
+    return sorted(found, key=lambda path: natural_key(str(path)))
+
+
+def why_not_read(path: Path) -> str:
+    """In a few words, why a file was passed over."""
+    if path.suffix.lower() in _RAW:
+        return "camera RAW, to be developed first"
+    return "JPEG XL, to be converted first" if path.suffix.lower() == ".jxl" else "no picture"
 
 
 def pixel_hash(image: Image.Image) -> str:

@@ -39,6 +39,8 @@ def provenance(
         "steps": settings.steps,
         "guidance_scale": settings.guidance_scale,
         "mask": settings.mask,
+        "mask_grow": settings.mask_grow,
+        "negative_prompt": text_safe(settings.negative_prompt),
         "prompt": text_safe(prompt),
         "source": {"name": text_safe(source[0]), "sha256": source[1]},
         "model_size": list(size),
@@ -67,7 +69,9 @@ def notes(found: dict[str, Any]) -> dict[str, str]:
         "Version": f"diffinv {found['versions']['diffinv']}",
     }
     line = ", ".join(f"{name}: {_quoted(value)}" for name, value in fields.items())
-    return {"diffinv": json.dumps(found), "parameters": f"{found['prompt']}\n{line}"}
+    negative = found["negative_prompt"]
+    lines = [found["prompt"], *([f"Negative prompt: {negative}"] if negative else []), line]
+    return {"diffinv": json.dumps(found), "parameters": "\n".join(lines)}
 
 
 def _quoted(value: object) -> str:

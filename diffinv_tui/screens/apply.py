@@ -356,7 +356,7 @@ class ApplyScreen(Place):
             f"Results go to {short_path(request.out)}",
             *plan.notes,
         ]
-        notes = [*plan.warnings]
+        notes = [*plan.warnings, *plan.left_out]
         if _changes_nothing(request):
             notes.append("At strength 0 nothing changes.")
         self.query_one(Checks).say(facts, notes)
