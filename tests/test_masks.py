@@ -13,6 +13,7 @@ from PIL import Image
 import diffinv
 from diffinv.cli.app import run
 from diffinv.errors import DiffinvError, UsageError
+from diffinv.jobs.planning import find_inputs
 from diffinv.jobs.requests import ApplyRequest
 from diffinv.jobs.tasks import run_application
 from diffinv.method.application import grown
@@ -104,6 +105,15 @@ def test_a_mask_that_does_not_exist_is_refused_at_once(tmp_path, difference):
     (tmp_path / "text").write_text("no picture")
     with pytest.raises(DiffinvError, match="is not a picture"):
         run_application(request(difference, folder, tmp_path / "out", mask=tmp_path / "text"))
+
+
+def test_masks_beside_the_pictures_are_not_taken_for_pictures(tmp_path, difference):
+    folder = photographs(tmp_path / "b", "one.png")
+    (folder / "masks").mkdir()
+    half((240, 160)).save(folder / "masks" / "one.png")
+    asked = request(difference, folder, tmp_path / "out", mask=folder / "masks")
+    assert [path.name for path, _ in find_inputs(asked)] == ["one.png"]
+    assert len(run_application(asked).outputs) == 1
 
 
 def test_one_mask_for_all(tmp_path):

@@ -231,7 +231,9 @@ def _split_inputs(
 
 def find_inputs(request: ApplyRequest) -> list[tuple[Path, Path]]:
     """Every B with its path relative to the folder the user named, or its bare name."""
-    return list(_inputs(request.images, request.out))
+    found = _inputs(request.images, request.out)
+    masks = request.mask
+    return [(path, name) for path, name in found if not (masks and path.is_relative_to(masks))]
 
 
 def _inputs(images: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
