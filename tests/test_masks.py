@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -82,6 +83,10 @@ def test_black_stays_and_masks_are_saved(tmp_path, difference):
         assert used.max() > 0
         assert (after[used == 0] == before[used == 0]).all()
     assert run_application(asked).skipped == 2
+    (tmp_path / "out" / "one.png").unlink()  # as if it had ended between mask and result
+    assert run_application(asked).skipped == 1
+    run_application(replace(asked, replace=True))
+    assert len(list((tmp_path / "out" / "masks").rglob("*.png"))) == 2
     half((480, 320)).save(masks / "one.png")
     assert run_application(asked).skipped == 1
 

@@ -145,6 +145,8 @@ def _follow(request: ApplyRequest, plan: ApplicationPlan) -> ApplicationReport:
     from .following import submit_and_follow
 
     if not plan.targets:
+        for sentence in plan.left_out:
+            complain(sentence)
         return ApplicationReport(plan.done, plan.failures, len(plan.done))
     job = submit_and_follow(request)
     outputs = [

@@ -9,11 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import PIL.Image
-
 from ..errors import DiffinvError, UsageError
-from ..pictures.blending import mixing_mask
 from ..pictures.formats import encoded, format_of
 from ..pictures.framing import to_model
 from ..pictures.masks import MASKS
@@ -114,20 +110,21 @@ class Applier:
     ) -> AppliedImage | None:
         """Write a result, under the next free number if its name has just been taken."""
         source = one.source
-        data = self._encoded(one, change, prompt)
-        if data is None:
+        made = self._encoded(one, change, prompt)
+        if made is None:
             return None
+        data, mask = made
         stale = self.plan.manifest.stale(source)
         for output in numbered(one.target):
             done = AppliedImage(source, output, seconds)
             self.plan.manifest.record(done, one.stamp)
+            if mask:
+                self._save_mask(mask, output)
             if self.request.replace:
                 atomic_write(output, data)
                 break
             if atomic_create(output, data):
                 break
-        if self.request.save_masks:
-            self._save_mask(one, change, done.output)
         self.meter.wrote(done)
         if self.plan.manifest.stamp(source) != one.stamp:
             self.meter.warn(
@@ -141,22 +138,22 @@ class Applier:
             )
         return done
 
-    def _save_mask(self, one: _Opened, change: Change, output: Path) -> None:
-        """Write where B was changed, beside the results, under the result's name."""
-        size = one.seen.size
-        if self.request.size != MODEL:
-            with PIL.Image.open(output) as image:
-                size = image.size
-        masks = self.plan.manifest.masks
-        allowed = None if masks is None else np.asarray(masks.read(one.source, size))
-        mask = to_png(PIL.Image.fromarray(mixing_mask(change, size, allowed)))
+    def _save_mask(self, mask: bytes, output: Path) -> None:
+        """Write where B was changed beside the results, under the result's name. One that a run
+        which then ended had written is the same, and is kept."""
         wanted = self.request.out / MASKS / output.relative_to(self.request.out)
         for path in numbered(wanted.with_suffix(".png")):
-            if atomic_create(path, mask):
-                break
+            if self.request.replace:
+                atomic_write(path, mask)
+                return
+            if atomic_create(path, mask) or path.read_bytes() == mask:
+                return
 
-    def _encoded(self, one: _Opened, change: Change, prompt: str) -> bytes | None:
-        """The result as a file's contents; None, with a failure, if B cannot be read again."""
+    def _encoded(
+        self, one: _Opened, change: Change, prompt: str
+    ) -> tuple[bytes, bytes | None] | None:
+        """The result as a file's contents, and its mask if that is to be saved; None, with a
+        failure, if B cannot be read again."""
         request = self.request
         try:
             photograph = one.photograph or self._again(one)
@@ -166,7 +163,7 @@ class Applier:
             return None
         if request.size == MODEL:
             photograph = photograph.as_model(change)
-            image = photograph.seen
+            image, allowed = photograph.seen, one.mask
         else:
             image = photograph.edited(change, allowed)
         said = {}
@@ -182,7 +179,10 @@ class Applier:
             )
             said = notes(made | {"size": request.size})
         format = format_of(one.source.suffix, request.format)
-        return encoded(image, photograph, format, request.quality, request.strip, said)
+        data = encoded(image, photograph, format, request.quality, request.strip, said)
+        if not request.save_masks:
+            return data, None
+        return data, to_png(photograph.changed_where(change, allowed))
 
     def _open(self, source: Path, target: Path, size: Size) -> _Opened | None:
         """B at the size at which the backbone sees its batch, with its prompt if it has one, and

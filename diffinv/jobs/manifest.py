@@ -35,6 +35,7 @@ Stamp = list[list[int] | None]
 
 
 _ADDED = ("mask_grow", "negative_prompt")
+"""Settings that results of earlier versions do not have; at their defaults they do not count."""
 
 
 def application_key(
@@ -42,7 +43,7 @@ def application_key(
 ) -> str:
     """Everything a result depends on except the picture, as one short text."""
     settings = asdict(request.settings)
-    for name in _ADDED:  # results of earlier versions are still known
+    for name in _ADDED:
         if not settings[name]:
             del settings[name]
     decisive = [

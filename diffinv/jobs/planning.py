@@ -12,7 +12,7 @@ from ..difference import Difference
 from ..errors import DiffinvError, UsageError
 from ..method.settings import check_application_settings, check_settings
 from ..pictures.formats import format_of, suffix_for
-from ..pictures.masks import Masks
+from ..pictures.masks import MASKS, Masks
 from ..pictures.reading import list_images, open_image, passed_over, why_not_read
 from ..pictures.sizes import checked_size
 from ..plugins.loading import registry
@@ -231,24 +231,29 @@ def _split_inputs(
 
 def find_inputs(request: ApplyRequest) -> list[tuple[Path, Path]]:
     """Every B with its path relative to the folder the user named, or its bare name."""
-    found = _inputs(request.images, request.out)
-    masks = request.mask
-    return [(path, name) for path, name in found if not (masks and path.is_relative_to(masks))]
+    return list(_inputs(request))
 
 
-def _inputs(images: Sequence[Path], out: Path) -> Iterator[tuple[Path, Path]]:
+def _inputs(request: ApplyRequest) -> Iterator[tuple[Path, Path]]:
     found: dict[Path, Path] = {}
-    for image in images:
+    for image in request.images:
         if not image.is_dir():
             found.setdefault(image, Path(image.name))
             continue
-        inside = [path for path in list_images(image) if not _is_result(path, image, out)]
+        inside = [path for path in list_images(image) if not _is_ours(path, image, request)]
         if not inside:
-            why = _passed_over(image, out)
+            why = _passed_over(image, request.out)
             raise UsageError(f"There are no pictures in the folder {str(image)!r}. {why}".strip())
         for path in inside:
             found.setdefault(path, path.relative_to(image))
     yield from found.items()
+
+
+def _is_ours(path: Path, folder: Path, request: ApplyRequest) -> bool:
+    """Whether a picture in a folder is a result or a mask."""
+    places = [request.out, *([request.mask] if request.mask else [])]
+    places += [request.out / MASKS] if request.save_masks else []
+    return any(_is_result(path, folder, place) for place in places)
 
 
 def _is_result(path: Path, folder: Path, out: Path) -> bool:

@@ -79,12 +79,12 @@ def blend(picture: Bytes, change: Change, allowed: Bytes | None = None) -> Bytes
 
 def mixing_mask(change: Change, size: tuple[int, int], allowed: Bytes | None = None) -> Bytes:
     """How much of the change :func:`blend` adds to a picture of a size (width, height): [H, W],
-    255 for all of it."""
+    255 for all of it, and 0 only where nothing is added."""
     mask = Image.fromarray(_mask(change, change.after - change.before))
     large: Floats = np.array(mask.resize(size, Image.Resampling.BILINEAR), np.float32)
     if allowed is not None:
         large *= allowed.astype(np.float32) / 255
-    return (large * 255 + 0.5).astype(np.uint8)
+    return np.ceil(large * 255).clip(0, 255).astype(np.uint8)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms
 
-from .blending import Change, blend
+from .blending import Change, blend, mixing_mask
 from .colour import own_colours, to_rgb
 from .reading import read_with
 
@@ -66,6 +66,11 @@ class Photograph:
         if self.alpha is not None:
             image.putalpha(self.alpha)
         return image
+
+    def changed_where(self, change: Change, allowed: Image.Image | None = None) -> Image.Image:
+        """How much of a change :meth:`edited` adds: grey, white for all of it."""
+        may = None if allowed is None else np.asarray(allowed)
+        return Image.fromarray(mixing_mask(change, self.size, may))
 
     def _in_own_colours(self, before: Any, after: Any) -> Any:
         """What differs between two sRGB pictures, added to the picture's own colours."""

@@ -39,7 +39,7 @@ SUFFIXES = (
 )
 """What :func:`list_images` takes for a picture."""
 
-_RAW = (*(".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr"),)
+_RAW = [".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr"]
 
 _FORMATS = (
     "PNG",
@@ -249,26 +249,24 @@ def list_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(f"{path_text(folder)} {problem}; name a folder of pictures.")
-    found = []
-    for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        names = (n for n in files if not n.startswith(".") and n.lower().endswith(SUFFIXES))
-        found += [Path(root, name) for name in names]
+    found = [path for path in _files(folder) if path.name.lower().endswith(SUFFIXES)]
     return sorted(found, key=lambda path: [natural_key(p) for p in path.relative_to(folder).parts])
 
 
 def passed_over(folder: Path) -> list[Path]:
     """The files in a folder and its subfolders that :func:`list_images` takes for no picture.
     Hidden ones and the ``.txt`` with prompts do not count."""
-    found = []
+    known = (*SUFFIXES, ".txt")
+    found = [path for path in _files(folder) if not path.name.lower().endswith(known)]
+    return sorted(found, key=lambda path: natural_key(str(path)))
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """What is in a folder and its subfolders, except what is hidden; no link to a folder is
+    followed."""
     for root, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [
-            Path(root, name)
-            for name in files
-            if not name.startswith(".") and not name.lower().endswith((*SUFFIXES, ".txt"))
-        ]
-    return sorted(found, key=lambda path: natural_key(str(path)))
+        yield from (Path(root, name) for name in files if not name.startswith("."))
 
 
 def why_not_read(path: Path) -> str:

@@ -61,6 +61,11 @@ if TYPE_CHECKING:
 
 _DEBOUNCE = 0.3
 _PLANNED = 2_000
+_ASKED = (
+    *("captioner", "prompt_b", "memory", "batch", "size", "format", "quality", "strip"),
+    *("provenance", "mask", "save_masks"),
+)
+"""What a request may ask for and the form may not show."""
 SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
 """What a sweep multiplies strengths by: undone, left alone, weaker, as set, stronger."""
 
@@ -253,7 +258,7 @@ class ApplyScreen(Place):
         self._sources_changed()
         shown = self.request()
         lost = not_shown(request.settings, shown.settings, vars(request.settings))
-        lost += not_shown(request, shown, ["captioner", "prompt_b", "memory", "batch"])
+        lost += not_shown(request, shown, _ASKED)
         if request.backbone and "=" in request.backbone:  # else the differences' own
             lost.append(f"backbone {request.backbone}")
         asked = [strength for _, _, strength in differences]
