@@ -11,6 +11,7 @@ import click
 from .. import __version__
 from ..errors import DiffinvError
 from ..plugins.switches import ONLY_OWN
+from .again import again
 from .apply import apply
 from .demo import demo
 from .doctor import doctor
@@ -60,7 +61,7 @@ def cli() -> None:
     """Learn the difference between two pictures and apply it to any other."""
 
 
-for command in (demo, invert, apply, show, library, jobs, plugins, evaluate, doctor):
+for command in (demo, invert, apply, again, show, library, jobs, plugins, evaluate, doctor):
     cli.add_command(command)
 
 

@@ -93,6 +93,14 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
     help="Say in the result how it was made.",
 )
 @click.option(
+    "--results",
+    type=click.IntRange(1, 100),
+    default=1,
+    show_default=True,
+    metavar="N",
+    help="Of each picture, with as many seeds, after which they are named.",
+)
+@click.option(
     "--batch", type=click.IntRange(1, 1024), default=8, show_default=True, help="Pictures at once."
 )
 @seed_option
@@ -109,10 +117,15 @@ def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> No
     overwritten. Running the same command again does only what is new or was left
     undone.
     """
+    if carry_out(_request(**options), as_json, detach):
+        ctx.exit(1)
+
+
+def carry_out(request: ApplyRequest, as_json: bool, detach: bool) -> tuple[str, ...]:
+    """Apply, and say what was written; the failures."""
     from ..jobs.planning import plan_application
     from .following import submit_and_follow
 
-    request = _request(**options)
     with stdout_for_data():
         plan = plan_application(request)
         if detach:
@@ -121,7 +134,7 @@ def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> No
             report = _follow(request, plan)
     if detach:
         print_job(job, as_json, plan.warnings)
-        return
+        return ()
     if report.skipped:
         complain(f"{report.skipped} of {len(report.outputs)} were done before and are kept.")
     for failure in report.failures:
@@ -135,8 +148,7 @@ def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> No
     else:
         for output in report.outputs:
             say(str(output.output))
-    if report.failures:
-        ctx.exit(1)
+    return report.failures
 
 
 def _follow(request: ApplyRequest, plan: ApplicationPlan) -> ApplicationReport:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import click
 
-from ..errors import DiffinvError
 from .options import PATH, json_option
 from .output import print_fields, print_json
 
@@ -27,25 +25,13 @@ def show(file: Path, as_json: bool) -> None:
 
         print_difference(str(file), as_json)
         return
-    found = _provenance(file)
+    from ..jobs.again import provenance_of
+
+    found = provenance_of(file)
     if as_json:
         print_json(found)
     else:
         print_fields([(key.replace("_", " "), _words(value)) for key, value in found.items()])
-
-
-def _provenance(file: Path) -> dict[str, Any]:
-    from ..pictures.formats import provenance_in
-    from ..pictures.reading import read_with
-    from ..system.text import path_text
-
-    found = read_with(file, provenance_in)
-    if found is None:
-        raise DiffinvError(
-            f"{path_text(file)} does not say how it was made; only results of 'diffinv apply' do, "
-            "and not with --no-provenance."
-        )
-    return found
 
 
 def _words(value: object) -> str:

@@ -1,13 +1,13 @@
-"""Carries out an application in batches of files; each result is written as it is made."""
+"""Carries out a round of an application, batch by batch; each result is written as it is made."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..errors import DiffinvError, UsageError
 from ..pictures.formats import encoded, format_of
@@ -18,13 +18,13 @@ from ..pictures.reading import upright_size
 from ..pictures.sizes import MODEL, checked_size
 from ..pictures.writing import to_png
 from ..running.editing import batches
-from ..running.progress import APPLYING, AppliedImage, Meter
+from ..running.progress import AppliedImage, Meter
 from ..running.provenance import notes, provenance
-from ..system.files import atomic_create, atomic_write, numbered
-from ..system.text import path_text
+from ..system.files import atomic_create, atomic_write, numbered, sha256_of
+from ..system.text import path_text, text_safe
 from .manifest import Stamp
-from .planning import ApplicationPlan
-from .requests import ApplicationReport, ApplyRequest
+from .planning import ApplicationPlan, Round
+from .requests import ApplyRequest
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -53,33 +53,49 @@ class _Opened:
 
 
 class Applier:
-    """One application: its model, its differences, and the batches of its files."""
+    """One round of an application: its model, its differences, and the batches of its files.
+
+    ``failures`` has one sentence for each picture that failed.
+    """
 
     def __init__(
-        self, request: ApplyRequest, plan: ApplicationPlan, model: Model, meter: Meter
+        self, request: ApplyRequest, plan: ApplicationPlan, round: Round, model: Model, meter: Meter
     ) -> None:
         self.request, self.plan, self.meter = request, plan, meter
+        self.targets, self.done, self.manifest = round.targets, round.done, round.manifest
         self.backbone = model.backbone
+        self.settings = replace(request.settings, seed=round.seed)
         self.editing, self.prompting = model.editing(
-            plan.differences, plan.editor, request.settings, meter
+            plan.differences, plan.editor, self.settings, meter
         )
         if request.prompt_b is not None:
             self.prompting.check(request.prompt_b)
         self.failures: list[str] = []
 
-    def run(self) -> ApplicationReport:
-        """Work through all batches; report what was written and what failed."""
-        targets = self.plan.targets
-        left = [self._seen_size(picture) for picture, _ in targets]
-        everything = left + [self._seen_size(done.input) for done in self.plan.done]
-        cut = batches(left, everything, max(1, self.request.batch))
-        self.meter.phase(APPLYING, len(cut) * self.request.settings.steps)
-        outputs = [
-            output
-            for done, (places, batch) in enumerate(cut)
-            for output in self._batch(done, [targets[i] for i in places], left[places[0]], batch)
+    @cached_property
+    def batches(self) -> list[tuple[list[tuple[Path, Path]], Size, int]]:
+        """The targets that are computed at once, the size at which the backbone sees them, and how
+        many are computed with copies of the last."""
+        left = [self._seen_size(picture) for picture, _ in self.targets]
+        everything = left + [self._seen_size(done.input) for done in self.done]
+        most = max(1, self.request.batch)
+        return [
+            (
+                [self.targets[i] for i in places],
+                left[places[0]],
+                most if self.request.fill else batch,
+            )
+            for places, batch in batches(left, everything, most)
         ]
-        return ApplicationReport(tuple(outputs), tuple(self.failures))
+
+    def run(self, before: int) -> list[AppliedImage]:
+        """Work through all batches, ``before`` of which went before them in other rounds; what was
+        written."""
+        return [
+            output
+            for done, (targets, size, batch) in enumerate(self.batches, before)
+            for output in self._batch(done, targets, size, batch)
+        ]
 
     def _seen_size(self, picture: Path) -> Size:
         """The size at which the backbone will see a picture."""
@@ -102,22 +118,22 @@ class Applier:
         )
         seconds = round((time.perf_counter() - started) / len(opened), 3)
         rows = zip(opened, changes, prompts, strict=True)
-        kept = (self._keep(one, change, prompt, seconds) for one, change, prompt in rows)
+        kept = (self._keep(one, change, prompt, batch, seconds) for one, change, prompt in rows)
         return [result for result in kept if result]
 
     def _keep(
-        self, one: _Opened, change: Change, prompt: str, seconds: float
+        self, one: _Opened, change: Change, prompt: str, batch: int, seconds: float
     ) -> AppliedImage | None:
         """Write a result, under the next free number if its name has just been taken."""
         source = one.source
-        made = self._encoded(one, change, prompt)
+        made = self._encoded(one, change, prompt, batch)
         if made is None:
             return None
         data, mask = made
-        stale = self.plan.manifest.stale(source)
+        stale = self.manifest.stale(source)
         for output in numbered(one.target):
             done = AppliedImage(source, output, seconds)
-            self.plan.manifest.record(done, one.stamp)
+            self.manifest.record(done, one.stamp)
             if mask:
                 self._save_mask(mask, output)
             if self.request.replace:
@@ -126,7 +142,7 @@ class Applier:
             if atomic_create(output, data):
                 break
         self.meter.wrote(done)
-        if self.plan.manifest.stamp(source) != one.stamp:
+        if self.manifest.stamp(source) != one.stamp:
             self.meter.warn(
                 f"{source.name} or its prompt changed while its result was being made, which "
                 "shows it as it was before; run the same again to renew it."
@@ -150,14 +166,15 @@ class Applier:
                 return
 
     def _encoded(
-        self, one: _Opened, change: Change, prompt: str
+        self, one: _Opened, change: Change, prompt: str, batch: int
     ) -> tuple[bytes, bytes | None] | None:
         """The result as a file's contents, and its mask if that is to be saved; None, with a
-        failure, if B cannot be read again."""
+        failure, if B or its mask cannot be read again."""
         request = self.request
         try:
             photograph = one.photograph or self._again(one)
             allowed = self._mask(one.source, photograph)
+            said = notes(self._provenance(one, prompt, batch)) if request.provenance else {}
         except DiffinvError as error:
             self.failures.append(str(error))
             return None
@@ -166,34 +183,37 @@ class Applier:
             image, allowed = photograph.seen, one.mask
         else:
             image = photograph.edited(change, allowed)
-        said = {}
-        if request.provenance:
-            source = one.source.name, one.digest
-            made = provenance(
-                self.plan.differences,
-                self.backbone,
-                request.settings,
-                prompt,
-                source,
-                one.seen.size,
-            )
-            said = notes(made | {"size": request.size})
         format = format_of(one.source.suffix, request.format)
         data = encoded(image, photograph, format, request.quality, request.strip, said)
         if not request.save_masks:
             return data, None
         return data, to_png(photograph.changed_where(change, allowed))
 
+    def _provenance(self, one: _Opened, prompt: str, batch: int) -> dict[str, Any]:
+        request, source = self.request, (one.source.name, one.digest)
+        made = provenance(
+            self.plan.differences, self.backbone, self.settings, prompt, source, one.seen.size
+        )
+        mask = None if self.manifest.masks is None else self.manifest.masks.find(one.source)
+        asked = {
+            "batch": self.editing.at_once(batch),
+            "size": request.size,
+            "quality": request.quality,
+            "strip": request.strip,
+            "mask_file": mask and {"name": text_safe(mask.name), "sha256": sha256_of(mask)},
+        }
+        return made | asked
+
     def _open(self, source: Path, target: Path, size: Size) -> _Opened | None:
         """B at the size at which the backbone sees its batch, with its prompt if it has one, and
         the stamp of both at the time of reading; None if that failed. A very large one is read
         again for its result."""
-        stamp = self.plan.manifest.stamp(source)
+        stamp = self.manifest.stamp(source)
         try:
             photograph = self._sized(read_photograph(source))
             seen, prompt = to_model(photograph.seen, size), self._prompt(source)
             mask = self._mask(source, photograph)
-            digest = _digest(source) if self.request.provenance else ""
+            digest = sha256_of(source) if self.request.provenance else ""
         except DiffinvError as error:
             self.failures.append(str(error))
             return None
@@ -204,13 +224,13 @@ class Applier:
 
     def _mask(self, source: Path, photograph: Photograph) -> Image | None:
         """Where B may change at all, at its full size; None for everywhere."""
-        masks = self.plan.manifest.masks
+        masks = self.manifest.masks
         return None if masks is None else masks.read(source, photograph.size)
 
     def _again(self, one: _Opened) -> Photograph:
         """A very large B, read once more. Raises DiffinvError if it is another by now."""
         photograph = self._sized(read_photograph(one.source))
-        if self.plan.manifest.stamp(one.source) != one.stamp:
+        if self.manifest.stamp(one.source) != one.stamp:
             raise DiffinvError(
                 f"{path_text(one.source)} or its prompt changed while it was worked on; run the "
                 "same again."
@@ -248,12 +268,3 @@ def _text_beside(picture: Path) -> str | None:
         return " ".join(path.read_text(encoding="utf-8").split()) or None
     except (OSError, UnicodeDecodeError) as error:
         raise DiffinvError(f"The prompt file {str(path)!r} cannot be read as text.") from error
-
-
-def _digest(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal digits."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise DiffinvError(f"{path_text(path)} cannot be read again.") from error

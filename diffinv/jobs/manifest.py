@@ -39,10 +39,13 @@ _ADDED = ("mask_grow", "negative_prompt")
 
 
 def application_key(
-    request: ApplyRequest, differences: Sequence[tuple[Difference, float]], parts: Sequence[str]
+    request: ApplyRequest,
+    seed: int,
+    differences: Sequence[tuple[Difference, float]],
+    parts: Sequence[str],
 ) -> str:
     """Everything a result depends on except the picture, as one short text."""
-    settings = asdict(request.settings)
+    settings = asdict(request.settings) | {"seed": seed}
     for name in _ADDED:
         if not settings[name]:
             del settings[name]

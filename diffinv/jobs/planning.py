@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..contracts import BackboneSpec, Use
 from ..difference import Difference
 from ..errors import DiffinvError, UsageError
-from ..method.settings import check_application_settings, check_settings
+from ..method.settings import MAX_SEED, check_application_settings, check_settings
 from ..pictures.formats import format_of, suffix_for
 from ..pictures.masks import MASKS, Masks
 from ..pictures.reading import list_images, open_image, passed_over, why_not_read
@@ -39,6 +39,9 @@ from .requests import ApplyRequest, InvertRequest
 _NAMED = 5
 """How many of the files that are left out are named."""
 
+MAX_RESULTS = 100
+"""How many results a picture can have at once."""
+
 
 @dataclass(frozen=True)
 class InversionPlan:
@@ -54,25 +57,43 @@ class InversionPlan:
 
 
 @dataclass(frozen=True)
-class ApplicationPlan:
-    """An ApplyRequest whose differences, ids and folders have been checked.
+class Round:
+    """What is to be done with one seed.
 
     ``targets`` are (B, where its B' goes) for every picture left to do, whether it opens or not;
-    ``done`` are the results of an earlier run with the same request. ``left_out`` says which files
-    of the folders are no pictures.
+    ``done`` are the results of an earlier run with the same request.
     """
 
-    differences: tuple[tuple[Difference, float], ...]
+    seed: int
+    manifest: Manifest
     targets: tuple[tuple[Path, Path], ...]
+    done: tuple[AppliedImage, ...]
+
+
+@dataclass(frozen=True)
+class ApplicationPlan:
+    """An ApplyRequest whose differences, ids and folders have been checked: a round for each seed.
+    ``left_out`` says which files of the folders are no pictures."""
+
+    differences: tuple[tuple[Difference, float], ...]
+    rounds: tuple[Round, ...]
     backbone: Part
     editor: Part
     captioner: Part | None
-    manifest: Manifest
-    done: tuple[AppliedImage, ...] = ()
     failures: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def targets(self) -> tuple[tuple[Path, Path], ...]:
+        """Those of all rounds."""
+        return tuple(target for one in self.rounds for target in one.targets)
+
+    @property
+    def done(self) -> tuple[AppliedImage, ...]:
+        """What earlier runs did of all rounds."""
+        return tuple(result for one in self.rounds for result in one.done)
 
 
 def plan_inversion(request: InvertRequest) -> InversionPlan:
@@ -111,6 +132,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     ``resumed``: a request that replaces results was started before, and keeps the ones it made.
     """
     check_application_settings(request.settings)
+    _check_results(request)
     checked_size(request.size)
     format_of("", request.format)
     device = find_device(request.device)
@@ -126,29 +148,64 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     editor = named_part(parts, "editor", request.settings.editor)
     captioner = _application_captioner(parts, request, backbone)
     choice = [part_id(part) for part in (backbone, editor, captioner)]
-    key = application_key(request, differences, choice)
-    masks = _masks(request)
-    manifest = Manifest(request.out, key, request.replace and not resumed, masks)
-    done, targets = _split_inputs(request, manifest)
-    failures = _check_some_open([picture for picture, _ in targets], alone=not done)
+    rounds = _rounds(request, differences, choice, fresh=request.replace and not resumed)
+    left = list(dict.fromkeys(picture for one in rounds for picture, _ in one.targets))
+    failures = _check_some_open(left, alone=not any(one.done for one in rounds))
     check_writable(request.out)
-    if len(failures) == len(targets):
-        targets = ()
-    pictures = min(max(1, request.batch), len(done) + len(targets))
+    if len(failures) == len(left):
+        rounds, left = tuple(replace(one, targets=()) for one in rounds), []
+    pictures = max(len(one.done) + len(one.targets) for one in rounds)
+    pictures = request.batch if request.fill else min(max(1, request.batch), pictures)
     use = Use(backbone.weights, device.key, request.memory, pictures=pictures)
     return ApplicationPlan(
         differences=differences,
-        targets=targets,
+        rounds=rounds,
         backbone=backbone,
         editor=editor,
         captioner=captioner,
-        manifest=manifest,
-        done=done,
-        failures=() if targets else failures,
+        failures=() if left else failures,
         warnings=device.warnings,
         left_out=tuple(_left_out(request)),
-        notes=parts.preflight(backbone.spec, use) if targets else (),
+        notes=parts.preflight(backbone.spec, use) if left else (),
     )
+
+
+def _check_results(request: ApplyRequest) -> None:
+    if not 1 <= request.results <= MAX_RESULTS:
+        raise UsageError(
+            f"A picture has 1 to {MAX_RESULTS} results (--results), not {request.results}."
+        )
+    if request.settings.seed + request.results - 1 > MAX_SEED:
+        raise UsageError(f"The last seed would be above {MAX_SEED}; choose a smaller --seed.")
+
+
+def _rounds(
+    request: ApplyRequest,
+    differences: Sequence[tuple[Difference, float]],
+    parts: Sequence[str],
+    fresh: bool,
+) -> tuple[Round, ...]:
+    """One for each seed. No two results of all of them share a file."""
+    masks, inputs = _masks(request), find_inputs(request)
+    taken: set[str] = set()
+    rounds = []
+    for seed in range(request.settings.seed, request.settings.seed + request.results):
+        key = application_key(request, seed, differences, parts)
+        manifest = Manifest(request.out, key, fresh, masks)
+        found = [(picture, relative, manifest.done(picture)) for picture, relative in inputs]
+        done = tuple(result for *_, result in found if result)
+        left = [
+            (picture, _by_seed(relative, seed) if request.results > 1 else relative)
+            for picture, relative, result in found
+            if result is None
+        ]
+        rounds.append(Round(seed, manifest, tuple(plan_outputs(request, left, taken)), done))
+    return tuple(rounds)
+
+
+def _by_seed(relative: Path, seed: int) -> Path:
+    """``beach.jpg`` as ``beach-seed3.jpg``."""
+    return relative.with_name(f"{relative.stem}-seed{seed}{relative.suffix}")
 
 
 def _masks(request: ApplyRequest) -> Masks | None:
@@ -201,12 +258,12 @@ def open_library(folder: Path | None) -> Library:
 
 
 def plan_outputs(
-    request: ApplyRequest, inputs: Sequence[tuple[Path, Path]] | None = None
+    request: ApplyRequest, inputs: Sequence[tuple[Path, Path]], taken: set[str]
 ) -> Iterator[tuple[Path, Path]]:
-    """Each B with the file for its B'. No two share a file, and existing files are not used unless
-    the request replaces them."""
-    taken: set[str] = set()
-    for picture, relative in find_inputs(request) if inputs is None else inputs:
+    """Each B with the file for its B', of the name that stands beside it. None is among those
+    ``taken``, to which they are added, and existing files are not used unless the request replaces
+    them."""
+    for picture, relative in inputs:
         wanted = request.out / relative.with_suffix(suffix_for(relative.suffix, request.format))
         for output in numbered(wanted):
             is_free = request.replace or not os.path.lexists(output)
@@ -214,19 +271,6 @@ def plan_outputs(
                 break
         taken.add(str(output).casefold())
         yield picture, output
-
-
-def _split_inputs(
-    request: ApplyRequest, manifest: Manifest
-) -> tuple[tuple[AppliedImage, ...], tuple[tuple[Path, Path], ...]]:
-    """What is already done, and what is left to do, with the file for each result."""
-    done, left = [], []
-    for picture, relative in find_inputs(request):
-        if result := manifest.done(picture):
-            done.append(result)
-        else:
-            left.append((picture, relative))
-    return tuple(done), tuple(plan_outputs(request, left))
 
 
 def find_inputs(request: ApplyRequest) -> list[tuple[Path, Path]]:

@@ -48,6 +48,9 @@ class ApplyRequest:
     ``strip`` leaves out what the file says of camera, time and place, ``provenance`` says in it
     how it was made. ``mask`` is a picture, or a folder with one for each B, white where B may
     change; with ``save_masks`` the masks that were used go into ``out``'s folder ``masks``.
+    ``results`` are made of each B, with the seeds from the settings' own upwards, and are then
+    named after them. ``fill`` computes ``batch`` pictures at once even if there are fewer, by
+    repeating the last: a result's last bits depend on that number.
     """
 
     differences: tuple[tuple[str, float], ...]
@@ -69,6 +72,8 @@ class ApplyRequest:
     provenance: bool = True
     mask: Path | None = None
     save_masks: bool = False
+    results: int = 1
+    fill: bool = False
 
 
 @dataclass(frozen=True)

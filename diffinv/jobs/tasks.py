@@ -11,7 +11,7 @@ from ..api import Model
 from ..difference import Difference
 from ..running.keeping import Keeper
 from ..running.models import Models, choose_device, deterministic
-from ..running.progress import LOADING, Meter, OnProgress, ignore
+from ..running.progress import APPLYING, LOADING, AppliedImage, Meter, OnProgress, ignore
 from ..storage.store import Library
 from ..system.paths import library_folder
 from .applying import Applier
@@ -71,9 +71,24 @@ def run_application(
     if not plan.targets:
         return ApplicationReport(plan.done, plan.failures, len(plan.done))
     model = _model(request, plan, models or Models(), meter)
+    outputs, failures = _all_rounds(request, plan, model, meter)
+    return ApplicationReport((*plan.done, *outputs), tuple(failures), len(plan.done))
+
+
+def _all_rounds(
+    request: ApplyRequest, plan: ApplicationPlan, model: Model, meter: Meter
+) -> tuple[list[AppliedImage], list[str]]:
+    """What was written and what failed, seed after seed."""
     with deterministic(request.settings.seed, model.device):
-        report = Applier(request, plan, model, meter).run()
-    return replace(report, outputs=plan.done + report.outputs, skipped=len(plan.done))
+        rounds = [Applier(request, plan, one, model, meter) for one in plan.rounds if one.targets]
+    batches = [len(one.batches) for one in rounds]
+    meter.phase(APPLYING, sum(batches) * request.settings.steps)
+    outputs: list[AppliedImage] = []
+    for number, one in enumerate(rounds):
+        with deterministic(one.settings.seed, model.device):
+            outputs += one.run(sum(batches[:number]))
+    failures = dict.fromkeys(failure for one in rounds for failure in one.failures)
+    return outputs, list(failures)
 
 
 def _model(

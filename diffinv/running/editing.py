@@ -109,7 +109,7 @@ class Editing:
         own = prompting.complete(images, given)
         prompts = _full(own, batch)
         while True:
-            at_once = min(batch, self._limit or batch)
+            at_once = self.at_once(batch)
             try:
                 changes = [
                     change
@@ -121,6 +121,10 @@ class Editing:
                 return changes[:count], own
             except torch.OutOfMemoryError as error:
                 self._halve(at_once, error)
+
+    def at_once(self, batch: int) -> int:
+        """How many of a batch are computed together, by what is known of the memory."""
+        return min(batch, self._limit or batch)
 
     def _at(
         self,

@@ -45,6 +45,15 @@ def file_mode(path: Path) -> int:
     return 0o600 if is_own(path) else 0o666
 
 
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal digits. Raises DiffinvError if it cannot be read."""
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise DiffinvError(f"{path_text(path)} cannot be read again.") from error
+
+
 def atomic_write(path: Path, data: bytes) -> None:
     """Write a file, replacing any existing one; a crash leaves either the old or the new one.
 

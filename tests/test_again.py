@@ -1,0 +1,165 @@
+"""Several results of a picture, each named after its seed, and a result made once more."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import diffinv
+from diffinv.cli.app import run
+from diffinv.errors import DiffinvError, UsageError
+from diffinv.jobs.again import provenance_of, request_again
+from diffinv.jobs.planning import plan_application
+from diffinv.jobs.requests import ApplyRequest
+from diffinv.jobs.tasks import run_application
+from diffinv.method.settings import MAX_SEED, ApplicationSettings
+from diffinv_diorama.render import render
+from diffinv_diorama.world import analogies
+
+EXAMPLE = Path(__file__).parent.parent / "plugins/diffinv-diorama/diffinv_diorama/example"
+FAST = ApplicationSettings(steps=2, seed=5)
+
+
+@pytest.fixture
+def model():
+    return diffinv.load("diorama", device="cpu")
+
+
+@pytest.fixture
+def request_(model, tmp_path) -> ApplyRequest:
+    difference = model.invert(
+        EXAMPLE / "a.png", EXAMPLE / "a_prime.png", steps=3, name="d", progress=False
+    )
+    diffinv.library().add(difference)
+    folder = tmp_path / "trip"
+    (folder / "day one").mkdir(parents=True)
+    for i, name in enumerate(("beach.jpg", "day one/tent.png", "hut.png")):
+        render(analogies(3, 0)[i].b, i, 150, 100).save(folder / name)
+    out = tmp_path / "winter"
+    return ApplyRequest((("d", 2.0),), (folder,), out, settings=FAST, device="cpu", batch=2)
+
+
+def pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as image:
+        return np.asarray(image)
+
+
+def test_results_are_named_after_their_seeds(request_):
+    report = run_application(replace(request_, results=2))
+    assert not report.failures
+    names = sorted(str(o.output.relative_to(request_.out)) for o in report.outputs)
+    assert names == [
+        *(f"beach-seed{seed}.jpg" for seed in (5, 6)),
+        *(str(Path("day one") / f"tent-seed{seed}.png") for seed in (5, 6)),
+        *(f"hut-seed{seed}.png" for seed in (5, 6)),
+    ]
+    for output in report.outputs:
+        assert f"seed{provenance_of(output.output)['seed']}" in output.output.name
+    alone = replace(FAST, seed=6)
+    other = run_application(replace(request_, settings=alone, out=request_.out / "alone"))
+    made = {o.input: o.output for o in report.outputs if "seed6" in o.output.name}
+    for output in other.outputs:
+        assert np.array_equal(pixels(output.output), pixels(made[output.input]))
+
+
+def test_more_results_leave_those_that_are_there(request_):
+    first = run_application(request_)
+    before = {o.output: o.output.read_bytes() for o in first.outputs}
+    plan = plan_application(replace(request_, results=3))
+    assert [o.output for o in plan.done] == list(before)
+    assert len(plan.targets) == 6
+    report = run_application(replace(request_, results=3))
+    assert (len(report.outputs), report.skipped) == (9, 3)
+    assert {path: path.read_bytes() for path in before} == before
+    assert not plan_application(replace(request_, results=3)).targets
+
+
+def test_names_of_seeds_meet_no_other_picture(request_):
+    (folder,) = request_.images
+    (folder / "hut-seed5.png").write_bytes((folder / "hut.png").read_bytes())
+    plan = plan_application(replace(request_, results=2, replace=True))
+    files = [output for _, output in plan.targets]
+    assert len(files) == len(set(files)) == 8
+
+
+@pytest.mark.parametrize(("results", "seed"), [(0, 0), (101, 0), (2, MAX_SEED)])
+def test_too_many_results_are_refused(request_, results, seed):
+    settings = replace(FAST, seed=seed)
+    with pytest.raises(UsageError, match=r"--results|--seed"):
+        plan_application(replace(request_, results=results, settings=settings))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {},
+        {"size": "120", "format": "png"},
+        {"settings": replace(FAST, mask=False, negative_prompt="a tree", guidance_scale=3.5)},
+        {"format": "webp", "quality": 80, "strip": True, "results": 2},
+    ],
+)
+def test_the_same_once_more_is_the_same(request_, change):
+    report = run_application(replace(request_, **change))
+    assert not report.failures
+    for done in report.outputs:
+        asked = replace(request_again(done.output, (), None, None), device="cpu")
+        assert asked.images == (done.input,)
+        (made,) = run_application(asked).outputs
+        assert made.output.parent == done.output.parent / "again"
+        assert made.output.suffix == done.output.suffix
+        assert np.array_equal(pixels(made.output), pixels(done.output))
+        assert provenance_of(made.output) == provenance_of(done.output)
+
+
+def test_other_pictures_in_the_same_way(request_, tmp_path, capsys):
+    result = run_application(request_).outputs[0].output
+    other = tmp_path / "other.png"
+    render(analogies(5, 0)[4].b, 4, 96, 96).save(other)
+    out = tmp_path / "out"
+    assert run(["again", str(result), str(other), "--out", str(out), "--json"]) == 0
+    (made,) = json.loads(capsys.readouterr().out)["outputs"]
+    said, first = provenance_of(Path(made["output"])), provenance_of(result)
+    for key in ("difference", "seed", "steps", "editor", "guidance_scale", "size"):
+        assert said[key] == first[key]
+    assert said["source"]["name"] == "other.png"
+    assert said["prompt"] != first["prompt"]
+
+
+def test_a_mask_is_asked_for(request_, tmp_path):
+    mask = tmp_path / "mask.png"
+    Image.new("L", (150, 100), 255).save(mask)
+    result = run_application(replace(request_, mask=mask)).outputs[0].output
+    assert provenance_of(result)["mask_file"]["name"] == "mask.png"
+    with pytest.raises(UsageError, match="mask 'mask.png'; give it with --mask"):
+        request_again(result, (), None, None)
+    (made,) = run_application(request_again(result, (), None, mask)).outputs
+    assert np.array_equal(pixels(made.output), pixels(result))
+
+
+def test_what_is_missing_is_named(request_):
+    result = run_application(request_).outputs[0].output
+    picture = request_.images[0] / "beach.jpg"
+    picture.write_bytes(picture.read_bytes() + b" ")
+    with pytest.raises(DiffinvError, match="in no folder nearby as it was then; name the picture"):
+        request_again(result, (), None, None)
+    diffinv.library().find("d").unlink()
+    with pytest.raises(DiffinvError, match=r"difference 'd' \(.*is not in the library; import"):
+        request_again(result, (picture,), None, None)
+
+
+def test_damaged_words_are_refused(request_, tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    for number, text in enumerate(
+        ("{}", '{"source": 3}', '{"difference": [3], "source": {}}', '{"size": [1]}')
+    ):
+        info, path = PngInfo(), tmp_path / f"{number}.png"
+        info.add_itxt("diffinv", text)
+        Image.new("RGB", (32, 32)).save(path, pnginfo=info)
+        with pytest.raises(DiffinvError, match="is not whole"):
+            request_again(path, (), None, None)
