@@ -101,6 +101,9 @@ SLIDER: list[BindingType] = [
     Binding("right", "change(0.1)", "More", id="slider.more"),
     Binding("pagedown", "change(-0.5)", "Much less", show=False, id="slider.much-less"),
     Binding("pageup", "change(0.5)", "Much more", show=False, id="slider.much-more"),
+    Binding("shift+left", "change(-0.01)", "A little less", show=False, id="slider.a-little-less"),
+    Binding("shift+right", "change(0.01)", "A little more", show=False, id="slider.a-little-more"),
+    Binding("enter", "type", "Type it", id="slider.type"),
     Binding("0", "set(0)", "Zero", show=False, id="slider.zero"),
     Binding("home", "set(1)", "One", show=False, id="slider.one"),
 ]
@@ -112,10 +115,23 @@ PICTURE: list[BindingType] = [
 
 DIALOG: list[BindingType] = [Binding("escape", "dismiss(None)", "Close", id="dialog.close")]
 
-LARGE: list[BindingType] = [
+COMPARISON: list[BindingType] = [
     Binding("escape", "dismiss_here", "Close", id="dialog.close"),
-    Binding("left", "step(-1)", "Previous", id="large.previous"),
-    Binding("right", "step(1)", "Next", id="large.next"),
+    Binding("space", "blink", "Blink", id="comparison.blink"),
+    Binding("w", "wipe", "Wipe", id="comparison.wipe"),
+    Binding("s", "side", "Side by side", show=False, id="comparison.side"),
+    Binding("z", "zoom", "100 %", id="comparison.zoom"),
+    Binding("p", "step(-1)", "Previous", id="comparison.previous"),
+    Binding("n", "step(1)", "Next", id="comparison.next"),
+    Binding("o", "view", "Viewer", id="comparison.view"),
+    Binding("left", "arrow(-1, 0)", "Left", show=False, id="comparison.left"),
+    Binding("right", "arrow(1, 0)", "Right", show=False, id="comparison.right"),
+    Binding("up", "arrow(0, -1)", "Up", show=False, id="comparison.up"),
+    Binding("down", "arrow(0, 1)", "Down", show=False, id="comparison.down"),
+    Binding("shift+left", "pan(-1, 0)", "See left", show=False, id="comparison.pan-left"),
+    Binding("shift+right", "pan(1, 0)", "See right", show=False, id="comparison.pan-right"),
+    Binding("shift+up", "pan(0, -1)", "See up", show=False, id="comparison.pan-up"),
+    Binding("shift+down", "pan(0, 1)", "See down", show=False, id="comparison.pan-down"),
 ]
 
 DETAIL: list[BindingType] = [
@@ -138,7 +154,7 @@ GROUPS = {
     "Library": [*LIBRARY, *SHELF],
     "Cards and galleries": TILES,
     "A difference": DETAIL,
-    "A result": LARGE[1:],
+    "A result": COMPARISON[1:],
     "New": [*NEW, *PICTURE],
     "Jobs": JOBS,
     "Apply": [*APPLY, *SLIDER],
@@ -175,7 +191,7 @@ _TOGETHER: tuple[list[BindingType], ...] = (
     [*APPLY, *TILES],
     PLUGINS,
     DETAIL,
-    LARGE,
+    COMPARISON,
 )
 """Keys that are there at once, besides those that are everywhere."""
 

@@ -49,8 +49,23 @@ _APPLY = {
 differ in how well they keep what should stay.""",
     "captioner": "The model that says what each picture shows, so that it can be made anew.",
     "steps": "How finely a picture is made anew: more take longer and keep more detail.",
-    "guidance": """How insistently the result follows prompt and difference. Higher changes more
-and keeps less of the picture.""",
+    "results": """How many results each picture gets, each with a seed of its own, after which they
+are named.""",
+    "size": """How large the results are. Empty: each as its picture. `model` gives what the model
+itself makes, a number the pixels of the longer side.""",
+    "format": "The results' file format. Of formats that cannot be written, PNG is made.",
+    "quality": "How well JPEG, WebP and AVIF keep what they show, from 1 to 100.",
+    "strip": "Leaves out what the file says of the camera, the time and the place.",
+    "provenance": "Each result says how it was made: `diffinv show` reads it, and so do others.",
+    "mask_grow": """Lets the difference act so far beyond its own mask, in hundredths of the longer
+side: for things that get larger.""",
+    "mask_file": """A picture that is white where yours may change and black where not; or a folder
+with one for each, under the same names.""",
+    "save_masks": "Saves where each picture was changed, to be painted over and given as mask.",
+    "negative_prompt": "What the results should be led away from, in words.",
+    "batch": "How many pictures are made at once: more is faster, until the memory is full.",
+    "guidance_scale": """How insistently the result follows prompt and difference. Higher changes
+more and keeps less of the picture.""",
     "seed": "Chance starts here: the same seed gives the same result.",
     "mask": "Changes only where the difference has something to say; the rest stays as it is.",
     "replace": "Makes results that are there already anew, in place of the old ones.",

@@ -25,7 +25,10 @@ PictureMode = Literal["auto", "terminal", "blocks"]
 """``auto`` asks the terminal, ``terminal`` asks it even inside tmux, ``blocks`` never does."""
 
 THUMBNAIL_SIDE = 256
-"""Pixels a side of what is kept of a picture; no pane of the app shows more."""
+"""Pixels a side of what is kept of a picture for the app's panes."""
+
+LARGE_SIDE = 8_192
+"""Pixels a side of a picture that is looked at alone."""
 
 
 def probe(mode: PictureMode, environment: Mapping[str, str] = os.environ) -> type[Any] | None:
@@ -93,6 +96,27 @@ def open_thumbnail(path: Path) -> Image:
     image = open_image(path)
     image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
     return image
+
+
+def open_large(path: Path) -> Image:
+    """A picture file with all its pixels, unless they are too many to be kept. Slow: for threads.
+    Raises DiffinvError as ``open_image`` does."""
+    from diffinv.pictures.reading import open_image
+
+    image = open_image(path)
+    image.thumbnail((LARGE_SIDE, LARGE_SIDE))
+    return image
+
+
+def cell_pixels() -> tuple[int, int]:
+    """How many pixels the terminal has in a cell, where it can draw pictures itself."""
+    try:
+        from textual_image._terminal import get_cell_size
+
+        width, height = get_cell_size()
+    except Exception:  # a terminal that does not say
+        return 10, 20
+    return width, height
 
 
 def difference_pictures(difference: Difference) -> dict[str, Image]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterator
@@ -251,6 +252,16 @@ def list_images(folder: Path) -> list[Path]:
         raise UsageError(f"{path_text(folder)} {problem}; name a folder of pictures.")
     found = [path for path in _files(folder) if path.name.lower().endswith(SUFFIXES)]
     return sorted(found, key=lambda path: [natural_key(p) for p in path.relative_to(folder).parts])
+
+
+def glance(folder: Path, at_most: int) -> tuple[int, bool, list[Path]]:
+    """How many pictures there are among the first ``at_most`` files in a folder and its subfolders,
+    whether those are all the files, and the pictures in the folder itself, in natural order."""
+    files = list(itertools.islice(_files(folder), at_most + 1))
+    pictures = [path for path in files[:at_most] if path.name.lower().endswith(SUFFIXES)]
+    own = [path for path in pictures if path.parent == folder]
+    own.sort(key=lambda path: natural_key(path.name))
+    return len(pictures), len(files) <= at_most, own
 
 
 def passed_over(folder: Path) -> list[Path]:

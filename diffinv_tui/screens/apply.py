@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
 from textual.binding import BindingType
@@ -23,7 +24,7 @@ from diffinv.method.settings import ApplicationSettings
 from diffinv.system.text import plural
 
 from ..bindings import APPLY
-from ..formatting import duration, number, plain, short_path
+from ..formatting import duration, plain, short_path
 from ..messages import tell
 from ..widgets.chosen_rows import Chosen, Row, Source
 from ..widgets.form import (
@@ -31,15 +32,11 @@ from ..widgets.form import (
     Checks,
     Field,
     More,
-    choice,
-    choose,
     chosen,
     fill,
     not_shown,
-    number_typed,
     part_options,
     text_line,
-    ticked,
     typed,
     write,
 )
@@ -47,24 +44,25 @@ from ..widgets.pair_grid import PairGrid
 from ..widgets.picture_field import pasted_path
 from ..widgets.results_grid import Result, ResultsGrid
 from ..widgets.slider import Slider
+from . import apply_form
 from .base import Place
-from .dialogs import Choose, enlarge
+from .comparison import enlarge
+from .dialogs import Ask, Choose
 from .pickers import PickFolder, PickPicture
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.events import Paste
+    from textual.widget import Widget
 
     from diffinv.jobs.store import Job
     from diffinv.plugins.registry import Registry
+    from diffinv.running.progress import AppliedImage
     from diffinv.storage.store import Entry
 
 _DEBOUNCE = 0.3
 _PLANNED = 2_000
-_ASKED = (
-    *("captioner", "prompt_b", "memory", "batch", "size", "format", "quality", "strip"),
-    *("provenance", "mask", "save_masks"),
-)
+_ASKED = ("memory", "captioner", "fill")
 """What a request may ask for and the form may not show."""
 SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
 """What a sweep multiplies strengths by: undone, left alone, weaker, as set, stronger."""
@@ -95,7 +93,7 @@ class ApplyScreen(Place):
                 with Horizontal(classes="buttons"):
                     yield Button("Apply", id="start", variant="primary", disabled=True)
                     yield Button("Strength sweep", id="sweep", disabled=True)
-            with Vertical(id="results"):
+            with Vertical(id="outcome"):
                 yield Static("Results", classes="heading -first", id="results-title")
                 yield Static(
                     "Choose a difference and pictures.\n\n"
@@ -119,18 +117,9 @@ class ApplyScreen(Place):
         yield Field("Folder", text_line("out", "beside the pictures"))
         yield More(self._further)
 
-    def _further(self) -> Iterator[Field]:
-        defaults = ApplicationSettings()
-        yield Field("Prompt of B", text_line("prompt_b", "by the captioner"))
-        yield Field("Editor", choice("editor", *self._editors()))
-        yield Field("Captioner", choice("captioner", self._captioners()))
-        yield Field("Steps", text_line("steps", number(defaults.steps)))
-        yield Field("Guidance", text_line("guidance", number(defaults.guidance_scale)))
-        yield Field("Seed", text_line("seed", number(defaults.seed)))
-        yield Field("Mask", Checkbox("keeps the rest", defaults.mask, id="mask", compact=True))
-        yield Field("Replace", Checkbox("results that exist", id="replace", compact=True))
-        device = self.diffinv.preferences.device
-        yield Field("Device", text_line("device", "the best there is", device))
+    def _further(self) -> Iterator[Widget]:
+        choices = {"editor": self._editors(), "captioner": (self._captioners(), AUTOMATIC)}
+        return apply_form.further(choices, self.diffinv.preferences.device)
 
     def on_mount(self) -> None:
         """Begin with the differences."""
@@ -228,13 +217,8 @@ class ApplyScreen(Place):
         self.query_one("#images").remove_children()
         self._started_jobs.clear()
         self._show_results([])
-        defaults = ApplicationSettings()
-        for line in self.query(".form Input").results(Input):
-            line.value = self.diffinv.preferences.device if line.id == "device" else ""
-        if self.query("#editor"):
-            choose(self, {"editor": defaults.editor, "captioner": AUTOMATIC})
-            self.query_one("#mask", Checkbox).value = defaults.mask
-            self.query_one("#replace", Checkbox).value = False
+        write(self, {"out": ""})
+        apply_form.clear(self, self.diffinv.preferences.device)
         self.call_after_refresh(self._sources_changed)
         self.query_one("#add-difference").focus()
 
@@ -248,14 +232,12 @@ class ApplyScreen(Place):
             await self.query_one(f"#{id}").remove_children()
             await self.query_one(f"#{id}").mount_all(made)
         await self.query_one(More).unfold()
-        write(self, _lines(request))
+        write(self, {"out": ""})
+        apply_form.show(self, request)
         if request.out != self._out([(path.stem, asked) for _, path, asked in differences]):
             write(self, {"out": str(request.out)})
-        self.query_one("#mask", Checkbox).value = request.settings.mask
-        self.query_one("#replace", Checkbox).value = request.replace
-        choices = {"editor": request.settings.editor, "captioner": request.captioner or AUTOMATIC}
-        choose(self, choices)
         self._sources_changed()
+        self.set_timer(_DEBOUNCE, self._to_top)
         shown = self.request()
         lost = not_shown(request.settings, shown.settings, vars(request.settings))
         lost += not_shown(request, shown, _ASKED)
@@ -266,31 +248,23 @@ class ApplyScreen(Place):
         lost += [f"strength {a:g}" for a, b in pairs if a != b]
         self.diffinv.say_not_shown(lost)
 
+    def _to_top(self) -> None:
+        """Begin with the differences: what unfolds scrolls to itself."""
+        self.query_one(".form").scroll_home(animate=False)
+
     # The request
 
     def request(self) -> ApplyRequest:
         """What the form asks for. Raises DiffinvError where it asks for nothing that can be."""
         rows = list(self.query(Chosen))
-        defaults = ApplicationSettings()
-        settings = ApplicationSettings(
-            editor=chosen(self, "editor") or defaults.editor,
-            steps=_or(number_typed(self, "steps", "Steps", int), defaults.steps),
-            guidance_scale=_or(
-                number_typed(self, "guidance", "Guidance", float), defaults.guidance_scale
-            ),
-            mask=ticked(self, "mask", defaults.mask),
-            seed=_or(number_typed(self, "seed", "Seed", int), defaults.seed),
-        )
+        settings, further = apply_form.read(self, self.diffinv.preferences.device)
         return ApplyRequest(
             differences=tuple((str(row.path), row.strength) for row in rows),
             images=tuple(self._images),
             out=self._out([(row.path.stem, row.strength) for row in rows]),
-            captioner=chosen(self, "captioner") or None,
-            prompt_b=typed(self, "prompt_b") or None,
             settings=settings,
-            device=typed(self, "device", self.diffinv.preferences.device) or None,
             library=self.diffinv.library.folder,
-            replace=ticked(self, "replace", False),
+            **further,
         )
 
     def _out(self, differences: Sequence[tuple[str, float]]) -> Path:
@@ -299,6 +273,23 @@ class ApplyScreen(Place):
             return Path(os.path.expanduser(text))
         first = self._images[0] if self._images else Path.cwd()
         return results_folder(first, differences)
+
+    @on(Slider.Typing)
+    def _type_strength(self, event: Slider.Typing) -> None:
+        def take(text: str | None) -> None:
+            if text is None:
+                return
+            try:
+                strength = float(text.replace(",", "."))
+            except ValueError:
+                strength = math.nan
+            if math.isfinite(strength):
+                event.slider.value = strength
+            else:
+                self.app.notify("A strength is a number, such as 0.85.", severity="warning")
+
+        hint = "1 is as learned, 0 nothing, below 0 undone. Enter keeps it, Escape does not."
+        self.app.push_screen(Ask("How strongly?", f"{event.slider.value:g}", hint), take)
 
     @on(Input.Changed)
     @on(Select.Changed)
@@ -353,7 +344,7 @@ class ApplyScreen(Place):
         self._ready = request
         left = [source for source, _ in plan.targets]
         self._planned = list(dict.fromkeys([*left, *(output.input for output in plan.done)]))
-        count = plural(len(left), "picture")
+        count = plural(len(left), "picture" if request.results == 1 else "result")
         if plan.done:
             count = f"{count} left to do, {len(plan.done)} done before"
         facts = [
@@ -387,7 +378,7 @@ class ApplyScreen(Place):
             self.app.notify("A sweep needs a strength other than 0.", severity="warning")
             return
         out = self._out([(row.path.stem, 1.0) for row in self.query(Chosen)])
-        first = replace(self._ready, images=(self._planned[0],), out=out)
+        first = replace(self._ready, images=(self._planned[0],), out=out, results=1)
         requests = [at_strength(first, by) for by in SWEEP]
         self._submit([(request, request.out.name) for request in requests])
 
@@ -415,13 +406,15 @@ class ApplyScreen(Place):
         results = []
         for job in own:
             about = self._started_jobs[job.id]
-            done = {o.input: o for o in job.outputs}
             missing = {"done": "failed", "running": "waiting"}.get(job.state, job.state)
-            for path in dict.fromkeys([*self._applied, *done]):
-                output = done.get(path)
-                time = duration(output.seconds) if output else missing
-                after = output.output if output else None
-                results.append(Result(path, after, about or time))
+            done: dict[Path, list[AppliedImage]] = {path: [] for path in self._applied}
+            for output in job.outputs:
+                done.setdefault(output.input, []).append(output)
+            for path, outputs in done.items():
+                for o in outputs:
+                    results.append(Result(path, o.output, about or duration(o.seconds)))
+                to_come = max(1, getattr(job.request, "results", 1)) - len(outputs)
+                results += [Result(path, None, about or missing)] * max(0, to_come)
         self._show_results(results, own)
 
     def _show_results(self, results: Sequence[Result], jobs: Sequence[Job] = ()) -> None:
@@ -449,21 +442,6 @@ class ApplyScreen(Place):
             getattr(self, "action_" + event.button.id.replace("-", "_"))()
 
 
-def _lines(request: ApplyRequest) -> dict[str, str]:
-    settings, defaults = request.settings, ApplicationSettings()
-    numbers = {"steps": "steps", "guidance": "guidance_scale", "seed": "seed"}
-    changed = {
-        id: getattr(settings, name) if getattr(settings, name) != getattr(defaults, name) else None
-        for id, name in numbers.items()
-    }
-    return {
-        "out": "",
-        "prompt_b": request.prompt_b or "",
-        "device": request.device or "",
-        **{id: "" if value is None else str(value) for id, value in changed.items()},
-    }
-
-
 def at_strength(request: ApplyRequest, by: float) -> ApplyRequest:
     """The same with every strength multiplied, into a folder named after them as they are then."""
     # + 0.0 makes -0.0 a plain zero
@@ -476,7 +454,3 @@ def at_strength(request: ApplyRequest, by: float) -> ApplyRequest:
 
 def _changes_nothing(request: ApplyRequest) -> bool:
     return all(weight == 0 for _, weight in request.differences)
-
-
-def _or(value: Any, default: Any) -> Any:
-    return default if value is None else value

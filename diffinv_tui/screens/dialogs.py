@@ -6,32 +6,26 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
-from textual import on, work
+from textual import on
 from textual.binding import Binding, BindingType
-from textual.containers import Horizontal, Vertical
+from textual.containers import Vertical
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from diffinv.errors import DiffinvError
 from diffinv.system.text import text_safe
 
-from ..bindings import DETAIL, DIALOG, LARGE
-from ..formatting import plain, short_path
-from ..messages import tell
-from ..pictures import open_thumbnail
-from ..widgets.difference_view import DifferenceView, Figure
+from ..bindings import DETAIL, DIALOG
+from ..formatting import plain
+from ..widgets.difference_view import DifferenceView
 from ..widgets.footer import KeyLine
-from ..widgets.results_grid import Result, ResultsGrid
 from .base import Window
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
     from textual.app import ComposeResult
 
     from diffinv.storage.store import Entry
 
 _AT_ONCE = 100
-_LOOK_EVERY = 0.5
 
 DETAIL_WISHES = ("apply", "rename", "tag", "trash", "export")
 """What can be wished of a difference that is shown."""
@@ -153,86 +147,3 @@ class Detail(Window[str | None]):
         view = self.query_one(DifferenceView)
         view.show(self._entry)
         view.focus()
-
-
-class Large(Window[int]):
-    """B and B′ as large as the screen allows, and their neighbours. Dismissed with the index."""
-
-    BINDINGS: ClassVar[list[BindingType]] = LARGE
-
-    def __init__(self, wall: ResultsGrid) -> None:
-        super().__init__()
-        self._wall, self._index = wall, wall.cursor
-        self._shown: Result | None = None
-
-    def compose(self) -> ComposeResult:
-        """Both pictures and what they are."""
-        with Vertical(id="large"):
-            with Horizontal(classes="figures"):
-                yield Figure("B", "a", "…")
-                yield Figure("B′", "prime", "…")
-            yield Static(id="large-about")
-        yield KeyLine()
-
-    def on_mount(self) -> None:
-        """Show what was asked for, and what becomes of it."""
-        self._show_result()
-        self.set_interval(_LOOK_EVERY, self._follow)
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """There may be no neighbour."""
-        if action == "step" and isinstance(parameters[0], int):
-            return 0 <= self._index + parameters[0] < len(self._wall.results)
-        return True
-
-    def action_step(self, by: int) -> None:
-        """To a neighbour."""
-        self._index += by
-        self._show_result()
-        self.refresh_bindings()
-
-    def action_dismiss_here(self) -> None:
-        """Back, to the result that is shown."""
-        self.dismiss(self._index)
-
-    def _follow(self) -> None:
-        if self._index < len(self._wall.results) and self._result != self._shown:
-            self._show_result()
-
-    @property
-    def _result(self) -> Result:
-        return self._wall.results[self._index]
-
-    def _show_result(self) -> None:
-        result = self._shown = self._result
-        text = plain(short_path(result.after or result.before))
-        for part in (result.about, f"{self._index + 1} of {len(self._wall.results)}"):
-            text.append("   ").append_text(plain(part, "muted", 200))
-        self.query_one("#large-about", Static).update(text)
-        if result.after is None:
-            self._show(result, 1, None, result.about or "not there yet")
-        self._open(result)
-
-    @work(thread=True, exclusive=True)
-    def _open(self, result: Result) -> None:
-        for index, path in enumerate((result.before, result.after)):
-            if path is None:
-                continue
-            try:
-                tell(self.app, self._show, result, index, open_thumbnail(path), "")
-            except DiffinvError as error:
-                tell(self.app, self._show, result, index, None, str(error))
-
-    def _show(self, result: Result, index: int, image: Image | None, message: str) -> None:
-        if self.is_attached and result is self._shown:
-            list(self.query(Figure))[index].show(image, message)
-
-
-def enlarge(wall: ResultsGrid) -> None:
-    """Show the result under a gallery's cursor large; the cursor follows."""
-
-    def back(index: int | None) -> None:
-        wall.set_cursor(index or 0)
-
-    if wall.current:
-        wall.app.push_screen(Large(wall), back)

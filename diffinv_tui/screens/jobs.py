@@ -22,7 +22,8 @@ from ..widgets.job_view import JobView
 from ..widgets.pair_grid import PairGrid
 from ..widgets.results_grid import ResultsGrid
 from .base import Place
-from .dialogs import Detail, enlarge
+from .comparison import enlarge
+from .dialogs import Detail
 
 if TYPE_CHECKING:
     from rich.text import Text

@@ -29,6 +29,7 @@ from diffinv.pictures.reading import SUFFIXES
 from ..formatting import day, plain, short_path
 from ..messages import tell
 from ..pictures import open_thumbnail
+from ..widgets.peek import Peek
 from ..widgets.picture import Picture
 from .base import Window
 
@@ -207,3 +208,16 @@ class PickFolder(SelectDirectory, Window[Path | None]):
     def compose(self) -> ComposeResult:
         """The dialog."""
         yield from _parts(super().compose(), _FOLDER_KEYS)
+
+    def on_mount(self) -> None:
+        """Put what is in the folder beside the list."""
+        super().on_mount()
+        row = self.query_one(DirectoryNavigation).parent
+        assert isinstance(row, Widget)
+        row.mount(Peek(id="peek"))
+
+    @on(DirectoryNavigation.Highlighted)
+    def _look(self, event: DirectoryNavigation.Highlighted) -> None:
+        here = event.navigation.location
+        for peek in self.query(Peek):
+            peek.look(here if event.path.name == ".." else event.path)

@@ -11,7 +11,7 @@ from textual.strip import Strip
 from textual.widget import Widget
 
 from ..formatting import plain
-from ..pictures import fit, half_blocks
+from ..pictures import cell_pixels, fit, half_blocks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,6 +46,12 @@ class Picture(Widget):
     def image(self) -> Image | None:
         """The picture that is shown."""
         return self._image
+
+    @property
+    def pixels(self) -> tuple[int, int]:
+        """How many pixels there is room for."""
+        across, down = (1, 2) if self._own is None else cell_pixels()
+        return max(1, self.size.width * across), max(1, self.size.height * down)
 
     def on_mount(self) -> None:
         """Show what was given before."""

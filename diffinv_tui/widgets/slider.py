@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
@@ -16,16 +17,22 @@ if TYPE_CHECKING:
     from textual.events import MouseDown, MouseMove, MouseUp
 
 
+MOST = 100.0
+"""The largest strength that a slider takes; 2 is already a lot."""
+_END, _NUMBER = 2.0, 7
+"""The end of a track by default, and how many cells the number has."""
+
+
 class Slider(Widget, can_focus=True):
-    """A number between -2 and 2, in tenths."""
+    """A number in hundredths, on a track from -2 to 2 that grows if the number is beyond it."""
 
     HELP = """How strongly a difference is applied.
 
     - **1** is as learned, **0** leaves the picture alone, **2** is twice as much.
     - **Below zero** the difference is undone.
 
-    Left and right change it by a tenth, Page Up and Page Down by a half; `0` and Home set it
-    to 0 and 1.
+    Left and right change it by a tenth, with Shift by a hundredth, Page Up and Page Down by a
+    half; `0` and Home set it to 0 and 1. **Enter** lets you type any number.
     """
     DEFAULT_CSS = """
     Slider { height: 1; width: 1fr; min-width: 16; color: $text-muted; }
@@ -42,17 +49,26 @@ class Slider(Widget, can_focus=True):
             super().__init__()
             self.slider, self.value = slider, value
 
-    def __init__(
-        self, value: float = 1.0, low: float = -2.0, high: float = 2.0, *, id: str | None = None
-    ) -> None:
+    class Typing(Message):
+        """Somebody wants to type the value."""
+
+        def __init__(self, slider: Slider) -> None:
+            super().__init__()
+            self.slider = slider
+
+    def __init__(self, value: float = 1.0, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.low, self.high = low, high
         self._dragged = False
         self.set_reactive(Slider.value, self.validate_value(value))
 
     def validate_value(self, value: float) -> float:
-        """In tenths, between the ends."""
-        return round(min(self.high, max(self.low, value)) * 10) / 10
+        """In hundredths; without a minus before a zero."""
+        return round(min(MOST, max(-MOST, value)), 2) + 0.0
+
+    @property
+    def end(self) -> float:
+        """Where the track ends, on either side of zero."""
+        return max(_END, math.ceil(abs(self.value)))
 
     def watch_value(self, value: float) -> None:
         """Tell whoever listens."""
@@ -66,6 +82,10 @@ class Slider(Widget, can_focus=True):
     def action_set(self, to: float) -> None:
         """A value straight away."""
         self.value = to
+
+    def action_type(self) -> None:
+        """Let it be typed."""
+        self.post_message(self.Typing(self))
 
     def on_mouse_down(self, event: MouseDown) -> None:
         """Take hold of the knob."""
@@ -85,14 +105,14 @@ class Slider(Widget, can_focus=True):
 
     def _follow(self, x: int) -> None:
         share = x / max(1, self._track - 1)
-        self.value = self.low + (self.high - self.low) * min(1.0, max(0.0, share))
+        self.value = round((2 * min(1.0, max(0.0, share)) - 1) * self.end, 1)
 
     @property
     def _track(self) -> int:
-        return max(4, self.size.width - 6)
+        return max(4, self.size.width - _NUMBER)
 
     def _place(self, value: float) -> int:
-        return round((value - self.low) / (self.high - self.low) * (self._track - 1))
+        return round((value / self.end + 1) / 2 * (self._track - 1))
 
     def render(self) -> Text:
         """The track with its zero, the knob, the number."""
@@ -103,4 +123,10 @@ class Slider(Widget, can_focus=True):
             within = min(zero, knob) <= x <= max(zero, knob)
             mark = "●" if x == knob else "┼" if x == zero else "━" if within else "─"
             text.append(mark, colour if within else "muted")
-        return text.append(f"{self.value:+6.1f}" if self.value else "   0.0")
+        return text.append(f"{_number(self.value):>{_NUMBER}}")
+
+
+def _number(value: float) -> str:
+    """With one decimal, or two where the second says something."""
+    text = f"{value:+.2f}".removesuffix("0")
+    return text if value else "0.0"

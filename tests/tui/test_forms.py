@@ -105,10 +105,26 @@ async def test_an_application_comes_back_to_be_changed(full_home: Path, make_app
         app.edit(replace(asked, backbone="diorama"))
         await pilot.pause(0.5)
         assert not app._notifications
-        app.edit(replace(asked, batch=2, backbone="diorama=/x"))
-        await told(pilot, "batch 2", "backbone diorama=/x")
-        app.edit(replace(asked, differences=(("first snow", 3.0),)))
-        await told(pilot, "strength 3")
+        app.edit(replace(asked, memory="low", backbone="diorama=/x"))
+        await told(pilot, "memory low", "backbone diorama=/x")
+        further = replace(
+            asked,
+            differences=((str(file), 3.25),),
+            settings=replace(asked.settings, mask_grow=2.5, negative_prompt="fog", seed=4),
+            results=3,
+            size="2048",
+            format="webp",
+            quality=80,
+            strip=True,
+            provenance=False,
+            mask=full_home / "pictures" / "after.png",
+            save_masks=True,
+            batch=2,
+            replace=True,
+            device="cpu",
+        )
+        app.edit(further)
+        await until(pilot, lambda: app.screen.request() == further, what="all that was asked for")
         app.edit(replace(asked, differences=(("nowhere", 1.0), (str(file), 0.7))))
         await told(pilot, "There is no difference 'nowhere'")
         await until(pilot, lambda: [r.strength for r in app.screen.query(Chosen)] == [0.7])

@@ -12,7 +12,7 @@ from PIL import Image, ImageColor
 from textual.geometry import Size
 
 from diffinv_tui.app import DiffinvApp
-from diffinv_tui.screens.dialogs import Large
+from diffinv_tui.screens.comparison import Comparison
 from diffinv_tui.widgets.difference_list import what_differs
 from diffinv_tui.widgets.pair_grid import grid_of
 from diffinv_tui.widgets.results_grid import Result, ResultsGrid
@@ -60,7 +60,7 @@ async def test_a_result_has_neighbours(full_home: Path, make_app: MakeApp) -> No
         wall = app.screen.query_one(ResultsGrid)
         await until(pilot, lambda: len(wall.results) == 6)
         await pilot.press("o", "enter")
-        await until(pilot, lambda: isinstance(app.screen, Large))
+        await until(pilot, lambda: isinstance(app.screen, Comparison))
         await shows(pilot, "1 of 6")
         await pilot.press("left", "right", "right")
         await shows(pilot, "3 of 6")
