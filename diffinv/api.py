@@ -33,6 +33,7 @@ from .method.settings import (
     inversion_settings,
 )
 from .pictures.framing import to_model
+from .pictures.masks import fitted
 from .pictures.photograph import Photograph
 from .pictures.reading import read_picture
 from .pictures.sizes import checked_size
@@ -269,7 +270,7 @@ class Model:
 
         ``difference`` is one or several, all applied at once; each has its ``strength``, and a
         negative one undoes the difference. ``prompt`` says what B shows, instead of a caption.
-        ``mask`` is a picture the size of B, white where B may change; the difference's own mask is
+        ``mask`` is a picture of B's shape, white where B may change; the difference's own mask is
         grown by ``mask_grow`` percent of the longer side. Guidance leads away from
         ``negative_prompt``. ``batch`` pictures are processed at once. With ``size="keep"`` B′ is
         as large as B, and what the difference leaves alone is B's own, bit for bit; a number is
@@ -500,13 +501,9 @@ def _masks(mask: Source | Sequence[Source] | None, pictures: Sequence[Image]) ->
         raise UsageError(f"Give one mask, or one for each of the {len(pictures)} pictures.")
     read = [read_picture(one, "the mask") for one in given]
     masks = read if several else read * len(pictures)
-    for picture, one in zip(pictures, masks, strict=True):
-        if one.size != picture.size:
-            sizes = [f"{image.width} x {image.height}" for image in (one, picture)]
-            raise UsageError(
-                f"A mask is {sizes[0]} pixels and its picture {sizes[1]}; make them alike."
-            )
-    return [one.convert("L") for one in masks]
+    return [
+        fitted(one, picture.size, "A mask") for one, picture in zip(masks, pictures, strict=True)
+    ]
 
 
 def _is_several(pictures: object) -> bool:

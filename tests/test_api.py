@@ -210,7 +210,7 @@ def test_a_difference_shows_itself(difference):
         (lambda m, _: m.invert(pairs=[(A,)]), "A pair is two pictures"),
         (lambda m, _: m.invert_many([A, A_PRIME]), "A pair is two pictures"),
         (lambda m, d: m.apply(d, A, strength=float("nan")), "finite number, not nan"),
-        (lambda m, d: m.apply(d, A, mask=np.zeros((9, 9))), "make them alike"),
+        (lambda m, d: m.apply(d, A, mask=np.zeros((18, 9))), "make their shapes alike"),
         (lambda m, d: m.apply(d, A, mask=[A, A]), "Give one mask"),
         (lambda m, d: m.apply(d, A, seed=-1), "between 0 and"),
         (lambda m, _: m.invert(A, A_PRIME, preset="best"), "no preset 'best'"),

@@ -89,6 +89,9 @@ class Right(nn.Module):
 
 def test_the_right_backbone_is_right():
     assert failures("backbone", Right()) == {}
+    wide = Right()
+    wide.size_multiple = 2
+    assert failures("backbone", wide) == {}
 
 
 class NoId(Right):
@@ -138,6 +141,17 @@ class BytePictures(Right):
 class SmallPictures(Right):
     def decode(self, latents):
         return latents[..., ::2, ::2]
+
+
+class OddMultiple(Right):
+    size_multiple = 2.0
+
+
+class SquareAfterAll(Right):
+    size_multiple = 2
+
+    def decode(self, latents):
+        return latents[..., :8, :8]
 
 
 class OnePicture(Right):
@@ -291,6 +305,8 @@ FAULTS = {
     BatchNormal: "encoding_ignores_the_batch",
     BytePictures: "decoding_gives_pictures",
     SmallPictures: "round_trip_is_measured",
+    OddMultiple: "sizes_are_kept",
+    SquareAfterAll: "sizes_are_kept",
     OnePicture: "decoding_repeats",
     PlainPrompts: "prompts_become_conditioning",
     NarrowPrompts: "prompts_become_conditioning",

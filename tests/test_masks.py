@@ -19,6 +19,7 @@ from diffinv.jobs.requests import ApplyRequest
 from diffinv.jobs.tasks import run_application
 from diffinv.method.application import grown
 from diffinv.method.settings import ApplicationSettings, check_application_settings
+from diffinv.pictures import reading
 from diffinv.pictures.blending import Change, blend, mixing_mask
 from diffinv.pictures.masks import Masks
 
@@ -174,22 +175,23 @@ def test_guidance_leads_away_from_the_negative_prompt(tmp_path, difference):
         model.apply(difference, picture, prompt="a", negative_prompt="castle " * 400)
 
 
-def test_files_that_are_no_pictures_are_counted_and_named(tmp_path, difference):
+def test_files_that_are_no_pictures_are_counted_and_named(tmp_path, difference, monkeypatch):
     folder = photographs(tmp_path / "b", "one.png")
-    for name in ("a.CR3", "b.jxl", "c.mov", "one.txt", ".hidden", "d.doc", "e.pdf", "f.zip"):
+    monkeypatch.setattr(reading, "needs_library", lambda p: "odd" if p.suffix == ".CR3" else None)
+    for name in ("a.CR3", "b.aae", "c.mov", "one.txt", ".hidden", "d.doc", "e.pdf", "f.zip"):
         (folder / name).write_bytes(b"x")
     heard = []
     run_application(request(difference, folder, folder / "out"), heard.append)
     (said,) = [event.warning for event in heard if event.warning and "left out" in event.warning]
     assert said.startswith("6 files in ")
-    assert "a.CR3 (camera RAW, to be developed first), b.jxl (JPEG XL" in said
+    assert "a.CR3 (odd: pip install 'diffinv[photo]'), b.aae (no picture), c.mov (a film" in said
     assert said.endswith("and 1 more.")
 
 
 def test_a_folder_without_pictures_says_what_is_in_it(tmp_path, difference, capsys):
     folder = tmp_path / "raw"
     folder.mkdir()
-    (folder / "a.NEF").write_bytes(b"x")
+    (folder / "a.mov").write_bytes(b"x")
     found = run(["apply", str(difference), str(folder), "--out", str(tmp_path / "out")])
     assert found == 2
     assert "1 file in" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..contracts import Backbone, Conditioning, DiffTokens, PredictionType, TokenSpace
 from ..method.sampling import add_noise, alpha_bar, training_target
+from ..pictures.framing import model_size
 from ..pictures.tensors import to_tensor
 from .kit import Check, require
 from .tensors import check_detached, check_same, check_tensor, distance, example_images, noise
@@ -88,6 +89,25 @@ def decoding_gives_pictures(backbone: Backbone) -> None:
     check_detached(images, "the result")
     top = float(torch.quantile(images.abs().flatten()[: 2**22], 0.95))
     require(top <= 2, f"values reach {top:.3g}; pictures lie in [-1, 1]")
+
+
+def sizes_are_kept(backbone: Backbone) -> str:
+    """With a size_multiple, wide and tall pictures come back as large, and have predictions."""
+    multiple = getattr(backbone, "size_multiple", None)
+    if multiple is None:
+        return f"squares of {backbone.resolution} alone"
+    right = type(multiple) is int and multiple > 0
+    require(right, f"size_multiple is {multiple!r}, neither None nor a whole number above 0")
+    shapes = ((3, 2), (2, 3))
+    for width, height in (model_size(shape, backbone.resolution, multiple) for shape in shapes):
+        images = F.interpolate(_images(backbone), (height, width))
+        latents = check_tensor(backbone.encode_images(images), "latents", (2, None, None, None))
+        check_tensor(backbone.decode(latents), f"{width} x {height}", (2, 3, height, width))
+        times = torch.full((2,), len(backbone.alphas_cumprod) // 2, device=backbone.device)
+        prompts = backbone.encode_prompts(list(_PROMPTS))
+        found = backbone.predict(latents, times, prompts)
+        check_tensor(found, f"the prediction at {width} x {height}", tuple(latents.shape))
+    return f"multiples of {multiple}"
 
 
 def decoding_repeats(backbone: Backbone) -> None:
@@ -281,6 +301,7 @@ CHECKS: list[Check] = [
     encoding_ignores_the_batch,
     decoding_gives_pictures,
     decoding_repeats,
+    sizes_are_kept,
     round_trip_is_measured,
     prompts_become_conditioning,
     prompts_matter_and_repeat,

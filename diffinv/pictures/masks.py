@@ -49,15 +49,21 @@ class Masks:
                 f"There is no mask for {path_text(picture)} in {path_text(self.place)}; add "
                 f"{picture.stem + '.png'!r} there, white where the picture may change."
             )
-        mask = open_image(path).convert("L")
-        if abs(mask.width * size[1] - mask.height * size[0]) > 0.01 * mask.width * size[1]:
-            raise DiffinvError(
-                f"The mask {path_text(path)} is {mask.width} x {mask.height} pixels and its "
-                f"picture {size[0]} x {size[1]}; make their shapes alike."
-            )
-        return mask if mask.size == size else mask.resize(size, Image.Resampling.BILINEAR)
+        return fitted(open_image(path), size, f"The mask {path_text(path)}")
 
     @cached_property
     def _by_name(self) -> dict[Path, Path]:
         found = list_images(self.place)
         return {path.relative_to(self.place).with_suffix(""): path for path in found}
+
+
+def fitted(mask: Image.Image, size: tuple[int, int], called: str) -> Image.Image:
+    """A mask (L) at its picture's size. Raises UsageError if it is of another shape by more than
+    1 %; ``called`` begins that sentence."""
+    if abs(mask.width * size[1] - mask.height * size[0]) > 0.01 * mask.width * size[1]:
+        raise UsageError(
+            f"{called} is {mask.width} x {mask.height} pixels and its picture {size[0]} x "
+            f"{size[1]}; make their shapes alike."
+        )
+    grey = mask.convert("L")
+    return grey if grey.size == size else grey.resize(size, Image.Resampling.BILINEAR)

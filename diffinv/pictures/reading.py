@@ -8,7 +8,6 @@ import itertools
 import os
 import warnings
 from collections.abc import Callable, Iterator
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeVar
 
@@ -19,6 +18,14 @@ from ..system.paths import given_path
 from ..system.streams import swallowed
 from ..system.text import natural_key, path_text
 from .colour import to_rgb
+from .extra_formats import (
+    RAW_SUFFIXES,
+    developed,
+    is_raw,
+    needs_library,
+    raw_size,
+    register_openers,
+)
 from .sizes import MAX_SIDE, MIN_SIDE
 
 if TYPE_CHECKING:
@@ -29,6 +36,11 @@ Source: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[Any]"
 
 T = TypeVar("T")
 
+_INSTALL = "pip install 'diffinv[photo]'"
+"""What brings the libraries for formats that need them."""
+
+_FILMS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
+
 MAX_PIXELS = 170_000_000
 
 MAX_RATIO = 8
@@ -36,11 +48,10 @@ MAX_RATIO = 8
 
 SUFFIXES = (
     *(".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".ppm"),
-    *(".heic", ".heif"),
+    *(".jp2", ".qoi", ".heic", ".heif", ".jxl"),
+    *RAW_SUFFIXES,
 )
 """What :func:`list_images` takes for a picture."""
-
-_RAW = [".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".orf", ".rw2", ".pef", ".srw", ".3fr"]
 
 _FORMATS = (
     "PNG",
@@ -54,9 +65,11 @@ _FORMATS = (
     "JPEG2000",
     "ICO",
     "QOI",
-    "HEIF",
 )
 """Formats whose decoders start no other program."""
+
+_EXTRA_FORMATS = ("HEIF", "JXL")
+"""Those of libraries that may be installed."""
 
 
 def open_image(path: Path) -> Image.Image:
@@ -78,7 +91,9 @@ def read_with(path: Path, take: Callable[[Image.Image], T]) -> T:
         _check_file(path, shown)
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")
-            return _decode(file, shown, take)
+            if kind := needs_library(path):
+                raise DiffinvError(f"{shown} is {kind}, which needs one more library: {_INSTALL}.")
+            return _develop(path, shown, take) if is_raw(path) else _decode(file, shown, take)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise DiffinvError(f"{shown} cannot be read ({reason}); check its permissions.") from error
@@ -86,8 +101,10 @@ def read_with(path: Path, take: Callable[[Image.Image], T]) -> T:
 
 def upright_size(path: Path) -> tuple[int, int] | None:
     """A picture's width and height by its header alone; None if it cannot be read."""
-    _with_heif()
+    register_openers()
     try:
+        if is_raw(path):
+            return raw_size(path)
         with path.open("rb") as file, Image.open(file) as image:
             turned = image.getexif().get(0x0112) in (5, 6, 7, 8)
             return (image.height, image.width) if turned else image.size
@@ -148,17 +165,18 @@ def _check_file(path: Path, shown: str) -> None:
 
 
 def _decode(file: BinaryIO, shown: str, take: Callable[[Image.Image], T]) -> T:
-    more = ("HEIF",) if _with_heif() else ()
+    register_openers()
     try:
-        image = Image.open(file, formats=_FORMATS + more)
+        more = [name for name in _EXTRA_FORMATS if name in Image.OPEN]
+        image = Image.open(file, formats=[*_FORMATS, *more])
     except UnidentifiedImageError as error:
-        raise _needs_library(shown) or DiffinvError(
+        raise DiffinvError(
             f"{shown} is not a picture that can be read; save it as PNG, JPEG or WebP."
         ) from error
     except Image.DecompressionBombError as error:
         raise _too_large(shown, "has too many pixels") from error
     except Exception as error:  # decoders raise all kinds of errors for damaged files
-        raise _needs_library(shown) or _damaged(shown) from error
+        raise _damaged(shown) from error
     with image:
         _check_size(image.width, image.height, shown)
         try:
@@ -169,6 +187,19 @@ def _decode(file: BinaryIO, shown: str, take: Callable[[Image.Image], T]) -> T:
             return take(upright)
         except Exception as error:
             raise _damaged(shown) from error
+
+
+def _develop(path: Path, shown: str, take: Callable[[Image.Image], T]) -> T:
+    """A camera's RAW, developed as the camera would have."""
+    try:
+        size = raw_size(path)
+    except Exception as error:
+        raise _damaged(shown) from error
+    _check_size(*size, shown)
+    try:
+        return take(developed(path))
+    except Exception as error:
+        raise _damaged(shown) from error
 
 
 def _compression(image: Image.Image) -> dict[str, Any]:
@@ -186,25 +217,6 @@ def _silent(image: Image.Image) -> Iterator[None]:
     """libtiff writes to stderr what it finds wrong."""
     with swallowed() if image.format == "TIFF" else contextlib.nullcontext():
         yield
-
-
-@lru_cache(maxsize=1)
-def _with_heif() -> bool:
-    """Whether HEIC can be read, for which Pillow needs another library."""
-    try:
-        import pillow_heif
-    except ImportError:
-        return False
-    pillow_heif.register_heif_opener(thumbnails=False)
-    return True
-
-
-def _needs_library(shown: str) -> DiffinvError | None:
-    if _with_heif() or not shown.lower().endswith((".heic", ".heif")):
-        return None
-    return DiffinvError(
-        f"{shown} is a HEIC photograph, which needs one more library: pip install 'diffinv[photo]'."
-    )
 
 
 def _damaged(shown: str) -> DiffinvError:
@@ -242,7 +254,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Every picture in a folder and its subfolders, by suffix, in natural order.
+    """Every picture in a folder and its subfolders that can be read, by suffix, in natural order.
 
     Hidden files and folders are skipped, and links to folders are not followed. Raises UsageError
     if the folder does not exist.
@@ -250,7 +262,7 @@ def list_images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         problem = "is not a folder" if folder.exists() else "does not exist"
         raise UsageError(f"{path_text(folder)} {problem}; name a folder of pictures.")
-    found = [path for path in _files(folder) if path.name.lower().endswith(SUFFIXES)]
+    found = [path for path in _files(folder) if _is_picture(path)]
     return sorted(found, key=lambda path: [natural_key(p) for p in path.relative_to(folder).parts])
 
 
@@ -267,9 +279,17 @@ def glance(folder: Path, at_most: int) -> tuple[int, bool, list[Path]]:
 def passed_over(folder: Path) -> list[Path]:
     """The files in a folder and its subfolders that :func:`list_images` takes for no picture.
     Hidden ones and the ``.txt`` with prompts do not count."""
-    known = (*SUFFIXES, ".txt")
-    found = [path for path in _files(folder) if not path.name.lower().endswith(known)]
+    found = [
+        path
+        for path in _files(folder)
+        if not _is_picture(path) and not path.name.lower().endswith(".txt")
+    ]
     return sorted(found, key=lambda path: natural_key(str(path)))
+
+
+def _is_picture(path: Path) -> bool:
+    """Whether a file is a picture, by its suffix, and can be read."""
+    return path.name.lower().endswith(SUFFIXES) and not needs_library(path)
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -282,9 +302,9 @@ def _files(folder: Path) -> Iterator[Path]:
 
 def why_not_read(path: Path) -> str:
     """In a few words, why a file was passed over."""
-    if path.suffix.lower() in _RAW:
-        return "camera RAW, to be developed first"
-    return "JPEG XL, to be converted first" if path.suffix.lower() == ".jxl" else "no picture"
+    if kind := needs_library(path):
+        return f"{kind}: {_INSTALL}"
+    return "a film, no picture" if path.suffix.lower() in _FILMS else "no picture"
 
 
 def pixel_hash(image: Image.Image) -> str:

@@ -104,8 +104,6 @@ class StableDiffusion:
             said = torch.tensor([bool(p) for p in prompts], device=self.device)
             embeds = embeds * said[:, None, None]
             extra["text_embeds"] = extra["text_embeds"] * said[:, None]
-        if len(self.towers) > 1:
-            extra["time_ids"] = self._time_ids(len(prompts))
         return Conditioning(embeds, extra, lambda values: self._encode(prompts, values))
 
     def _encode(self, prompts: list[str], values: Tensor | None) -> Conditioning:
@@ -118,16 +116,19 @@ class StableDiffusion:
         extra = {"text_embeds": pooled} if len(widths) > 1 and pooled is not None else {}
         return Conditioning(hidden, extra)
 
-    def _time_ids(self, rows: int) -> Tensor:
-        """Time ids for a picture of the model's own size, neither cropped nor resized."""
-        side = self.resolution
-        one = torch.tensor([side, side, 0, 0, side, side], device=self.device)
-        return one.float().repeat(rows, 1)
+    def _time_ids(self, noisy: Tensor) -> Tensor:
+        """Time ids for pictures of the latents' size, neither cropped nor resized."""
+        scale = 2 ** (len(self.vae.config.block_out_channels) - 1)
+        height, width = (side * scale for side in noisy.shape[-2:])
+        one = torch.tensor([height, width, 0, 0, height, width], device=self.device)
+        return one.repeat(len(noisy), 1)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """Epsilon or v for noisy latents, computed in the plan's dtype, returned in float32."""
         dtype = self.plan.dtype
         added = {key: value.to(dtype) for key, value in conditioning.extra.items()}
+        if len(self.towers) > 1:
+            added["time_ids"] = self._time_ids(noisy).to(dtype)
         return self.unet(
             noisy.to(dtype),
             timesteps,
