@@ -36,7 +36,7 @@ from .pictures.framing import to_model
 from .pictures.masks import fitted
 from .pictures.photograph import Photograph
 from .pictures.reading import read_picture
-from .pictures.sizes import checked_size
+from .pictures.sizes import TILES, checked_detail, checked_size
 from .plugins.loading import registry
 from .running.devices import find_device
 from .running.editing import Editing, batches
@@ -58,7 +58,9 @@ if TYPE_CHECKING:
 
     from .contracts import Backbone, Captioner, DeltaEncoder
     from .pictures.blending import Change
+    from .pictures.photograph import Sharpen
     from .pictures.reading import Source
+    from .running.detail import Detail
 
 _log = logging.getLogger(__name__)
 
@@ -220,6 +222,7 @@ class Model:
         negative_prompt: str = ...,
         batch: int = ...,
         size: str | int = ...,
+        detail: str = ...,
         on_step: OnProgress | None = ...,
         progress: bool | None = ...,
     ) -> Image: ...
@@ -242,6 +245,7 @@ class Model:
         negative_prompt: str = ...,
         batch: int = ...,
         size: str | int = ...,
+        detail: str = ...,
         on_step: OnProgress | None = ...,
         progress: bool | None = ...,
     ) -> list[Image]: ...
@@ -263,6 +267,7 @@ class Model:
         negative_prompt: str = "",
         batch: int = 8,
         size: str | int = "keep",
+        detail: str = "off",
         on_step: OnProgress | None = None,
         progress: bool | None = None,
     ) -> Image | list[Image]:
@@ -274,7 +279,8 @@ class Model:
         grown by ``mask_grow`` percent of the longer side. Guidance leads away from
         ``negative_prompt``. ``batch`` pictures are processed at once. With ``size="keep"`` B′ is
         as large as B, and what the difference leaves alone is B's own, bit for bit; a number is
-        its longer side at most; ``"model"`` gives the model's own picture.
+        its longer side at most; ``"model"`` gives the model's own picture. ``detail="tiles"`` makes
+        what has changed anew at that size, in tiles.
         """
         several = _is_several(pictures)
         sources = list(cast("Sequence[Source]", pictures)) if several else [pictures]
@@ -300,6 +306,7 @@ class Model:
                 settings,
                 batch,
                 checked_size(size),
+                checked_detail(detail, size),
                 Meter(events),
             )
         return results if several else results[0]
@@ -313,12 +320,14 @@ class Model:
         settings: ApplicationSettings,
         batch: int,
         size: str | int,
+        detail: str,
         meter: Meter,
     ) -> list[Image]:
         editor = named_part(registry(), "editor", settings.editor)
         if batch < 1:
             raise UsageError(f"A batch holds at least one picture, not {batch}.")
         editing, prompting = self.editing(differences, editor, settings, meter)
+        sharpener = editing.detail if detail == TILES else None
         prompts = _per_picture(prompt, len(sources), "prompt")
         for text in filter(None, prompts):
             prompting.check(text)
@@ -335,7 +344,7 @@ class Model:
         meter.phase(APPLYING, len(chunks) * settings.steps)
         results: dict[int, Image] = {}
         for done, (rows, at_once) in enumerate(chunks):
-            changes, _ = editing.apply(
+            changes, said = editing.apply(
                 done,
                 [seen[i] for i in rows],
                 [prompts[i] for i in rows],
@@ -343,8 +352,10 @@ class Model:
                 at_once,
                 [to_model(masks[i], sizes[i]) for i in rows] if masks else None,
             )
-            for i, change in zip(rows, changes, strict=True):
-                results[i] = _sized(pictures[i], change, size, masks[i] if masks else None)
+            for i, change, text in zip(rows, changes, said, strict=True):
+                sharpen = _sharpen(sharpener, seen[i], text) if sharpener else None
+                mask_of = masks[i] if masks else None
+                results[i] = _sized(pictures[i], change, size, mask_of, sharpen)
         return [results[i] for i in range(len(pictures))]
 
     def editing(
@@ -480,7 +491,17 @@ def _per_picture(given: str | Sequence[str] | None, count: int, what: str) -> li
     return list(given)
 
 
-def _sized(picture: Image, change: Change, size: str | int, mask: Image | None) -> Image:
+def _sharpen(detail: Detail, seen: Image, prompt: str) -> Sharpen:
+    return lambda picture, mask: detail.sharpened(picture, mask, seen.size, prompt)
+
+
+def _sized(
+    picture: Image,
+    change: Change,
+    size: str | int,
+    mask: Image | None,
+    sharpen: Sharpen | None,
+) -> Image:
     """B′ at the size asked for."""
     photograph = Photograph(picture, picture)
     if size == "model":
@@ -488,7 +509,7 @@ def _sized(picture: Image, change: Change, size: str | int, mask: Image | None) 
     if isinstance(size, int):
         photograph = photograph.resized(size)
         mask = mask and mask.resize(photograph.size)
-    return photograph.edited(change, mask)
+    return photograph.edited(change, mask, sharpen)
 
 
 def _masks(mask: Source | Sequence[Source] | None, pictures: Sequence[Image]) -> list[Image] | None:

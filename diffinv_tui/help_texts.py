@@ -53,6 +53,8 @@ differ in how well they keep what should stay.""",
 are named.""",
     "size": """How large the results are. Empty: each as its picture. `model` gives what the model
 itself makes, a number the pixels of the longer side.""",
+    "detail": """A second pass over what has changed, at the picture's own size, so that it is as
+sharp as the rest. Takes much longer; for models that know pictures of all kinds.""",
     "format": "The results' file format. Of formats that cannot be written, PNG is made.",
     "quality": "How well JPEG, WebP and AVIF keep what they show, from 1 to 100.",
     "strip": "Leaves out what the file says of the camera, the time and the place.",

@@ -11,6 +11,7 @@ import click
 
 from ..method.settings import MAX_DENOISING_STEPS
 from ..pictures.formats import FORMATS, SAME
+from ..pictures.sizes import DETAILS, OFF
 from .options import (
     PATH,
     backbone_option,
@@ -70,6 +71,13 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
     show_default=True,
     metavar="keep|model|N",
     help="As large as the picture, as the model makes it, or N pixels on the longer side.",
+)
+@click.option(
+    "--detail",
+    type=click.Choice(DETAILS),
+    default=OFF,
+    show_default=True,
+    help="Make what has changed anew in tiles, to be as sharp as the picture.",
 )
 @click.option(
     "--format",

@@ -12,6 +12,7 @@ from ..errors import DiffinvError, UsageError
 from ..method.settings import ApplicationSettings
 from ..pictures.formats import SAME, format_of, provenance_in
 from ..pictures.reading import read_with
+from ..pictures.sizes import OFF
 from ..storage.store import Library
 from ..system.files import sha256_of
 from ..system.paths import library_folder
@@ -78,6 +79,7 @@ def _request(said: dict[str, Any], result: Path, out: Path) -> ApplyRequest:
         batch=int(said.get("batch", 1)),
         fill=True,
         size=str(said["size"]),
+        detail=str(said.get("detail", OFF)),
         format=SAME if wanted == own else wanted,
         quality=int(said.get("quality", 95)),
         strip=bool(said.get("strip", False)),

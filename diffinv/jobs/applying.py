@@ -15,7 +15,7 @@ from ..pictures.framing import to_model
 from ..pictures.masks import MASKS
 from ..pictures.photograph import Photograph, read_photograph
 from ..pictures.reading import upright_size
-from ..pictures.sizes import MODEL, checked_size
+from ..pictures.sizes import MODEL, OFF, checked_size
 from ..pictures.writing import to_png
 from ..running.editing import batches
 from ..running.progress import AppliedImage, Meter
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..api import Model
     from ..pictures.blending import Change
     from ..pictures.framing import Size
+    from ..pictures.photograph import Sharpen
 
 
 _KEPT_PIXELS = 30_000_000
@@ -70,6 +71,7 @@ class Applier:
         )
         if request.prompt_b is not None:
             self.prompting.check(request.prompt_b)
+        self.detail = None if request.detail == OFF else self.editing.detail
         self.failures: list[str] = []
 
     @cached_property
@@ -182,12 +184,18 @@ class Applier:
             photograph = photograph.as_model(change)
             image, allowed = photograph.seen, one.mask
         else:
-            image = photograph.edited(change, allowed)
+            image = photograph.edited(change, allowed, self._sharpen(one, prompt))
         format = format_of(one.source.suffix, request.format)
         data = encoded(image, photograph, format, request.quality, request.strip, said)
         if not request.save_masks:
             return data, None
         return data, to_png(photograph.changed_where(change, allowed))
+
+    def _sharpen(self, one: _Opened, prompt: str) -> Sharpen | None:
+        detail, seen = self.detail, one.seen.size
+        if detail is None:
+            return None
+        return lambda picture, mask: detail.sharpened(picture, mask, seen, prompt)
 
     def _provenance(self, one: _Opened, prompt: str, batch: int) -> dict[str, Any]:
         request, source = self.request, (one.source.name, one.digest)
@@ -198,6 +206,7 @@ class Applier:
         asked = {
             "batch": self.editing.at_once(batch),
             "size": request.size,
+            "detail": request.detail,
             "quality": request.quality,
             "strip": request.strip,
             "mask_file": mask and {"name": text_safe(mask.name), "sha256": sha256_of(mask)},

@@ -17,6 +17,7 @@ from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DiffinvError
+from ..pictures.sizes import OFF
 from ..running.progress import AppliedImage
 from ..system.files import file_mode, make_folder
 from ..system.text import path_text
@@ -58,6 +59,8 @@ def application_key(
     ]
     if request.mask or request.save_masks:
         decisive.append([str(request.mask and request.mask.absolute()), request.save_masks])
+    if request.detail != OFF:
+        decisive.append(request.detail)
     return hashlib.sha256(json.dumps(decisive).encode()).hexdigest()[:24]
 
 

@@ -14,7 +14,7 @@ from ..method.settings import MAX_SEED, check_application_settings, check_settin
 from ..pictures.formats import format_of, suffix_for
 from ..pictures.masks import MASKS, Masks
 from ..pictures.reading import list_images, open_image, passed_over, why_not_read
-from ..pictures.sizes import checked_size
+from ..pictures.sizes import checked_detail, checked_size
 from ..plugins.loading import registry
 from ..plugins.registry import Registry
 from ..running.devices import find_device
@@ -133,7 +133,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     """
     check_application_settings(request.settings)
     _check_results(request)
-    checked_size(request.size)
+    checked_detail(request.detail, checked_size(request.size))
     format_of("", request.format)
     device = find_device(request.device)
     library = Library(request.library or library_folder())

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..method.settings import ApplicationSettings, InversionSettings
 from ..pictures.formats import SAME
-from ..pictures.sizes import KEEP
+from ..pictures.sizes import KEEP, OFF
 from ..running.progress import AppliedImage
 
 
@@ -50,7 +50,8 @@ class ApplyRequest:
     change; with ``save_masks`` the masks that were used go into ``out``'s folder ``masks``.
     ``results`` are made of each B, with the seeds from the settings' own upwards, and are then
     named after them. ``fill`` computes ``batch`` pictures at once even if there are fewer, by
-    repeating the last: a result's last bits depend on that number.
+    repeating the last: a result's last bits depend on that number. ``detail`` is one of
+    :data:`diffinv.pictures.sizes.DETAILS`.
     """
 
     differences: tuple[tuple[str, float], ...]
@@ -74,6 +75,7 @@ class ApplyRequest:
     save_masks: bool = False
     results: int = 1
     fill: bool = False
+    detail: str = OFF
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,8 @@ class SDEdit:
     The share is rounded down to whole steps, as image-to-image pipelines do.
     """
 
-    share = 0.7
+    def __init__(self, share: float = 0.7) -> None:
+        self.share = share
 
     def trajectory(
         self,

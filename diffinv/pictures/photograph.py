@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from PIL import Image, ImageCms
@@ -13,6 +13,15 @@ from PIL import Image, ImageCms
 from .blending import Change, blend, mixing_mask
 from .colour import own_colours, to_rgb
 from .reading import read_with
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .blending import Bytes
+
+
+Sharpen: TypeAlias = "Callable[[Bytes, Bytes], Bytes]"
+"""Makes a picture [H, W, 3] sharper where a mask [H, W] is not 0."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +63,16 @@ class Photograph:
         image = Image.fromarray((change.after * 255).round().astype(np.uint8))
         return replace(self, seen=image, own=image, alpha=None, profile=None)
 
-    def edited(self, change: Change, allowed: Image.Image | None = None) -> Image.Image:
+    def edited(
+        self, change: Change, allowed: Image.Image | None = None, sharpen: Sharpen | None = None
+    ) -> Image.Image:
         """The picture with a change in it, in its own colours and with its own transparency. What
         the change leaves alone, and what ``allowed`` (L, white: may change) does not allow, is as
-        it was, bit for bit."""
-        before = np.asarray(self.seen)
-        after = blend(before, change, None if allowed is None else np.asarray(allowed))
+        it was, bit for bit. ``sharpen`` is given the sRGB result and where it was changed."""
+        before, may = np.asarray(self.seen), None if allowed is None else np.asarray(allowed)
+        after = blend(before, change, may)
+        if sharpen:
+            after = sharpen(after, mixing_mask(change, self.size, may))
         if self.own is not self.seen:
             after = self._in_own_colours(before, after)
         image = Image.fromarray(after)

@@ -1,4 +1,5 @@
-"""How large a result is: as B, as the model makes it, or with a longer side of so many pixels."""
+"""How large a result is (as B, as the model makes it, or with a longer side of so many pixels), and
+whether what has changed is made anew at that size."""
 
 from __future__ import annotations
 
@@ -8,6 +9,9 @@ MIN_SIDE, MAX_SIDE = 8, 20_000
 """What a picture's sides may be, in pixels."""
 
 KEEP, MODEL = "keep", "model"
+
+OFF, TILES = "off", "tiles"
+DETAILS = (OFF, TILES)
 
 
 def checked_size(size: str | int) -> str | int:
@@ -22,3 +26,15 @@ def checked_size(size: str | int) -> str | int:
         f"A size is 'keep', 'model' or a longer side of {MIN_SIDE} to {MAX_SIDE} pixels, "
         f"not {size!r}."
     )
+
+
+def checked_detail(detail: str, size: str | int) -> str:
+    """``off`` or ``tiles``. Raises UsageError for others, and where there is nothing to sharpen."""
+    if detail not in DETAILS:
+        raise UsageError(f"Detail is {' or '.join(DETAILS)} (--detail), not {detail!r}.")
+    if detail == TILES and size == MODEL:
+        raise UsageError(
+            "Tiles (--detail tiles) sharpen results that are larger than the model's own; choose "
+            "another --size than model."
+        )
+    return detail

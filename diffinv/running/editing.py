@@ -6,9 +6,10 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar, cast
 
-from ..errors import DiffinvError
+from ..errors import DiffinvError, UsageError
 from ..pictures.framing import to_model
 from ..system.text import plural
+from .detail import Detail
 from .progress import Meter
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class Editing:
     ) -> None:
         for difference, _ in differences:
             difference.check_backbone(backbone.id, backbone.weights_id)
-        self.backbone, self._editor, self._settings = backbone, editor, settings
+        self.backbone, self._editor, self.settings = backbone, editor, settings
         self.tokens = [(_tokens(d, backbone), strength) for d, strength in differences]
         self._limit: int | None = None
         self._meter = meter
@@ -98,7 +99,7 @@ class Editing:
         """
         import torch
 
-        steps = self._settings.steps
+        steps = self.settings.steps
 
         def on_step(step: int, total: int) -> None:
             """Some editors take fewer steps than were asked for; a batch counts as all of them."""
@@ -122,6 +123,17 @@ class Editing:
             except torch.OutOfMemoryError as error:
                 self._halve(at_once, error)
 
+    @property
+    def detail(self) -> Detail:
+        """What sharpens the results. Raises UsageError if the backbone knows whole pictures alone:
+        on the embedded world tiles take 3 dB away (``diffinv evaluate diorama --tiles``)."""
+        if getattr(self.backbone, "size_multiple", None) is None:
+            raise UsageError(
+                f"The backbone {self.backbone.id!r} knows whole pictures of one size alone, and "
+                "would make parts of them worse; leave --detail off."
+            )
+        return Detail(self.backbone, self.tokens, self.settings)
+
     def at_once(self, batch: int) -> int:
         """How many of a batch are computed together, by what is known of the memory."""
         return min(batch, self._limit or batch)
@@ -143,7 +155,7 @@ class Editing:
             prompts[rows],
             self.tokens,
             self._editor,
-            self._settings,
+            self.settings,
             on_step,
             allowed,
         )

@@ -13,6 +13,7 @@ from textual.widgets import Checkbox, Static
 from diffinv.jobs.requests import ApplyRequest
 from diffinv.method.settings import ApplicationSettings
 from diffinv.pictures.formats import FORMATS, SAME
+from diffinv.pictures.sizes import OFF, TILES
 
 from ..formatting import number
 from ..widgets.form import (
@@ -73,7 +74,10 @@ BOXES = {
     "save_masks": Box("Save masks", "beside the results"),
 }
 _GROUPS = (
-    ("The results", ("results", "size", "format", "quality", "strip", "provenance", "replace")),
+    (
+        "The results",
+        ("results", "size", "detail", "format", "quality", "strip", "provenance", "replace"),
+    ),
     ("Where", ("mask", "mask_grow", "mask_file", "save_masks")),
     (
         "How",
@@ -99,7 +103,8 @@ Options = tuple[list[tuple[str, str]], str]
 def further(choices: dict[str, Options], device: str) -> Iterator[Widget]:
     """All of it, in groups. ``choices`` are those of editor and captioner."""
     formats = [("As the picture", SAME), *((name.upper(), name) for name in FORMATS[1:])]
-    choices = {**choices, "format": (formats, SAME)}
+    details = [("As the model sees it", OFF), ("Made anew in tiles", TILES)]
+    choices = {**choices, "format": (formats, SAME), "detail": (details, OFF)}
     for title, ids in _GROUPS:
         yield Static(title, classes="heading")
         for id in ids:
@@ -121,6 +126,7 @@ def read(form: Widget, device: str) -> tuple[ApplicationSettings, dict[str, Any]
     values |= {id: ticked(form, id, _DEFAULT[id]) for id in BOXES}
     values |= {
         "format": chosen(form, "format") or SAME,
+        "detail": chosen(form, "detail") or OFF,
         "editor": chosen(form, "editor") or _DEFAULT["editor"],
         "captioner": chosen(form, "captioner") or None,
         "device": typed(form, "device", device) or None,
@@ -149,7 +155,8 @@ def show(form: Widget, request: ApplyRequest) -> list[str]:
     for id in BOXES:
         form.query_one(f"#{id}", Checkbox).value = wanted[id]
     choices = {"editor": wanted["editor"], "captioner": wanted["captioner"] or AUTOMATIC}
-    return choose(form, choices | {"format": wanted["format"]})
+    choices |= {"format": wanted["format"], "detail": wanted["detail"]}
+    return choose(form, choices)
 
 
 def clear(form: Widget, device: str) -> None:

@@ -166,7 +166,7 @@ def test_sdedit_equals_the_image_to_image_pipeline(backbone, checkpoint, family,
     theirs = pipeline(checkpoint, family, backbone, image_to_image=True)(
         prompt=PROMPT,
         image=latents.to(backbone.plan.dtype),
-        strength=SDEdit.share,
+        strength=SDEdit().share,
         num_inference_steps=steps,
         guidance_scale=4.0,
         generator=torch.Generator().manual_seed(seed),

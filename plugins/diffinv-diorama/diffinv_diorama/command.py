@@ -42,6 +42,7 @@ _PRESETS = ("default", "paper")
     show_default=True,
     help="The shape of B, with --side.",
 )
+@click.option("--tiles", is_flag=True, help="Make what has changed anew in tiles, with --side.")
 @click.option("--device", default=None, help="torch device; default: the best available.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def diorama(
@@ -53,6 +54,7 @@ def diorama(
     changes: tuple[str, ...],
     side: int | None,
     shape: str,
+    tiles: bool,
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -85,7 +87,7 @@ def diorama(
     if side:
         across, down = map(int, shape.split(":"))
         size = side * across // max(across, down), side * down // max(across, down)
-        large = evaluate_large(chosen, parts, inversion, application, size, progress)
+        large = evaluate_large(chosen, parts, inversion, application, size, progress, tiles)
         _print_large(large, size, as_json)
         return
     rows = evaluate(chosen, parts, inversion, application, on_batch=progress)

@@ -9,13 +9,15 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from PIL import Image, ImageOps
 
+from diffinv.contracts import DiffTokens
 from diffinv.evaluation.scores import psnr
 from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.application import change_pictures
 from diffinv.method.settings import ApplicationSettings, InversionSettings
-from diffinv.pictures.blending import Change, blend
+from diffinv.pictures.blending import Change, blend, mixing_mask
 from diffinv.pictures.framing import model_size, to_model
 from diffinv.pictures.tensors import to_tensor
+from diffinv.running.detail import Detail
 
 from .evaluation import Batch, Parts, is_right
 from .oracle import read_scenes
@@ -50,8 +52,10 @@ def evaluate_large(
     application: ApplicationSettings,
     size: tuple[int, int],
     on_batch: OnBatch | None = None,
+    detail: bool = False,
 ) -> list[LargeRow]:
-    """A row for each analogy, with pictures of ``size`` (width, height)."""
+    """A row for each analogy, with pictures of ``size`` (width, height); with ``detail``, what has
+    changed is made anew in tiles."""
     rows: list[LargeRow] = []
     at = model_size(size, parts.backbone.resolution, parts.backbone.size_multiple)
     for start in range(0, len(analogies), _BATCH):
@@ -63,8 +67,14 @@ def evaluate_large(
         changes = change_pictures(
             parts.backbone, seen, prompts, [(batch.tokens, 1.0)], parts.editor, application
         )
-        triples = zip(chosen, pictures, changes, strict=True)
-        rows += [_row(analogy, picture, change) for analogy, picture, change in triples]
+        for i, (analogy, picture, change) in enumerate(zip(chosen, pictures, changes, strict=True)):
+            result = blend(np.asarray(picture), change)
+            if detail:
+                tokens = DiffTokens(batch.tokens.values[i : i + 1], batch.tokens.space)
+                sharpener = Detail(parts.backbone, [(tokens, 1.0)], application)
+                where = np.asarray(mixing_mask(change, picture.size))
+                result = sharpener.sharpened(result, where, at, prompts[i])
+            rows.append(_row(analogy, picture, change, Image.fromarray(result)))
         if on_batch:
             on_batch(start + len(chosen), len(analogies))
     return rows
@@ -77,9 +87,8 @@ def summary(rows: Sequence[LargeRow]) -> dict[str, dict[str, float]]:
     return {name: asdict(bootstrap(values)) for name, values in known.items()}
 
 
-def _row(analogy: Analogy, b: Image.Image, change: Change) -> LargeRow:
+def _row(analogy: Analogy, b: Image.Image, change: Change, result: Image.Image) -> LargeRow:
     truth = render(analogy.b_prime, analogy.seed_b, *b.size)
-    result = Image.fromarray(blend(np.asarray(b), change))
     model = Image.fromarray((change.after * 255 + 0.5).astype(np.uint8))
     upscaled = model.resize(b.size, Image.Resampling.BICUBIC)
     kept = (np.asarray(b) == np.asarray(truth)).all(-1)
