@@ -320,7 +320,6 @@ def test_pictures_of_all_shapes_go_through_a_model_that_takes_them(
     """Batches are cut by shape, whatever the header, the size asked for and rounding say."""
     monkeypatch.setattr(model.backbone, "size_multiple", 8, raising=False)
     monkeypatch.setattr("diffinv.jobs.tasks._model", lambda *_: model)
-    monkeypatch.setattr("diffinv.jobs.applying._KEPT_PIXELS", 20_000)
     for i in range(6):
         render(analogies(1, 0)[0].b, i, 301 - 7 * i, 199 + 5 * i).save(photographs / f"{i}.png")
     file = difference.save(tmp_path / "d.safetensors")

@@ -1,70 +1,53 @@
-"""Carries out a round of an application, batch by batch; each result is written as it is made."""
+"""Carries out a round of an application, batch by batch; each result is written as it is made.
+
+While the model works on a batch, the next one is read and those before it are written.
+"""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import DiffinvError, UsageError
-from ..pictures.formats import encoded, format_of
-from ..pictures.framing import to_model
-from ..pictures.masks import MASKS
-from ..pictures.photograph import Photograph, read_photograph
 from ..pictures.reading import upright_size
-from ..pictures.sizes import MODEL, OFF, checked_size
-from ..pictures.writing import to_png
+from ..pictures.sizes import OFF
 from ..running.editing import batches
 from ..running.progress import AppliedImage, Meter
-from ..running.provenance import notes, provenance
-from ..system.files import atomic_create, atomic_write, numbered, sha256_of
-from ..system.text import path_text, text_safe
-from .manifest import Stamp
+from .picture_files import Made, Opened, PictureFiles
 from .planning import ApplicationPlan, Round
 from .requests import ApplyRequest
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
     from ..api import Model
-    from ..pictures.blending import Change
     from ..pictures.framing import Size
     from ..pictures.photograph import Sharpen
 
-
-_KEPT_PIXELS = 30_000_000
-"""A picture with more pixels is not kept in memory while its change is computed."""
+_BEHIND = 2
+"""How many batches may wait to be written."""
 
 
 @dataclass(frozen=True)
-class _Opened:
-    """A B that is being worked on."""
+class Batch:
+    """Targets that are computed at once, the size at which the backbone sees them, and how many are
+    computed with copies of the last."""
 
-    source: Path
-    target: Path
-    seen: Image
-    prompt: str | None
-    stamp: Stamp
-    digest: str
-    photograph: Photograph | None
-    mask: Image | None
+    targets: tuple[tuple[Path, Path], ...]
+    size: Size
+    at_once: int
 
 
 class Applier:
-    """One round of an application: its model, its differences, and the batches of its files.
-
-    ``failures`` has one sentence for each picture that failed.
-    """
+    """One round of an application: its model, its differences, and the batches of its files."""
 
     def __init__(
         self, request: ApplyRequest, plan: ApplicationPlan, round: Round, model: Model, meter: Meter
     ) -> None:
-        self.request, self.plan, self.meter = request, plan, meter
-        self.targets, self.done, self.manifest = round.targets, round.done, round.manifest
-        self.backbone = model.backbone
+        self.request, self.round, self.backbone = request, round, model.backbone
         self.settings = replace(request.settings, seed=round.seed)
         self.editing, self.prompting = model.editing(
             plan.differences, plan.editor, self.settings, meter
@@ -72,31 +55,78 @@ class Applier:
         if request.prompt_b is not None:
             self.prompting.check(request.prompt_b)
         self.detail = None if request.detail == OFF else self.editing.detail
-        self.failures: list[str] = []
+        self.files = PictureFiles(request, plan.differences, round.manifest, self.editing, meter)
 
     @cached_property
-    def batches(self) -> list[tuple[list[tuple[Path, Path]], Size, int]]:
-        """The targets that are computed at once, the size at which the backbone sees them, and how
-        many are computed with copies of the last."""
-        left = [self._seen_size(picture) for picture, _ in self.targets]
-        everything = left + [self._seen_size(done.input) for done in self.done]
+    def batches(self) -> list[Batch]:
+        """What is left to do."""
+        targets = self.round.targets
+        left = [self._seen_size(picture) for picture, _ in targets]
+        everything = left + [self._seen_size(done.input) for done in self.round.done]
         most = max(1, self.request.batch)
         return [
-            (
-                [self.targets[i] for i in places],
+            Batch(
+                tuple(targets[i] for i in places),
                 left[places[0]],
-                most if self.request.fill else batch,
+                most if self.request.fill else at_once,
             )
-            for places, batch in batches(left, everything, most)
+            for places, at_once in batches(left, everything, most)
         ]
 
     def run(self, before: int) -> list[AppliedImage]:
         """Work through all batches, ``before`` of which went before them in other rounds; what was
         written."""
+        written: list[Future[list[AppliedImage]]] = []
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            pairs = zip(self.batches, self._read_ahead(reader), strict=True)
+            for done, (batch, opened) in enumerate(pairs, before):
+                made = self._compute(done, batch, opened)
+                written.append(writer.submit(self._keep, made))
+                if self.detail:  # which needs the model, as the next batch does
+                    written[-1].result()
+                for late in written[-1 - _BEHIND : -_BEHIND]:
+                    late.result()
+            return [output for one in written for output in one.result()]
+
+    def _read_ahead(self, reader: ThreadPoolExecutor) -> Iterator[list[Opened]]:
+        """The pictures of each batch, read while the batch before it is worked on."""
+
+        def read(batch: Batch) -> list[Opened]:
+            found = (self.files.open(*target, batch.size) for target in batch.targets)
+            return [one for one in found if one]
+
+        coming = [reader.submit(read, batch) for batch in self.batches[:1]]
+        for after in self.batches[1:]:
+            ready = coming.pop()
+            coming.append(reader.submit(read, after))
+            yield ready.result()
+        if coming:
+            yield coming.pop().result()
+
+    def _keep(self, made: list[Made]) -> list[AppliedImage]:
+        kept = (self.files.keep(one) for one in made)
+        return [result for result in kept if result]
+
+    def _compute(self, done: int, batch: Batch, opened: list[Opened]) -> list[Made]:
+        started = time.perf_counter()
+        given = self._prompts(opened)
+        if not given:
+            return []
+        pictures = list(given)
+        masks = [one.mask for one in pictures if one.mask] or None
+        changes, prompts = self.editing.apply(
+            done,
+            [one.seen for one in pictures],
+            list(given.values()),
+            self.prompting,
+            batch.at_once,
+            masks,
+        )
+        seconds = round((time.perf_counter() - started) / len(pictures), 3)
+        at_once = self.editing.at_once(batch.at_once)
         return [
-            output
-            for done, (targets, size, batch) in enumerate(self.batches, before)
-            for output in self._batch(done, targets, size, batch)
+            Made(one, change, prompt, at_once, seconds, self._sharpen(one, prompt))
+            for one, change, prompt in zip(pictures, changes, prompts, strict=True)
         ]
 
     def _seen_size(self, picture: Path) -> Size:
@@ -106,149 +136,21 @@ class Applier:
             size = upright_size(picture) or size
         return self.editing.seen_size(size)
 
-    def _batch(
-        self, done: int, targets: Sequence[tuple[Path, Path]], size: Size, batch: int
-    ) -> list[AppliedImage]:
-        started = time.perf_counter()
-        opened = [one for target in targets if (one := self._open(*target, size))]
-        if not opened:
-            return []
-        seen = [one.seen for one in opened]
-        masks = [one.mask for one in opened if one.mask] or None
-        changes, prompts = self.editing.apply(
-            done, seen, [one.prompt for one in opened], self.prompting, batch, masks
-        )
-        seconds = round((time.perf_counter() - started) / len(opened), 3)
-        rows = zip(opened, changes, prompts, strict=True)
-        kept = (self._keep(one, change, prompt, batch, seconds) for one, change, prompt in rows)
-        return [result for result in kept if result]
-
-    def _keep(
-        self, one: _Opened, change: Change, prompt: str, batch: int, seconds: float
-    ) -> AppliedImage | None:
-        """Write a result, under the next free number if its name has just been taken."""
-        source = one.source
-        made = self._encoded(one, change, prompt, batch)
-        if made is None:
-            return None
-        data, mask = made
-        stale = self.manifest.stale(source)
-        for output in numbered(one.target):
-            done = AppliedImage(source, output, seconds)
-            self.manifest.record(done, one.stamp)
-            if mask:
-                self._save_mask(mask, output)
-            if self.request.replace:
-                atomic_write(output, data)
-                break
-            if atomic_create(output, data):
-                break
-        self.meter.wrote(done)
-        if self.manifest.stamp(source) != one.stamp:
-            self.meter.warn(
-                f"{source.name} or its prompt changed while its result was being made, which "
-                "shows it as it was before; run the same again to renew it."
-            )
-        if stale and stale != done.output:
-            self.meter.warn(
-                f"{source.name} or its prompt has changed: its result is now {done.output.name}, "
-                f"and {stale.name} is out of date; remove it, or run with --replace."
-            )
-        return done
-
-    def _save_mask(self, mask: bytes, output: Path) -> None:
-        """Write where B was changed beside the results, under the result's name. One that a run
-        which then ended had written is the same, and is kept."""
-        wanted = self.request.out / MASKS / output.relative_to(self.request.out)
-        for path in numbered(wanted.with_suffix(".png")):
-            if self.request.replace:
-                atomic_write(path, mask)
-                return
-            if atomic_create(path, mask) or path.read_bytes() == mask:
-                return
-
-    def _encoded(
-        self, one: _Opened, change: Change, prompt: str, batch: int
-    ) -> tuple[bytes, bytes | None] | None:
-        """The result as a file's contents, and its mask if that is to be saved; None, with a
-        failure, if B or its mask cannot be read again."""
-        request = self.request
-        try:
-            photograph = one.photograph or self._again(one)
-            allowed = self._mask(one.source, photograph)
-            said = notes(self._provenance(one, prompt, batch)) if request.provenance else {}
-        except DiffinvError as error:
-            self.failures.append(str(error))
-            return None
-        if request.size == MODEL:
-            photograph = photograph.as_model(change)
-            image, allowed = photograph.seen, one.mask
-        else:
-            image = photograph.edited(change, allowed, self._sharpen(one, prompt))
-        format = format_of(one.source.suffix, request.format)
-        data = encoded(image, photograph, format, request.quality, request.strip, said)
-        if not request.save_masks:
-            return data, None
-        return data, to_png(photograph.changed_where(change, allowed))
-
-    def _sharpen(self, one: _Opened, prompt: str) -> Sharpen | None:
+    def _sharpen(self, one: Opened, prompt: str) -> Sharpen | None:
         detail, seen = self.detail, one.seen.size
         if detail is None:
             return None
         return lambda picture, mask: detail.sharpened(picture, mask, seen, prompt)
 
-    def _provenance(self, one: _Opened, prompt: str, batch: int) -> dict[str, Any]:
-        request, source = self.request, (one.source.name, one.digest)
-        made = provenance(
-            self.plan.differences, self.backbone, self.settings, prompt, source, one.seen.size
-        )
-        mask = None if self.manifest.masks is None else self.manifest.masks.find(one.source)
-        asked = {
-            "batch": self.editing.at_once(batch),
-            "size": request.size,
-            "detail": request.detail,
-            "quality": request.quality,
-            "strip": request.strip,
-            "mask_file": mask and {"name": text_safe(mask.name), "sha256": sha256_of(mask)},
-        }
-        return made | asked
-
-    def _open(self, source: Path, target: Path, size: Size) -> _Opened | None:
-        """B at the size at which the backbone sees its batch, with its prompt if it has one, and
-        the stamp of both at the time of reading; None if that failed. A very large one is read
-        again for its result."""
-        stamp = self.manifest.stamp(source)
-        try:
-            photograph = self._sized(read_photograph(source))
-            seen, prompt = to_model(photograph.seen, size), self._prompt(source)
-            mask = self._mask(source, photograph)
-            digest = sha256_of(source) if self.request.provenance else ""
-        except DiffinvError as error:
-            self.failures.append(str(error))
-            return None
-        width, height = photograph.size
-        kept = photograph if width * height <= _KEPT_PIXELS else None
-        mask = mask and to_model(mask, size)
-        return _Opened(source, target, seen, prompt, stamp, digest, kept, mask)
-
-    def _mask(self, source: Path, photograph: Photograph) -> Image | None:
-        """Where B may change at all, at its full size; None for everywhere."""
-        masks = self.manifest.masks
-        return None if masks is None else masks.read(source, photograph.size)
-
-    def _again(self, one: _Opened) -> Photograph:
-        """A very large B, read once more. Raises DiffinvError if it is another by now."""
-        photograph = self._sized(read_photograph(one.source))
-        if self.manifest.stamp(one.source) != one.stamp:
-            raise DiffinvError(
-                f"{path_text(one.source)} or its prompt changed while it was worked on; run the "
-                "same again."
-            )
-        return photograph
-
-    def _sized(self, photograph: Photograph) -> Photograph:
-        size = checked_size(self.request.size)
-        return photograph.resized(size) if isinstance(size, int) else photograph
+    def _prompts(self, opened: list[Opened]) -> dict[Opened, str | None]:
+        """Those pictures whose prompts can be had, with the prompts that the user gave."""
+        found: dict[Opened, str | None] = {}
+        for one in opened:
+            try:
+                found[one] = self._prompt(one.source)
+            except DiffinvError as error:
+                self.files.failures.append(str(error))
+        return found
 
     def _prompt(self, picture: Path) -> str | None:
         """The prompt the user gave for a picture, None if it is to be made.

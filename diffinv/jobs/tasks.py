@@ -87,7 +87,7 @@ def _all_rounds(
     for number, one in enumerate(rounds):
         with deterministic(one.settings.seed, model.device):
             outputs += one.run(sum(batches[:number]))
-    failures = dict.fromkeys(failure for one in rounds for failure in one.failures)
+    failures = dict.fromkeys(failure for one in rounds for failure in one.files.failures)
     return outputs, list(failures)
 
 

@@ -8,7 +8,6 @@ for a picture of any size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
@@ -50,31 +49,68 @@ def blend(picture: Bytes, change: Change, allowed: Bytes | None = None) -> Bytes
     change, None for everywhere."""
     low = _Low.of(change)
     height, width = picture.shape[:2]
-    across = _weights(low.delta.shape[1], width, Image.Resampling.BICUBIC)
-    down = _weights(low.delta.shape[0], height, Image.Resampling.BICUBIC)
-    mask_across = _weights(low.mask.shape[1], width, Image.Resampling.BILINEAR)
-    mask_down = _weights(low.mask.shape[0], height, Image.Resampling.BILINEAR)
     result = picture.copy()
     rows = max(1, _STRIP // width)
     for top in range(0, height, rows):
-        strip = slice(top, top + rows)
-        mask = mask_down[strip] @ low.mask @ mask_across.T
+        strip = _Part(slice(top, min(height, top + rows)), slice(0, width), (width, height))
+        mask = strip.of(low.mask, Image.Resampling.BILINEAR)
         if allowed is not None:
-            mask *= allowed[strip].astype(np.float32) / 255
-        if not mask.any():
-            continue
-        own = picture[strip].astype(np.float32) / 255
-        luma = own @ _LUMA
-        for channel in range(3):
-            slope = down[strip] @ low.slope[..., channel] @ across.T
-            rest = down[strip] @ low.rest[..., channel] @ across.T
-            new = own[..., channel] + mask * (slope * luma + rest)
-            np.copyto(
-                result[strip, :, channel],
-                (new.clip(0, 1) * 255 + 0.5).astype(np.uint8),
-                where=mask > 0,
-            )
+            mask *= allowed[strip.down].astype(np.float32) / 255
+        down, across = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))
+        if len(down):
+            inner = slice(down[0], down[-1] + 1), slice(across[0], across[-1] + 1)
+            _add(result, low, strip.inner(*inner), mask[inner])
     return result
+
+
+def _add(result: Bytes, low: _Low, part: _Part, mask: Floats) -> None:
+    """Add the change to a part of the picture."""
+    inside = part.down, part.across
+    own = result[inside].astype(np.float32) / 255
+    luma = own @ _LUMA
+    for channel in range(3):
+        slope = part.of(low.slope[..., channel], Image.Resampling.BICUBIC)
+        rest = part.of(low.rest[..., channel], Image.Resampling.BICUBIC)
+        slope *= luma
+        slope += rest
+        slope *= mask
+        slope += own[..., channel]
+        new = (slope.clip(0, 1, out=slope) * 255 + 0.5).astype(np.uint8)
+        np.copyto(result[(*inside, channel)], new, where=mask > 0)
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some rows and columns of a picture of a size (width, height)."""
+
+    down: slice
+    across: slice
+    size: tuple[int, int]
+
+    def inner(self, down: slice, across: slice) -> _Part:
+        """A part of this part."""
+        top, left = self.down.start, self.across.start
+        return _Part(
+            slice(top + int(down.start), top + int(down.stop)),
+            slice(left + int(across.start), left + int(across.stop)),
+            self.size,
+        )
+
+    def of(self, low: Floats, kind: Image.Resampling) -> Floats:
+        """What a small plane [h, w] is there once it is enlarged to the picture's size."""
+        across, down = (
+            side / whole for side, whole in zip(low.shape[::-1], self.size, strict=True)
+        )
+        box = (
+            self.across.start * across,
+            self.down.start * down,
+            min(low.shape[1], self.across.stop * across),
+            min(low.shape[0], self.down.stop * down),
+        )
+        size = self.across.stop - self.across.start, self.down.stop - self.down.start
+        plane = Image.fromarray(np.ascontiguousarray(low))
+        enlarged: Floats = np.array(plane.resize(size, kind, box))
+        return enlarged
 
 
 def mixing_mask(change: Change, size: tuple[int, int], allowed: Bytes | None = None) -> Bytes:
@@ -92,7 +128,6 @@ class _Low:
     """A change as a local function of the picture's luma: delta = slope * luma + rest (He and Sun,
     Fast Guided Filter, 2015, with what the guide does not explain kept in ``rest``)."""
 
-    delta: Floats
     slope: Floats
     rest: Floats
     mask: Floats
@@ -105,7 +140,7 @@ class _Low:
         variance = _box(guide**2) - mean**2
         covariance = _box(guide[..., None] * delta) - mean[..., None] * mean_delta
         slope = _box(covariance / (variance[..., None] + _EPSILON))
-        return cls(delta, slope, delta - slope * guide[..., None], _mask(change, delta))
+        return cls(slope, delta - slope * guide[..., None], _mask(change, delta))
 
 
 def _mask(change: Change, delta: Floats) -> Floats:
@@ -141,11 +176,3 @@ def _box(values: Floats, radius: int = _RADIUS) -> Floats:
         lower = np.take(sums, range(sums.shape[axis] - size), axis=axis)
         padded = ((upper - lower) / size).astype(np.float32)
     return padded
-
-
-@lru_cache(maxsize=4)
-def _weights(low: int, high: int, kind: Image.Resampling) -> Floats:
-    """The matrix [high, low] by which Pillow resamples a line."""
-    lines = Image.fromarray(np.eye(low, dtype=np.float32))
-    resampled: Floats = np.asarray(lines.resize((low, high), kind))
-    return resampled

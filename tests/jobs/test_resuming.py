@@ -292,18 +292,19 @@ def test_replacing_starts_anew_but_resuming_it_does_not(blue, applied, tmp_path)
 
     def stop(event):
         events.append(event)
-        if sum(e.output is not None for e in events) == 4:
+        if sum(e.output is not None for e in events) >= 4:
             raise Stopped
 
     with pytest.raises(Stopped):
         run_application(request, stop)
     half = pictures_in(tmp_path / "out")
-    assert sum(half[name] != before[name] for name in before) == 4
+    made = sum(half[name] != before[name] for name in before)
+    assert 4 <= made < 8  # what was computed meanwhile may still be written
     report = run_application(request, resumed=True)
-    assert report.skipped == 4
+    assert report.skipped == made
     after = pictures_in(tmp_path / "out")
     assert set(after) == set(before)
-    assert sum(after[name] == half[name] for name in before) == 4
+    assert sum(after[name] == half[name] for name in before) == made
 
 
 def test_lines_that_were_cut_off_and_foreign_ones_count_for_nothing(blue, applied, tmp_path):

@@ -1,0 +1,186 @@
+"""The files of one round of an application: every B as it is opened, every B' as it is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DiffinvError
+from ..pictures.formats import encoded, format_of
+from ..pictures.framing import to_model
+from ..pictures.masks import MASKS
+from ..pictures.photograph import Photograph, read_photograph
+from ..pictures.sizes import MODEL, checked_size
+from ..pictures.writing import to_png
+from ..running.progress import AppliedImage, Meter
+from ..running.provenance import notes, provenance
+from ..system.files import atomic_create, atomic_write, numbered, sha256_of
+from ..system.text import path_text, text_safe
+from .manifest import Manifest, Stamp
+from .requests import ApplyRequest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from PIL.Image import Image
+
+    from ..difference import Difference
+    from ..pictures.blending import Change
+    from ..pictures.framing import Size
+    from ..pictures.photograph import Sharpen
+    from ..running.editing import Editing
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A B that is being worked on: ``seen`` as the backbone sees it, with its mask at that size,
+    and its ``stamp`` and ``digest`` (SHA-256) at the time of reading."""
+
+    source: Path
+    target: Path
+    seen: Image
+    stamp: Stamp
+    digest: str
+    mask: Image | None
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a B: the change, the prompt, how many were computed at once, the seconds it
+    took, and what sharpens it, None for nothing."""
+
+    opened: Opened
+    change: Change
+    prompt: str
+    at_once: int
+    seconds: float
+    sharpen: Sharpen | None = None
+
+
+class PictureFiles:
+    """Opens pictures and writes results. Full-size pictures are read twice, to be seen and to be
+    changed, so that none is kept in memory while others are worked on.
+
+    ``failures`` has one sentence for each picture that failed.
+    """
+
+    def __init__(
+        self,
+        request: ApplyRequest,
+        differences: Sequence[tuple[Difference, float]],
+        manifest: Manifest,
+        editing: Editing,
+        meter: Meter,
+    ) -> None:
+        self.request, self.differences, self.manifest = request, differences, manifest
+        self.editing, self.meter = editing, meter
+        self.failures: list[str] = []
+
+    def open(self, source: Path, target: Path, size: Size) -> Opened | None:
+        """B at the size at which the backbone sees its batch; None if that failed."""
+        stamp = self.manifest.stamp(source)
+        try:
+            photograph = self._sized(read_photograph(source))
+            mask = self._mask(source, photograph)
+            digest = sha256_of(source) if self.request.provenance else ""
+        except DiffinvError as error:
+            self.failures.append(str(error))
+            return None
+        seen = to_model(photograph.seen, size)
+        return Opened(source, target, seen, stamp, digest, mask and to_model(mask, size))
+
+    def keep(self, made: Made) -> AppliedImage | None:
+        """Write a result, under the next free number if its name has just been taken; None, with a
+        failure, if B or its mask cannot be read again."""
+        one, source = made.opened, made.opened.source
+        try:
+            data, mask = self._encoded(made)
+        except DiffinvError as error:
+            self.failures.append(str(error))
+            return None
+        stale = self.manifest.stale(source)
+        for output in numbered(one.target):
+            done = AppliedImage(source, output, made.seconds)
+            self.manifest.record(done, one.stamp)
+            if mask:
+                self._save_mask(mask, output)
+            if self.request.replace:
+                atomic_write(output, data)
+                break
+            if atomic_create(output, data):
+                break
+        self.meter.wrote(done)
+        if stale and stale != done.output:
+            self.meter.warn(
+                f"{source.name} or its prompt has changed: its result is now {done.output.name}, "
+                f"and {stale.name} is out of date; remove it, or run with --replace."
+            )
+        return done
+
+    def _save_mask(self, mask: bytes, output: Path) -> None:
+        """Write where B was changed beside the results, under the result's name. One that a run
+        which then ended had written is the same, and is kept."""
+        wanted = self.request.out / MASKS / output.relative_to(self.request.out)
+        for path in numbered(wanted.with_suffix(".png")):
+            if self.request.replace:
+                atomic_write(path, mask)
+                return
+            if atomic_create(path, mask) or path.read_bytes() == mask:
+                return
+
+    def _encoded(self, made: Made) -> tuple[bytes, bytes | None]:
+        """The result as a file's contents, and its mask if that is to be saved."""
+        request, one, change = self.request, made.opened, made.change
+        photograph = self._again(one)
+        allowed = self._mask(one.source, photograph)
+        said = notes(self._provenance(made)) if request.provenance else {}
+        if request.size == MODEL:
+            photograph = photograph.as_model(change)
+            image, allowed = photograph.seen, one.mask
+        else:
+            image = photograph.edited(change, allowed, made.sharpen)
+        format = format_of(one.source.suffix, request.format)
+        data = encoded(image, photograph, format, request.quality, request.strip, said)
+        if not request.save_masks:
+            return data, None
+        return data, to_png(photograph.changed_where(change, allowed))
+
+    def _provenance(self, made: Made) -> dict[str, Any]:
+        request, one = self.request, made.opened
+        mask = None if self.manifest.masks is None else self.manifest.masks.find(one.source)
+        asked = {
+            "batch": made.at_once,
+            "size": request.size,
+            "detail": request.detail,
+            "quality": request.quality,
+            "strip": request.strip,
+            "mask_file": mask and {"name": text_safe(mask.name), "sha256": sha256_of(mask)},
+        }
+        return asked | provenance(
+            self.differences,
+            self.editing.backbone,
+            self.editing.settings,
+            made.prompt,
+            (one.source.name, one.digest),
+            one.seen.size,
+        )
+
+    def _mask(self, source: Path, photograph: Photograph) -> Image | None:
+        """Where B may change at all, at its full size; None for everywhere."""
+        masks = self.manifest.masks
+        return None if masks is None else masks.read(source, photograph.size)
+
+    def _again(self, one: Opened) -> Photograph:
+        """B, read once more. Raises DiffinvError if it is another by now."""
+        photograph = self._sized(read_photograph(one.source))
+        if self.manifest.stamp(one.source) != one.stamp:
+            raise DiffinvError(
+                f"{path_text(one.source)} or its prompt changed while it was worked on; run the "
+                "same again."
+            )
+        return photograph
+
+    def _sized(self, photograph: Photograph) -> Photograph:
+        size = checked_size(self.request.size)
+        return photograph.resized(size) if isinstance(size, int) else photograph
