@@ -103,11 +103,11 @@ def stages(path: Path) -> None:
     image = timed("add what changed, a fifth of it", lambda: edited(photograph, before, part))
     timed("add what changed, all of it", lambda: edited(photograph, before, whole))
     notes = {"diffinv": "{}", "parameters": "a"}
-    timed("encode", lambda: encoded(image, photograph, "jpeg", 95, False, notes))
+    timed("encode", lambda: encoded(image, "jpeg", 95, False, notes))
 
 
 def edited(photograph, before, after):
-    return photograph.edited(Change(before, after))
+    return photograph.with_change(Change(before, after))
 
 
 def timed(what: str, work: Callable[[], object], rounds: int = 3):

@@ -136,15 +136,14 @@ class PictureFiles:
         allowed = self._mask(one.source, photograph)
         said = notes(self._provenance(made)) if request.provenance else {}
         if request.size == MODEL:
-            photograph = photograph.as_model(change)
-            image, allowed = photograph.seen, one.mask
+            result, allowed = photograph.as_model(change), one.mask
         else:
-            image = photograph.edited(change, allowed, made.sharpen)
+            result = photograph.with_change(change, allowed, made.sharpen)
         format = format_of(one.source.suffix, request.format)
-        data = encoded(image, photograph, format, request.quality, request.strip, said)
+        data = encoded(result, format, request.quality, request.strip, said)
         if not request.save_masks:
             return data, None
-        return data, to_png(photograph.changed_where(change, allowed))
+        return data, to_png(result.changed_where(change, allowed))
 
     def _provenance(self, made: Made) -> dict[str, Any]:
         request, one = self.request, made.opened

@@ -8,7 +8,7 @@ for a picture of any size.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Floats: TypeAlias = "NDArray[np.float32]"
 Bytes: TypeAlias = "NDArray[np.uint8]"
+Pixels = TypeVar("Pixels", "NDArray[np.uint8]", "NDArray[np.uint16]")
 
 _STRIP = 2**21
 """Pixels that are worked on at once."""
@@ -44,9 +45,9 @@ class Change:
     mask: Floats | None = None
 
 
-def blend(picture: Bytes, change: Change, allowed: Bytes | None = None) -> Bytes:
-    """The full-size picture [H, W, 3] with the change in it; ``allowed`` [H, W] is 255 where it may
-    change, None for everywhere."""
+def blend(picture: Pixels, change: Change, allowed: Bytes | None = None) -> Pixels:
+    """The full-size picture [H, W, 3] of 8 or 16 bits with the change in it; ``allowed`` [H, W] is
+    255 where it may change, None for everywhere."""
     low = _Low.of(change)
     height, width = picture.shape[:2]
     result = picture.copy()
@@ -63,10 +64,11 @@ def blend(picture: Bytes, change: Change, allowed: Bytes | None = None) -> Bytes
     return result
 
 
-def _add(result: Bytes, low: _Low, part: _Part, mask: Floats) -> None:
+def _add(result: Pixels, low: _Low, part: _Part, mask: Floats) -> None:
     """Add the change to a part of the picture."""
-    inside = part.down, part.across
-    own = result[inside].astype(np.float32) / 255
+    inside: tuple[slice, slice] = (part.down, part.across)
+    white = np.iinfo(result.dtype).max
+    own = result[inside].astype(np.float32) / white
     luma = own @ _LUMA
     for channel in range(3):
         slope = part.of(low.slope[..., channel], Image.Resampling.BICUBIC)
@@ -75,8 +77,8 @@ def _add(result: Bytes, low: _Low, part: _Part, mask: Floats) -> None:
         slope += rest
         slope *= mask
         slope += own[..., channel]
-        new = (slope.clip(0, 1, out=slope) * 255 + 0.5).astype(np.uint8)
-        np.copyto(result[(*inside, channel)], new, where=mask > 0)
+        new = (slope.clip(0, 1, out=slope) * white + 0.5).astype(result.dtype)
+        np.copyto(result[part.down, part.across, channel], new, where=mask > 0)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from ..system.streams import swallowed
+from .camera_notes import camera_notes
 
 RAW_SUFFIXES = (
     *(".dng", ".cr2", ".cr3", ".nef", ".nrw", ".arw", ".srw", ".raf", ".orf", ".rw2", ".pef"),
@@ -21,9 +22,6 @@ _NAMES = {
     ".jxl": "a JPEG XL picture",
 }
 _FORMATS = {".heic": "HEIF", ".heif": "HEIF", ".jxl": "JXL"}
-_CAMERA_TAGS = (0x010E, 0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8298)
-"""What a RAW file's first directory says of the photograph, not of how its pixels are stored."""
-_EXIF_IFD, _GPS_IFD, _MAKER_NOTE = 0x8769, 0x8825, 0x927C
 
 
 @lru_cache(maxsize=1)
@@ -71,24 +69,16 @@ def developed(path: Path) -> Image.Image:
     with swallowed(), rawpy.imread(str(path)) as raw:
         image = Image.fromarray(raw.postprocess(use_camera_wb=True, output_bps=8))
     with contextlib.suppress(Exception):  # a camera's notes are no reason to refuse a picture
-        image.info["exif"] = _camera_notes(path).tobytes()
+        image.info["exif"] = _notes(path).tobytes()
     return image
 
 
-def _camera_notes(path: Path) -> Image.Exif:
-    """Camera, time and place; RAW files are TIFF files, as most of them are."""
-    found, kept = Image.Exif(), Image.Exif()
+def _notes(path: Path) -> Image.Exif:
+    """What the camera wrote; RAW files are TIFF files, as most of them are."""
+    found = Image.Exif()
     with path.open("rb") as file:
         found.load_from_fp(file)
-        for tag in _CAMERA_TAGS:
-            if tag in found:
-                kept[tag] = found[tag]
-        for ifd in (_EXIF_IFD, _GPS_IFD):
-            notes = dict(found.get_ifd(ifd))
-            notes.pop(_MAKER_NOTE, None)
-            if notes:
-                kept[ifd] = notes
-    return kept
+        return camera_notes(found)
 
 
 @lru_cache(maxsize=1)

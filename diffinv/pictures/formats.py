@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from xml.sax.saxutils import escape, unescape
 
 from ..errors import UsageError
+from .sixteen_bit import png_of_sixteen, tiff_of_sixteen
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -51,6 +52,30 @@ def suffix_for(suffix: str, wanted: str) -> str:
 
 
 def encoded(
+    photograph: Photograph,
+    format: str,
+    quality: int,
+    strip: bool,
+    notes: Notes,
+) -> bytes:
+    """A result as the contents of a file. JPEG from JPEG is compressed as B was; PNG and TIFF have
+    the 16 bits that it has."""
+    from PIL import Image
+
+    image = photograph.own_with_alpha
+    if format == "jpeg" and image.mode == "RGBA":
+        canvas = Image.new("RGB", image.size, "white")
+        canvas.paste(image, mask=image.getchannel("A"))
+        image = canvas
+    try:
+        return _written(image, photograph, format, quality, strip, notes)
+    except Exception:  # what cameras write cannot always be written again, or is too long for JPEG
+        if strip:
+            raise
+        return _written(image, photograph, format, quality, True, notes)
+
+
+def _written(
     image: Image.Image,
     photograph: Photograph,
     format: str,
@@ -58,21 +83,14 @@ def encoded(
     strip: bool,
     notes: Notes,
 ) -> bytes:
-    """A result as the contents of a file. JPEG from JPEG is compressed as B was."""
-    from PIL import Image
-
-    if format == "jpeg" and image.mode == "RGBA":
-        canvas = Image.new("RGB", image.size, "white")
-        canvas.paste(image, mask=image.getchannel("A"))
-        image = canvas
-    compression = _compression(photograph, format, quality)
-    try:
-        about = _about(photograph, format, strip, notes)
-        return _saved(image, format, compression | about)
-    except Exception:  # what cameras write cannot always be written again, or is too long for JPEG
-        if strip:
-            raise
-        return _saved(image, format, compression | _about(photograph, format, True, notes))
+    about = _about(photograph, format, strip, notes)
+    if photograph.deep is not None and format == "png":
+        said = _saved(image.resize((1, 1)), format, about)
+        return png_of_sixteen(photograph.deep, photograph.alpha, said)
+    if photograph.deep is not None and format == "tiff":
+        profile, tags = photograph.profile, about["tiffinfo"]
+        return tiff_of_sixteen(photograph.deep, photograph.alpha, profile, tags)
+    return _saved(image, format, _compression(photograph, format, quality) | about)
 
 
 def _saved(image: Image.Image, format: str, options: dict[str, Any]) -> bytes:

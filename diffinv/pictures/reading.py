@@ -17,6 +17,7 @@ from ..errors import DiffinvError, UsageError
 from ..system.paths import given_path
 from ..system.streams import swallowed
 from ..system.text import natural_key, path_text
+from .camera_notes import camera_notes
 from .colour import to_rgb
 from .extra_formats import (
     RAW_SUFFIXES,
@@ -26,6 +27,7 @@ from .extra_formats import (
     raw_size,
     register_openers,
 )
+from .sixteen_bit import has_sixteen
 from .sizes import MAX_SIDE, MIN_SIDE
 
 if TYPE_CHECKING:
@@ -85,7 +87,8 @@ def open_image(path: Path) -> Image.Image:
 
 def read_with(path: Path, take: Callable[[Image.Image], T]) -> T:
     """What ``take`` makes of a decoded picture, upright; errors as those of :func:`open_image`.
-    Its ``info`` also has how a JPEG is compressed, as ``diffinv_jpeg``."""
+    Its ``info`` also has how a JPEG is compressed, as ``diffinv_jpeg``, and the orientation of one
+    that can be read with 16 bits a channel, as ``diffinv_sixteen``."""
     shown = path_text(path)
     try:
         _check_file(path, shown)
@@ -180,9 +183,12 @@ def _decode(file: BinaryIO, shown: str, take: Callable[[Image.Image], T]) -> T:
     with image:
         _check_size(image.width, image.height, shown)
         try:
+            turned = int(image.getexif().get(0x0112, 1)) if has_sixteen(image) else None
             with _silent(image):
                 image.load()
+            said = _said_by_tiff(image)
             upright = _upright(image)
+            upright.info.update(said, diffinv_sixteen=turned)
             upright.info["diffinv_jpeg"] = _compression(image)
             return take(upright)
         except Exception as error:
@@ -210,6 +216,17 @@ def _compression(image: Image.Image) -> dict[str, Any]:
     sampling = JpegImagePlugin.get_sampling(image)
     tables: dict[str, Any] = {"qtables": image.quantization}
     return tables | ({"subsampling": sampling} if sampling >= 0 else {})
+
+
+def _said_by_tiff(image: Image.Image) -> dict[str, Any]:
+    """Notes that Pillow has in a TIFF's own tags, where it has them of other formats."""
+    if image.format != "TIFF":
+        return {}
+    with contextlib.suppress(Exception):  # what cannot be read is no reason to refuse a picture
+        exif = image.getexif()
+        xmp = exif.get(700)
+        return {"exif": camera_notes(exif).tobytes()} | ({"xmp": xmp} if xmp else {})
+    return {}
 
 
 @contextlib.contextmanager
