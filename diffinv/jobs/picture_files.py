@@ -156,7 +156,7 @@ class PictureFiles:
             "strip": request.strip,
             "mask_file": mask and {"name": text_safe(mask.name), "sha256": sha256_of(mask)},
         }
-        return asked | provenance(
+        how = provenance(
             self.differences,
             self.editing.backbone,
             self.editing.settings,
@@ -164,6 +164,7 @@ class PictureFiles:
             (one.source.name, one.digest),
             one.seen.size,
         )
+        return how | asked
 
     def _mask(self, source: Path, photograph: Photograph) -> Image | None:
         """Where B may change at all, at its full size; None for everywhere."""

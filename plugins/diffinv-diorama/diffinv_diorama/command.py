@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from .cases import Case
     from .evaluation import Parts, Row
     from .full_size import LargeRow
 
 _KINDS = ("swap", "recolour", "light", "ground", "backdrop", "add", "remove", "detail")
+_CASES = ("plain", "misaligned", "silent", "mistaken", "double", "hard")
 _PRESETS = ("default", "paper")
 
 
@@ -20,6 +22,14 @@ _PRESETS = ("default", "paper")
 @click.option("--count", default=40, show_default=True, type=click.IntRange(1), help="Analogies.")
 @click.option("--seed", default=0, show_default=True, help="Seed of the random analogies.")
 @click.option("--edit", "kind", type=click.Choice(_KINDS), help="Only this type of edit.")
+@click.option(
+    "--case",
+    type=click.Choice(_CASES),
+    default="plain",
+    show_default=True,
+    help="How hard: A and A' in different layouts, captions that say nothing or wrong things, two "
+    "changes at once, or all of these with the hardest edits.",
+)
 @click.option("--preset", type=click.Choice(_PRESETS), default="default", show_default=True)
 @click.option("--editor", default=None, help="Editor id; default: the settings' own.")
 @click.option(
@@ -49,6 +59,7 @@ def diorama(
     count: int,
     seed: int,
     kind: str | None,
+    case: Case,
     preset: str,
     editor: str | None,
     changes: tuple[str, ...],
@@ -62,9 +73,10 @@ def diorama(
     from diffinv.errors import UsageError
     from diffinv.method.settings import ApplicationSettings, inversion_settings
 
+    from .cases import analogies_of
     from .evaluation import evaluate, summary
     from .full_size import evaluate_large
-    from .world import EDIT_TYPES, analogies
+    from .world import EDIT_TYPES
 
     inversion, application = inversion_settings(preset), ApplicationSettings()
     for change in changes:
@@ -78,7 +90,7 @@ def diorama(
         else:
             application = _changed(application, name, value)
     application = replace(application, editor=editor) if editor else application
-    chosen = analogies(count, seed, (kind,) if kind else EDIT_TYPES)
+    chosen = analogies_of(case, count, seed, (kind,) if kind else EDIT_TYPES)
 
     def progress(done: int, total: int) -> None:
         click.echo(f"{done} of {total} analogies", err=True)
@@ -92,7 +104,11 @@ def diorama(
         return
     rows = evaluate(chosen, parts, inversion, application, on_batch=progress)
     if as_json:
-        click.echo(json.dumps({"count": count, "seed": seed, "preset": preset, **summary(rows)}))
+        click.echo(
+            json.dumps(
+                {"count": count, "seed": seed, "case": case, "preset": preset, **summary(rows)}
+            )
+        )
     else:
         _print_tables(rows)
 

@@ -33,6 +33,7 @@ from diffinv.method.settings import ApplicationSettings, InversionSettings
 from diffinv.pictures.tensors import to_images, to_tensor
 
 from .captions import caption
+from .cases import mistaken
 from .oracle import read_scenes
 from .render import render
 from .world import Analogy, Scene
@@ -94,7 +95,10 @@ class Batch:
     @cached_property
     def a_prime(self) -> list[Image.Image]:
         """A' of every analogy."""
-        return [render(x.a_prime, x.seed_a) for x in self.analogies]
+        return [
+            render(x.a_prime, x.seed_a if x.seed_a_prime is None else x.seed_a_prime)
+            for x in self.analogies
+        ]
 
     @cached_property
     def b(self) -> list[Image.Image]:
@@ -109,12 +113,25 @@ class Batch:
     @cached_property
     def cap_a(self) -> list[str]:
         """The captions of A."""
-        return self.parts.captioner.caption(self.a)
+        return self._described([x.a for x in self.analogies], self.a, 10)
 
     @cached_property
     def cap_a_prime(self) -> list[str]:
         """The captions of A'."""
-        return self.parts.captioner.caption(self.a_prime)
+        return self._described([x.a_prime for x in self.analogies], self.a_prime, 11)
+
+    def _described(
+        self, scenes: Sequence[Scene], images: Sequence[Image.Image], which: int
+    ) -> list[str]:
+        """The captioner's words for pictures, or what stands for them in the harder cases."""
+        rng = np.random.default_rng([which, self.seed])
+        texts = self.parts.captioner.caption(images)
+        for i, (analogy, scene) in enumerate(zip(self.analogies, scenes, strict=True)):
+            if analogy.captions == "silent":
+                texts[i] = "a picture"
+            elif analogy.captions == "mistaken":
+                texts[i] = caption(mistaken(scene, analogy.attributes, rng), rng)
+        return texts
 
     @cached_property
     def prompt_b(self) -> list[str]:
@@ -257,7 +274,7 @@ def score(batch: Batch, method: str) -> list[Row]:
     rows = []
     for i, analogy in enumerate(batch.analogies):
         target = analogy.b if undo else analogy.b_prime
-        made, kept = _verdict(read[i], target, analogy.edit.attribute)
+        made, kept = _verdict(read[i], target, analogy.attributes)
         rows.append(
             Row(
                 kind=analogy.edit.kind,
@@ -272,16 +289,17 @@ def score(batch: Batch, method: str) -> list[Row]:
     return rows
 
 
-def _verdict(read: Scene, target: Scene, attribute: str) -> tuple[bool, bool]:
-    """(whether the edited attribute is as in the target, whether every other one is)."""
-    made = getattr(read, attribute) == getattr(target, attribute)
-    restored = read.with_value(attribute, getattr(target, attribute))
-    return made, restored == target
+def _verdict(read: Scene, target: Scene, attributes: Sequence[str]) -> tuple[bool, bool]:
+    """(whether the edited attributes are as in the target, whether all others are)."""
+    restored = read
+    for name in attributes:
+        restored = restored.with_value(name, getattr(target, name))
+    return all(getattr(read, n) == getattr(target, n) for n in attributes), restored == target
 
 
-def is_right(read: Scene, target: Scene, attribute: str) -> float:
-    """1 if the edited attribute and all others are as in the target, else 0."""
-    return float(all(_verdict(read, target, attribute)))
+def is_right(read: Scene, target: Scene, attributes: Sequence[str]) -> float:
+    """1 if the edited attributes and all others are as in the target, else 0."""
+    return float(all(_verdict(read, target, attributes)))
 
 
 def evaluate(

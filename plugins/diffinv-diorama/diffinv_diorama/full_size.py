@@ -107,4 +107,4 @@ def _right(analogy: Analogy, image: Image.Image) -> float:
     """Whether the oracle reads the true answer in the square that holds the scene."""
     square = ImageOps.fit(image, (SIZE, SIZE), Image.Resampling.BOX)
     (read,) = read_scenes(to_tensor([square]))
-    return is_right(read, analogy.b_prime, analogy.edit.attribute)
+    return is_right(read, analogy.b_prime, analogy.attributes)

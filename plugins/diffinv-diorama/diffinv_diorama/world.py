@@ -12,6 +12,7 @@ import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from functools import cache
+from typing import Literal
 
 import numpy as np
 
@@ -85,7 +86,9 @@ class Edit:
 
 @dataclass(frozen=True)
 class Analogy:
-    """A : A' :: B : B'. Scenes with the layout seeds that draw them; A' shares A's seed, B' B's."""
+    """A : A' :: B : B'. Scenes with the layout seeds that draw them; B' shares B's seed, and A' A's
+    unless it has its own. ``second`` is a change beside ``edit``, None for none. ``captions`` says
+    who describes A and A': the captioner (``own``), or see :data:`.cases.CASES`."""
 
     edit: Edit
     a: Scene
@@ -94,6 +97,14 @@ class Analogy:
     b_prime: Scene
     seed_a: int
     seed_b: int
+    seed_a_prime: int | None = None
+    second: Edit | None = None
+    captions: Literal["own", "silent", "mistaken"] = "own"
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What changes."""
+        return tuple(edit.attribute for edit in (self.edit, self.second) if edit)
 
 
 def all_scenes() -> Iterator[Scene]:
