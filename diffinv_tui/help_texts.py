@@ -60,7 +60,7 @@ sharp as the rest. Takes much longer; for models that know pictures of all kinds
     "strip": "Leaves out what the file says of the camera, the time and the place.",
     "provenance": "Each result says how it was made: `diffinv show` reads it, and so do others.",
     "mask_grow": """Lets the difference act so far beyond its own mask, in hundredths of the longer
-side: for things that get larger.""",
+side: what is new may be larger than what was there. 0 keeps to the mask.""",
     "mask_file": """A picture that is white where yours may change and black where not; or a folder
 with one for each, under the same names.""",
     "save_masks": "Saves where each picture was changed, to be painted over and given as mask.",

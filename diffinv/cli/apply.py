@@ -61,7 +61,7 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
     "--mask-grow",
     type=click.FloatRange(0, 100),
     metavar="PERCENT",
-    help="Let the difference act so much of the longer side beyond its own mask.",
+    help="Let the difference act so much of the longer side beyond its own mask. Default: 8.",
 )
 @click.option("--no-mask", is_flag=True, help="Let the difference act everywhere.")
 @click.option("--save-masks", is_flag=True, help="Save where it was changed, in DIR/masks.")

@@ -36,7 +36,7 @@ Stamp = list[list[int] | None]
 
 
 _ADDED = ("mask_grow", "negative_prompt")
-"""Settings that results of earlier versions do not have; at their defaults they do not count."""
+"""Settings that earlier results do not have; where they are 0 or empty they do not count."""
 
 
 def application_key(

@@ -51,15 +51,15 @@ class InversionSettings:
 @dataclass(frozen=True)
 class ApplicationSettings:
     """How a difference is applied. ``mask`` protects what the difference does not act on; it is
-    grown by ``mask_grow`` percent of the picture's longer side. Guidance leads away from
-    ``negative_prompt``."""
+    grown by ``mask_grow`` percent of the picture's longer side, so that what is new may have
+    another outline than what was there. Guidance leads away from ``negative_prompt``."""
 
     editor: str = "edit-friendly"
     steps: int = 20
     guidance_scale: float = 2.0
     mask: bool = True
     seed: int = 0
-    mask_grow: float = 0.0
+    mask_grow: float = 8.0
     negative_prompt: str = ""
 
 

@@ -26,7 +26,7 @@ _STRIP = 2**21
 _RADIUS, _EPSILON = 2, 1e-3
 """The guided filter's window (2r + 1 pixels of the model's picture) and what counts as flat."""
 
-_SHARE = 0.2
+_SHARE = 0.4
 _LEAST, _MOST = 3 / 255, 24 / 255
 """A change counts as none up to this share of the picture's strongest, within these bounds, and as
 whole from twice that: what the autoencoder alone does around an edit stays out of the picture."""
