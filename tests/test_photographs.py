@@ -3,6 +3,7 @@ changed bit for bit."""
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -206,6 +207,33 @@ def test_a_jpeg_is_compressed_as_it_was(tmp_path):
         assert one.quantization == other.quantization
         difference = np.abs(np.asarray(one).astype(int) - np.asarray(other))
     assert difference.mean() < 1.5
+
+
+@pytest.mark.parametrize("profile", [None, b"a profile"])
+def test_a_webp_that_lost_nothing_loses_nothing(tmp_path, profile):
+    for name, options in (("one.webp", {"lossless": True}), ("two.webp", {"quality": 95})):
+        picture = Image.fromarray(noise(60, 40))
+        picture.save(tmp_path / name, icc_profile=profile, **options)
+        photograph = read_photograph(tmp_path / name)
+        assert photograph.lossless == ("lossless" in options)
+        data = encoded(photograph, "webp", 95, False, NOTES)
+        with Image.open(io.BytesIO(data)) as image:
+            same = np.array_equal(np.asarray(image.convert("RGB")), np.asarray(photograph.own))
+        assert same == photograph.lossless
+
+
+def test_a_film_says_that_its_first_frame_is_used(model, difference, tmp_path):
+    frames = [Image.fromarray(noise(40, 40, seed)) for seed in range(3)]
+    folder = tmp_path / "b"
+    folder.mkdir()
+    frames[0].save(folder / "film.gif", save_all=True, append_images=frames[1:])
+    frames[0].save(folder / "still.gif")
+    file, heard = difference.save(tmp_path / "d.safetensors"), []
+    settings = ApplicationSettings(steps=1)
+    request = ApplyRequest(((str(file), 1.0),), (folder,), tmp_path / "out", settings=settings)
+    run_application(request, heard.append)
+    warnings = [event.warning for event in heard if event.warning]
+    assert warnings == ["film.gif is a film; only its first frame is used."]
 
 
 def test_other_colours_stay_other_colours(tmp_path):

@@ -91,7 +91,8 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
     type=click.IntRange(1, 100),
     default=95,
     show_default=True,
-    help="Of JPEG, WebP and AVIF; a JPEG from a JPEG is compressed as that was.",
+    help="Of JPEG, WebP and AVIF; a JPEG from a JPEG is compressed as that was, a WebP that lost "
+    "nothing loses nothing.",
 )
 @click.option("--strip", is_flag=True, help="Leave out what the file says of camera and place.")
 @click.option(

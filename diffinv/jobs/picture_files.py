@@ -87,6 +87,8 @@ class PictureFiles:
         except DiffinvError as error:
             self.failures.append(str(error))
             return None
+        if photograph.frames > 1:
+            self.meter.warn(f"{text_safe(source.name)} is a film; only its first frame is used.")
         seen = to_model(photograph.seen, size)
         return Opened(source, target, seen, stamp, digest, mask and to_model(mask, size))
 

@@ -104,7 +104,7 @@ def _compression(photograph: Photograph, format: str, quality: int) -> dict[str,
         return photograph.jpeg or {"quality": quality, "subsampling": 0}
     if format == "tiff" and not photograph.exif:
         return {"compression": "tiff_deflate"}  # with which Pillow cannot write EXIF
-    if format == "webp" and quality == 100:
+    if format == "webp" and (quality == 100 or photograph.lossless):
         return {"lossless": True}
     return {"quality": quality} if format in ("webp", "avif") else {}
 

@@ -35,7 +35,8 @@ class Photograph:
     ``seen`` is RGB in sRGB on white, as models see it. ``own`` has the colours of the file (RGB in
     ``profile``, sRGB if that is None) and is the same object if they are no others; ``alpha`` is
     its transparency. ``exif`` and ``xmp`` are as in the file, ``jpeg`` says how it was compressed.
-    ``deep`` has the file's own colours [H, W, 3] with 16 bits, if it has them.
+    ``lossless`` is that of a WebP that lost nothing, ``frames`` how many pictures the file has;
+    this is the first. ``deep`` has the file's own colours [H, W, 3] with 16 bits, if it has them.
     """
 
     seen: Image.Image
@@ -45,6 +46,8 @@ class Photograph:
     exif: bytes | None = None
     xmp: bytes | None = None
     jpeg: dict[str, Any] = field(default_factory=dict)
+    lossless: bool = False
+    frames: int = 1
     deep: Words | None = None
 
     @property
@@ -168,6 +171,8 @@ def _photograph(image: Image.Image) -> Photograph:
         exif=_exif(image),
         xmp=image.info.get("xmp") or None,
         jpeg=image.info.get("diffinv_jpeg", {}),
+        lossless=image.info.get("diffinv_lossless", False),
+        frames=image.info.get("diffinv_frames", 1),
     )
 
 

@@ -70,6 +70,9 @@ _FORMATS = (
 )
 """Formats whose decoders start no other program."""
 
+_MOVING = ("GIF", "WEBP", "PNG", "AVIF")
+"""Formats whose files may be films; several pages of a TIFF are none."""
+
 _EXTRA_FORMATS = ("HEIF", "JXL")
 """Those of libraries that may be installed."""
 
@@ -87,8 +90,9 @@ def open_image(path: Path) -> Image.Image:
 
 def read_with(path: Path, take: Callable[[Image.Image], T]) -> T:
     """What ``take`` makes of a decoded picture, upright; errors as those of :func:`open_image`.
-    Its ``info`` also has how a JPEG is compressed, as ``diffinv_jpeg``, and the orientation of one
-    that can be read with 16 bits a channel, as ``diffinv_sixteen``."""
+    Its ``info`` also has how a JPEG is compressed (``diffinv_jpeg``), whether a WebP lost nothing
+    (``diffinv_lossless``), how many frames there are (``diffinv_frames``), and the orientation of
+    one that can be read with 16 bits a channel (``diffinv_sixteen``)."""
     shown = path_text(path)
     try:
         _check_file(path, shown)
@@ -188,8 +192,13 @@ def _decode(file: BinaryIO, shown: str, take: Callable[[Image.Image], T]) -> T:
                 image.load()
             said = _said_by_tiff(image)
             upright = _upright(image)
-            upright.info.update(said, diffinv_sixteen=turned)
-            upright.info["diffinv_jpeg"] = _compression(image)
+            upright.info.update(
+                said,
+                diffinv_sixteen=turned,
+                diffinv_jpeg=_compression(image),
+                diffinv_lossless=image.format == "WEBP" and _is_lossless_webp(file),
+                diffinv_frames=getattr(image, "n_frames", 1) if image.format in _MOVING else 1,
+            )
             return take(upright)
         except Exception as error:
             raise _damaged(shown) from error
@@ -216,6 +225,23 @@ def _compression(image: Image.Image) -> dict[str, Any]:
     sampling = JpegImagePlugin.get_sampling(image)
     tables: dict[str, Any] = {"qtables": image.quantization}
     return tables | ({"subsampling": sampling} if sampling >= 0 else {})
+
+
+def _is_lossless_webp(file: BinaryIO) -> bool:
+    """Whether the picture of a WebP file, its first part or the one after its profile, is in the
+    lossless format."""
+    file.seek(0)
+    data = file.read()
+    place = 12
+    while place + 8 <= len(data):
+        name, length = (
+            data[place : place + 4],
+            int.from_bytes(data[place + 4 : place + 8], "little"),
+        )
+        if name in (b"VP8 ", b"VP8L", b"ANMF"):
+            return name == b"VP8L"
+        place += 8 + length + length % 2
+    return False
 
 
 def _said_by_tiff(image: Image.Image) -> dict[str, Any]:

@@ -11,11 +11,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import numpy as np
-from PIL import Image
-
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
+    from PIL import Image
 
 Words: TypeAlias = "NDArray[np.uint16]"
 
@@ -53,6 +52,7 @@ def read_sixteen(path: Path, orientation: int) -> Words | None:
     """The colours [h, w, 3] of a picture, upright; grey as three alike. None for a file that is
     built in another way than most."""
     import imagecodecs
+    import numpy as np
     import tifffile
 
     data = path.read_bytes()
@@ -106,6 +106,8 @@ def tiff_of_sixteen(
 
 
 def _with_alpha(values: Words, alpha: Image.Image | None) -> Words:
+    import numpy as np
+
     if alpha is None:
         return np.ascontiguousarray(values)
     wide = np.asarray(alpha).astype(np.uint16) * 257
