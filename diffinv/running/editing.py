@@ -126,7 +126,7 @@ class Editing:
     @property
     def detail(self) -> Detail:
         """What sharpens the results. Raises UsageError if the backbone knows whole pictures alone:
-        on the embedded world tiles take 3 dB away (``diffinv evaluate diorama --tiles``)."""
+        on the embedded world tiles take 2 dB away (``diffinv evaluate diorama --tiles``)."""
         if getattr(self.backbone, "size_multiple", None) is None:
             raise UsageError(
                 f"The backbone {self.backbone.id!r} knows whole pictures of one size alone, and "
