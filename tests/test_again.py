@@ -163,3 +163,15 @@ def test_damaged_words_are_refused(request_, tmp_path):
         Image.new("RGB", (32, 32)).save(path, pnginfo=info)
         with pytest.raises(DiffinvError, match="is not whole"):
             request_again(path, (), None, None)
+
+
+def test_a_damaged_mask_is_refused(request_, tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    said = provenance_of(run_application(request_).outputs[0].output)
+    for number, mask in enumerate((3, ["a"], {"sha256": "0"})):
+        info, path = PngInfo(), tmp_path / f"{number}.png"
+        info.add_itxt("diffinv", json.dumps(said | {"mask_file": mask}))
+        Image.new("RGB", (32, 32)).save(path, pnginfo=info)
+        with pytest.raises(DiffinvError, match="is not whole"):
+            request_again(path, (), None, None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..method.settings import MAX_DENOISING_STEPS
+from ..method.settings import MAX_DENOISING_STEPS, MAX_RESULTS
 from ..pictures.formats import FORMATS, SAME
 from ..pictures.sizes import DETAILS, OFF
 from .options import (
@@ -103,7 +103,7 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
 )
 @click.option(
     "--results",
-    type=click.IntRange(1, 100),
+    type=click.IntRange(1, MAX_RESULTS),
     default=1,
     show_default=True,
     metavar="N",

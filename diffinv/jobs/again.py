@@ -47,7 +47,7 @@ def request_again(
     try:
         request = _request(said, result, out or result.parent / "again")
         name, digest = said["source"]["name"], said["source"]["sha256"]
-        needs_mask = said.get("mask_file")
+        needs_mask = said.get("mask_file") and text_safe(said["mask_file"]["name"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise DiffinvError(
             f"What {path_text(result)} says of how it was made is not whole; another program may "
@@ -55,8 +55,7 @@ def request_again(
         ) from error
     if needs_mask and mask is None:
         raise UsageError(
-            f"{path_text(result)} was made with the mask {text_safe(needs_mask['name'])!r}; "
-            "give it with --mask."
+            f"{path_text(result)} was made with the mask {needs_mask!r}; give it with --mask."
         )
     request = replace(request, mask=mask)
     if pictures:

@@ -10,7 +10,12 @@ from pathlib import Path
 from ..contracts import BackboneSpec, Use
 from ..difference import Difference
 from ..errors import DiffinvError, UsageError
-from ..method.settings import MAX_SEED, check_application_settings, check_settings
+from ..method.settings import (
+    MAX_RESULTS,
+    MAX_SEED,
+    check_application_settings,
+    check_settings,
+)
 from ..pictures.formats import format_of, suffix_for
 from ..pictures.masks import MASKS, Masks
 from ..pictures.reading import list_images, open_image, passed_over, why_not_read
@@ -38,9 +43,6 @@ from .requests import ApplyRequest, InvertRequest
 
 _NAMED = 5
 """How many of the files that are left out are named."""
-
-MAX_RESULTS = 100
-"""How many results a picture can have at once."""
 
 
 @dataclass(frozen=True)

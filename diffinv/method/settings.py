@@ -17,6 +17,7 @@ MAX_SEED = 2**32 - 1
 MAX_TOKENS = 1_000
 MAX_LEARNING_STEPS = 1_000_000
 MAX_DENOISING_STEPS = 1_000
+MAX_RESULTS = 100
 """Upper limits of the settings: more is a typing mistake, or fails half-way through."""
 
 

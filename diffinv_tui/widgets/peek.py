@@ -31,6 +31,10 @@ _SHOWN = 3
 class Peek(Vertical):
     """A folder's pictures, counted and the first ones shown."""
 
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__(id=id)
+        self._folder: Path | None = None
+
     def compose(self) -> ComposeResult:
         """The count and the pictures."""
         yield Static(id="peek-count")
