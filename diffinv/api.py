@@ -47,7 +47,7 @@ from .running.models import Models, choose_device, deterministic
 from .running.parts import Part, backbone_part, named_part, suited_part
 from .running.progress import APPLYING, Meter, OnProgress
 from .running.progress_bar import shown
-from .running.prompting import Prompting
+from .running.prompting import Prompt, Prompting
 from .running.remembered_weights import remember_weights
 from .storage.names import checked_name
 from .storage.store import Library
@@ -220,6 +220,7 @@ class Model:
         use_difference_mask: bool = ...,
         mask_grow: float = ...,
         negative_prompt: str = ...,
+        reword: bool = ...,
         batch: int = ...,
         size: str | int = ...,
         detail: str = ...,
@@ -243,6 +244,7 @@ class Model:
         use_difference_mask: bool = ...,
         mask_grow: float = ...,
         negative_prompt: str = ...,
+        reword: bool = ...,
         batch: int = ...,
         size: str | int = ...,
         detail: str = ...,
@@ -265,6 +267,7 @@ class Model:
         use_difference_mask: bool = True,
         mask_grow: float = 8.0,
         negative_prompt: str = "",
+        reword: bool = True,
         batch: int = 8,
         size: str | int = "keep",
         detail: str = "off",
@@ -277,10 +280,11 @@ class Model:
         negative one undoes the difference. ``prompt`` says what B shows, instead of a caption.
         ``mask`` is a picture of B's shape, white where B may change; the difference's own mask is
         grown by ``mask_grow`` percent of the longer side. Guidance leads away from
-        ``negative_prompt``. ``batch`` pictures are processed at once. With ``size="keep"`` B′ is
-        as large as B, and what the difference leaves alone is B's own, bit for bit; a number is
-        its longer side at most; ``"model"`` gives the model's own picture. ``detail="tiles"`` makes
-        what has changed anew at that size, in tiles.
+        ``negative_prompt``. ``reword`` exchanges the prompt's words that contradict the difference.
+        ``batch`` pictures are processed at once. With ``size="keep"`` B′ is as large as B, and what
+        the difference leaves alone is B's own, bit for bit; a number is its longer side at most;
+        ``"model"`` gives the model's own picture. ``detail="tiles"`` makes what has changed anew at
+        that size, in tiles.
         """
         several = _is_several(pictures)
         sources = list(cast("Sequence[Source]", pictures)) if several else [pictures]
@@ -292,6 +296,7 @@ class Model:
             seed,
             mask_grow,
             negative_prompt,
+            reword,
         )
         check_application_settings(settings)
         pairs = _with_strengths(difference, strength)
@@ -352,8 +357,8 @@ class Model:
                 at_once,
                 [to_model(masks[i], sizes[i]) for i in rows] if masks else None,
             )
-            for i, change, text in zip(rows, changes, said, strict=True):
-                sharpen = _sharpen(sharpener, seen[i], text) if sharpener else None
+            for i, change, prompt_b in zip(rows, changes, said, strict=True):
+                sharpen = _sharpen(sharpener, seen[i], prompt_b) if sharpener else None
                 mask_of = masks[i] if masks else None
                 results[i] = _sized(pictures[i], change, size, mask_of, sharpen)
         return [results[i] for i in range(len(pictures))]
@@ -371,9 +376,16 @@ class Model:
         editing = Editing(self.backbone, made, differences, settings, meter)
         tokens = [tokens for tokens, _ in editing.tokens]
         writer = self._captioner if self._named[2] else None
-        info = differences[0][0].info
         return editing, Prompting(
-            info, self.backbone, tokens, writer, self._models, self.device, settings.seed, meter
+            differences,
+            self.backbone,
+            tokens,
+            writer,
+            self._models,
+            self.device,
+            settings.seed,
+            settings.reword,
+            meter,
         )
 
     @cached_property
@@ -384,7 +396,14 @@ class Model:
         loaded: DeltaEncoder = self._models.get(encoder, self.device)
         check_spaces(self.backbone, loaded)
         writer = self._captioner if captioner else None
-        return Teachers(self.backbone, loaded, writer, (backbone, encoder, captioner))
+        chosen = encoder
+        return Teachers(
+            self.backbone,
+            loaded,
+            writer,
+            lambda: self._models.vocabulary(chosen, self.device),
+            (backbone, encoder, captioner),
+        )
 
     def _check_captions(self, captions: Sequence[tuple[str, str]]) -> None:
         if not captions and self._named[2] is None:
@@ -491,7 +510,7 @@ def _per_picture(given: str | Sequence[str] | None, count: int, what: str) -> li
     return list(given)
 
 
-def _sharpen(detail: Detail, seen: Image, prompt: str) -> Sharpen:
+def _sharpen(detail: Detail, seen: Image, prompt: Prompt) -> Sharpen:
     return lambda picture, mask: detail.sharpened(picture, mask, seen.size, prompt)
 
 

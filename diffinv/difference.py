@@ -2,8 +2,8 @@
 
 The header holds all the metadata (``modelspec.*`` as in ModelSpec 1.0.1, ``diffinv.*`` our own,
 structured values as JSON); reading it loads no tensor. The tensors are ``tokens``, ``delta``,
-``losses`` and ``thumbnail.*`` (WebP bytes). Whatever a file says is checked before it is believed.
-Numpy is imported only for tensors: headers are read without it.
+``losses``, ``delta_image`` and ``thumbnail.*`` (WebP bytes). Whatever a file says is checked before
+it is believed. Numpy is imported only for tensors: headers are read without it.
 """
 
 from __future__ import annotations
@@ -54,6 +54,8 @@ class DifferenceInfo:
     only one it fits; without a hash, as from a textual inversion, it fits any weights.
     ``captions``, ``prompts`` and ``pair_hashes`` have one (A, A') per pair. ``settings`` has every
     value of InversionSettings. ``date`` is ISO 8601 in UTC, ``seconds`` the time learning took.
+    ``words_brought`` and ``words_taken`` are those nearest to the change and to its opposite.
+    ``token_scale`` is the norm of D beside that of the hidden states it is added to; 0 if unknown.
     ``token_count``, ``token_width`` and ``hash_sha256`` ("0x" and 64 hex digits, over all
     tensors) are computed on saving. ``extra`` has header entries unknown to this version; they are
     written back.
@@ -82,6 +84,9 @@ class DifferenceInfo:
     versions: dict[str, str] = field(default_factory=dict)
     seconds: float = 0.0
     warnings: tuple[str, ...] = ()
+    words_brought: tuple[str, ...] = ()
+    words_taken: tuple[str, ...] = ()
+    token_scale: float = 0.0
     hash_sha256: str = ""
     extra: dict[str, str] = field(default_factory=dict)
 
@@ -91,8 +96,9 @@ class Difference:
     """DIFF tokens and where they came from.
 
     ``tokens`` [k, width], ``delta`` [d] (D_inter) and ``losses`` [steps, 3] (total, token
-    consistency, clip) are float32. ``thumbnails`` are WebP files by name: ``a``, ``a_prime`` and
-    ``preview``; further pairs are ``a_1``, ``a_prime_1`` and so on.
+    consistency, clip) are float32, as is ``delta_image`` [d], the pictures' own direction (Eq 2) as
+    a unit vector, which older files lack. ``thumbnails`` are WebP files by name: ``a``,
+    ``a_prime`` and ``preview``; further pairs are ``a_1``, ``a_prime_1`` and so on.
     """
 
     info: DifferenceInfo
@@ -100,6 +106,7 @@ class Difference:
     delta: Floats
     losses: Floats
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
+    delta_image: Floats | None = None
 
     def check_backbone(self, backbone_id: str, weights_id: str) -> None:
         """Raise DiffinvError unless it was learned on this backbone with these weights."""
@@ -196,6 +203,8 @@ def _tensors(difference: Difference) -> dict[str, NDArray[Any]]:
     import numpy as np
 
     arrays = {name: getattr(difference, name) for name in ("tokens", "delta", "losses")}
+    if difference.delta_image is not None:
+        arrays["delta_image"] = difference.delta_image
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     for name, data in difference.thumbnails.items():
         tensors[_THUMBNAIL + name] = np.frombuffer(data, dtype=np.uint8)
@@ -382,7 +391,8 @@ def _parse_tensors(data: bytes, info: DifferenceInfo, shown: str) -> Difference:
         for name, array in tensors.items()
         if name.startswith(_THUMBNAIL)
     }
-    return Difference(info, tensors["tokens"], tensors["delta"], tensors["losses"], thumbnails)
+    tokens, delta, losses = (tensors[name] for name in ("tokens", "delta", "losses"))
+    return Difference(info, tokens, delta, losses, thumbnails, tensors.get("delta_image"))
 
 
 # Checks both on writing and on reading
@@ -402,12 +412,18 @@ def _check_tensors(tensors: Mapping[str, NDArray[Any]], where: str) -> None:
             )
     if tensors["losses"].shape[1] != 3 or not tensors["tokens"].size or not tensors["delta"].size:
         raise DiffinvError(f"{where} has tensors of an impossible size; {_AGAIN}.")
-    for name in ("tokens", "delta"):
+    if "delta_image" in tensors and not _is_like(tensors["delta_image"], tensors["delta"]):
+        raise DiffinvError(f"{where} has a delta_image that is not like its delta; {_AGAIN}.")
+    for name in {"tokens", "delta", "delta_image"} & tensors.keys():
         if not np.isfinite(tensors[name]).all():
             raise DiffinvError(f"{where} has {name} that are not finite numbers; {_AGAIN}.")
     for name, array in tensors.items():
         if name.startswith(_THUMBNAIL) and (array.dtype != np.uint8 or array.ndim != 1):
             raise DiffinvError(f"{where} has a thumbnail that is not a picture file; {_AGAIN}.")
+
+
+def _is_like(one: NDArray[Any], other: NDArray[Any]) -> bool:
+    return one.dtype == other.dtype and one.shape == other.shape
 
 
 def _check_info(info: DifferenceInfo, where: str) -> None:
@@ -418,6 +434,8 @@ def _check_info(info: DifferenceInfo, where: str) -> None:
         )
     if not math.isfinite(info.seconds) or info.seconds < 0:
         raise DiffinvError(f"{where} says learning took {info.seconds} seconds; {_AGAIN}.")
+    if not math.isfinite(info.token_scale) or info.token_scale < 0:
+        raise DiffinvError(f"{where} says its tokens have scale {info.token_scale}; {_AGAIN}.")
     if info.token_count < 1 or info.token_width < 1:
         raise DiffinvError(f"{where} has no tokens according to its header; {_AGAIN}.")
     if not re.fullmatch(r"0x[0-9a-f]{64}", info.hash_sha256):
@@ -529,6 +547,9 @@ _ENTRIES: dict[str, _Entry] = {
     "versions": _json_entry("diffinv.versions", _to_versions),
     "seconds": _Entry("diffinv.seconds", repr, float),
     "warnings": _json_entry("diffinv.warnings", _to_strings),
+    "words_brought": _json_entry("diffinv.words_brought", _to_strings),
+    "words_taken": _json_entry("diffinv.words_taken", _to_strings),
+    "token_scale": _Entry("diffinv.token_scale", repr, float),
 }
 """The fields of DifferenceInfo in the header. Those with a default may be missing there."""
 

@@ -64,6 +64,8 @@ side: what is new may be larger than what was there. 0 keeps to the mask.""",
     "mask_file": """A picture that is white where yours may change and black where not; or a folder
 with one for each, under the same names.""",
     "save_masks": "Saves where each picture was changed, to be painted over and given as mask.",
+    "reword": """Exchanges the words of each prompt that contradict the difference: "red" where it
+makes things blue. Without it the tokens work against them.""",
     "negative_prompt": "What the results should be led away from, in words.",
     "batch": "How many pictures are made at once: more is faster, until the memory is full.",
     "guidance_scale": """How insistently the result follows prompt and difference. Higher changes

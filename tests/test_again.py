@@ -175,3 +175,15 @@ def test_a_damaged_mask_is_refused(request_, tmp_path):
         Image.new("RGB", (32, 32)).save(path, pnginfo=info)
         with pytest.raises(DiffinvError, match="is not whole"):
             request_again(path, (), None, None)
+
+
+def test_rewording_is_said_and_done_again(request_, tmp_path):
+    first = run_application(request_).outputs[0].output
+    said = provenance_of(first)
+    assert said["reword"]
+    assert said["reworded"] != said["prompt"]
+    assert 0 < said["shares"][0] <= 1
+    off = replace(request_, settings=replace(FAST, reword=False), out=tmp_path / "off")
+    plain = provenance_of(run_application(off).outputs[0].output)
+    assert (plain["reword"], plain["reworded"], plain["shares"]) == (False, None, None)
+    assert request_again(tmp_path / "off" / first.name, (), None, None).settings.reword is False

@@ -63,6 +63,7 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
     metavar="PERCENT",
     help="Let the difference act so much of the longer side beyond its own mask. Default: 8.",
 )
+@click.option("--no-reword", is_flag=True, help="Leave the prompts' own words as they are.")
 @click.option("--no-mask", is_flag=True, help="Let the difference act everywhere.")
 @click.option("--save-masks", is_flag=True, help="Save where it was changed, in DIR/masks.")
 @click.option(
@@ -199,8 +200,7 @@ def _request(
     library = Library(library_folder())
     changes = {key: options.pop(key) for key in _SETTINGS}
     given = {key: value for key, value in changes.items() if value is not None}
-    if options.pop("no_mask"):
-        given["mask"] = False
+    given |= {key: False for key in ("mask", "reword") if options.pop(f"no_{key}")}
     return ApplyRequest(
         differences=tuple(find_strength(library, text) for text in (name, *others)),
         images=images,

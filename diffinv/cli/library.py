@@ -323,6 +323,11 @@ def _as_dict(
     return {**known, "name": name, "path": str(path), **({"error": error} if error else {})}
 
 
+def _scale(info: DifferenceInfo) -> str:
+    scale = info.token_scale
+    return f", {scale:.2f} of the hidden states' norm" if scale else ""
+
+
 def _fields(path: Path, info: DifferenceInfo) -> list[tuple[str, str]]:
     fields = [("name", info.name), ("file", str(path.absolute())), ("learned", info.date)]
     fields += [("backbone", f"{info.backbone} (weights {info.backbone_weights})")]
@@ -330,9 +335,11 @@ def _fields(path: Path, info: DifferenceInfo) -> list[tuple[str, str]]:
         ("delta encoder", info.delta_encoder),
         ("captioner", info.captioner),
         ("prompter", info.prompter),
-        ("tokens", f"{info.token_count} x {info.token_width}, {info.token_space}"),
+        ("tokens", f"{info.token_count} x {info.token_width}, {info.token_space}{_scale(info)}"),
         ("tags", ", ".join(info.tags)),
     ]
+    fields += [("reads like", ", ".join(info.words_brought))]
+    fields += [("takes away", ", ".join(info.words_taken))]
     for title, pairs in (("caption", info.captions), ("prompt", info.prompts)):
         for before, after in pairs:
             fields += [(f"{title} of A", before), (f"{title} of A′", after)]

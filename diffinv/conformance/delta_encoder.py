@@ -6,6 +6,7 @@ import torch
 
 from ..contracts import DeltaEncoder
 from ..errors import UsageError
+from ..method.answers import words
 from ..method.deltas import reads_texts
 from ..method.prompts import HardPromptEncoder
 from .kit import BrokenPromiseError, Check, require
@@ -77,6 +78,14 @@ def any_text_is_taken(encoder: DeltaEncoder) -> str:
     return ""
 
 
+def its_words_are_words(encoder: DeltaEncoder) -> str:
+    """If it has a vocabulary, that is a list or tuple of words, which have vectors."""
+    if not reads_texts(encoder) or not (known := words(encoder)):
+        return "not offered"
+    check_tensor(encoder.encode_texts(list(known[:16])), "the result", (len(known[:16]), None))
+    return f"{len(known):,} words"
+
+
 def hard_prompts_work_if_offered(encoder: DeltaEncoder) -> str:
     """If it offers words for PEZ, they are embeddings that a gradient reaches."""
     if not isinstance(encoder, HardPromptEncoder):
@@ -102,5 +111,6 @@ CHECKS: list[Check] = [
     texts_become_vectors,
     both_share_one_space,
     any_text_is_taken,
+    its_words_are_words,
     hard_prompts_work_if_offered,
 ]

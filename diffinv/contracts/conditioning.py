@@ -34,6 +34,10 @@ class DiffTokens:
     def __getitem__(self, index: Tensor | slice) -> DiffTokens:
         return replace(self, values=self.values[index])
 
+    def scaled(self, factors: Tensor) -> DiffTokens:
+        """A factor [n] for each prompt: values [n, k, width]."""
+        return replace(self, values=self.values * factors[:, None, None])
+
 
 Reencode: TypeAlias = "Callable[[Tensor], Conditioning]"
 """Word embeddings [n, k, width] to the conditioning of {prompt, D}: hidden states
@@ -69,6 +73,17 @@ class Conditioning:
         if tokens.space == "output":
             return self._append(tokens.values * strength)
         return self._insert(tokens.values, strength)
+
+    def moved(self, before: Conditioning, after: Conditioning, share: float) -> Conditioning:
+        """h + share * (h(after) - h(before)), for what becomes of a prompt's own words.
+
+        Prompts of different lengths cannot be blended: ``after`` counts from half the share on.
+        """
+        if before.prompt_embeds.shape != after.prompt_embeds.shape:
+            return after if share >= 0.5 else self
+        change = after.prompt_embeds - before.prompt_embeds
+        extra = {k: v + share * (after.extra[k] - before.extra[k]) for k, v in self.extra.items()}
+        return replace(self, prompt_embeds=self.prompt_embeds + share * change, extra=extra)
 
     def _add(self, values: Tensor) -> Conditioning:
         vector = values.sum(dim=1, keepdim=True)

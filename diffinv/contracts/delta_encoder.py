@@ -16,6 +16,10 @@ class DeltaEncoder(Protocol):
     ``space`` is the joint space's id; it must equal the backbone's ``joint_space``. An encoder for
     pictures only has ``reads_texts = False`` and an ``encode_texts`` that raises UsageError; its
     deltas come from the pictures alone.
+
+    An encoder may have a ``vocabulary``, a sequence of the words it knows, the most common first:
+    differences are then described by the nearest of them, and prompts of B that contradict a
+    difference are reworded with them.
     """
 
     id: str

@@ -18,6 +18,7 @@ from ..pictures.reading import upright_size
 from ..pictures.sizes import OFF
 from ..running.editing import batches
 from ..running.progress import AppliedImage, Meter
+from ..running.prompting import Prompt
 from .picture_files import Made, Opened, PictureFiles
 from .planning import ApplicationPlan, Round
 from .requests import ApplyRequest
@@ -136,7 +137,7 @@ class Applier:
             size = upright_size(picture) or size
         return self.editing.seen_size(size)
 
-    def _sharpen(self, one: Opened, prompt: str) -> Sharpen | None:
+    def _sharpen(self, one: Opened, prompt: Prompt) -> Sharpen | None:
         detail, seen = self.detail, one.seen.size
         if detail is None:
             return None

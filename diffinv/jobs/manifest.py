@@ -35,8 +35,8 @@ Stamp = list[list[int] | None]
 """Size and time of a picture and of the prompt beside it; changes when either does."""
 
 
-_ADDED = ("mask_grow", "negative_prompt")
-"""Settings that earlier results do not have; where they are 0 or empty they do not count."""
+_ADDED = ("mask_grow", "negative_prompt", "reword")
+"""Settings that earlier results do not have; where they are off or empty they do not count."""
 
 
 def application_key(

@@ -14,6 +14,7 @@ from ..pictures.photograph import Photograph, read_photograph
 from ..pictures.sizes import MODEL, checked_size
 from ..pictures.writing import to_png
 from ..running.progress import AppliedImage, Meter
+from ..running.prompting import Prompt
 from ..running.provenance import notes, provenance
 from ..system.files import atomic_create, atomic_write, numbered, sha256_of
 from ..system.text import path_text, text_safe
@@ -52,7 +53,7 @@ class Made:
 
     opened: Opened
     change: Change
-    prompt: str
+    prompt: Prompt
     at_once: int
     seconds: float
     sharpen: Sharpen | None = None

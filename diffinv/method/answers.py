@@ -56,6 +56,17 @@ def text_vectors(encoder: DeltaEncoder, texts: Sequence[str]) -> Tensor:
     return _vectors(encoder, encoder.encode_texts(texts), len(texts), "text")
 
 
+def words(encoder: DeltaEncoder) -> tuple[str, ...]:
+    """The words that an encoder names, each once; none if it names none."""
+    answer: object = getattr(encoder, "vocabulary", ())
+    if not isinstance(answer, list | tuple):
+        _refuse("delta encoder", encoder, f"has a {type(answer).__name__} as its vocabulary")
+    for word in answer:
+        if not isinstance(word, str) or not text_safe(word):
+            _refuse("delta encoder", encoder, f"has {word!r:.60} as a word of its vocabulary")
+    return tuple(dict.fromkeys(answer))
+
+
 def check_width(encoder: DeltaEncoder, delta: Tensor, width: int, of: str) -> None:
     """Refuse a delta [d] that cannot be compared with vectors ``width`` wide."""
     if len(delta) != width:

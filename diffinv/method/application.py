@@ -19,13 +19,15 @@ from .editors import ddpm_mean, seeded_noise
 from .objective import blur
 from .sampling import add_noise, alpha_bar, predicted_noise, timestep_pairs
 from .settings import ApplicationSettings
+from .words import Wording
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 _MASK_SHARES = (0.35, 0.55, 0.75)
 _MASK_NOISES = 2
-_MASK_RAMP = (0.25, 0.6)
+_MASK_RAMP = (0.1, 0.3)
+"""Of two changes at once the fainter one has a fraction of the other's size."""
 
 OnStep = Callable[[int, int], None]
 
@@ -39,16 +41,20 @@ def apply_differences(
     settings: ApplicationSettings,
     on_step: OnStep | None = None,
     allowed: Tensor | None = None,
+    wordings: Sequence[Wording] | None = None,
 ) -> list[Image]:
     """B' for each B.
 
     ``images`` are RGB, of one size that the backbone takes, ``prompts`` say what each shows,
     ``differences`` are tokens with strengths (negative: undo), all applied to every picture.
-    ``allowed`` [n, 1, H, W] in [0, 1] is where B may change at all, None for everywhere. The
+    ``allowed`` [n, 1, H, W] in [0, 1] is where B may change at all, None for everywhere.
+    ``wordings`` say what becomes of each prompt's own words, None for nothing. The
     result for a picture does not depend on the others in the batch. Raises UsageError if a prompt
     and the tokens exceed the backbone's token budget.
     """
-    _, edited, _ = _edit(backbone, images, prompts, differences, editor, settings, on_step, allowed)
+    _, edited, _ = _edit(
+        backbone, images, prompts, differences, editor, settings, on_step, allowed, wordings
+    )
     return answers.pictures(backbone, edited)
 
 
@@ -61,11 +67,12 @@ def change_pictures(
     settings: ApplicationSettings,
     on_step: OnStep | None = None,
     allowed: Tensor | None = None,
+    wordings: Sequence[Wording] | None = None,
 ) -> list[Change]:
     """What becomes of each B, beside the model's own reconstruction of it: what was changed is
     what differs between the two. The arguments are those of :func:`apply_differences`."""
     latents, edited, mask = _edit(
-        backbone, images, prompts, differences, editor, settings, on_step, allowed
+        backbone, images, prompts, differences, editor, settings, on_step, allowed, wordings
     )
     before, after = (to_arrays(answers.decoded(backbone, z)) for z in (latents, edited))
     masks = [None] * len(latents) if mask is None else list(mask[:, 0].float().cpu().numpy())
@@ -82,25 +89,52 @@ def _edit(
     settings: ApplicationSettings,
     on_step: OnStep | None,
     allowed: Tensor | None,
+    wordings: Sequence[Wording] | None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
     """The latents of B and of B', and the mask."""
     check_budget(backbone, prompts, [tokens for tokens, _ in differences])
     check_budget(backbone, [settings.negative_prompt], [])
     latents = answers.latents(backbone, images)
     source = answers.conditioning(backbone, prompts)
-    target = extend_all(source, differences)
+    target = extend_all(backbone, source, prompts, differences, wordings)
     mask = _mask(backbone, latents, source, target, settings, allowed)
     edited = edit_latents(backbone, latents, source, target, editor, settings, on_step, None, mask)
     return latents, edited, mask
 
 
 def extend_all(
-    conditioning: Conditioning, differences: Sequence[tuple[DiffTokens, float]]
+    backbone: Backbone,
+    source: Conditioning,
+    prompts: Sequence[str],
+    differences: Sequence[tuple[DiffTokens, float]],
+    wordings: Sequence[Wording] | None = None,
 ) -> Conditioning:
-    """{prompt, w1 * D1, w2 * D2, ...}."""
-    for tokens, strength in differences:
-        conditioning = conditioning.extend(tokens, strength)
-    return conditioning
+    """{prompt_B, w1 * D1, w2 * D2, ...}, where ``source`` is the conditioning of ``prompts``.
+
+    With wordings, the prompt's own words follow the differences, h + amount * (h(new words) -
+    h(old words)), and the tokens add what those words do not say: w * D less ``share`` of the part
+    of w within [-1, 1].
+    """
+    if wordings is None:
+        for tokens, strength in differences:
+            source = source.extend(tokens, strength)
+        return source
+    target = source
+    new_prompts = [wording.prompt for wording in wordings]
+    if new_prompts != list(prompts):
+        both = answers.conditioning(backbone, [*prompts, *new_prompts])
+        old, new = both[: len(prompts)], both[len(prompts) :]
+        target = target.moved(old, new, wordings[0].amount)
+    for i, (tokens, strength) in enumerate(differences):
+        left = [strength - wording.shares[i] * within_unit(strength) for wording in wordings]
+        factors = torch.tensor(left, device=tokens.values.device)
+        target = target.extend(tokens.scaled(factors)) if strength else target
+    return target
+
+
+def within_unit(strength: float) -> float:
+    """The part of a strength that words can say: they are there or not, but not more than there."""
+    return max(-1.0, min(1.0, strength))
 
 
 def check_budget(backbone: Backbone, prompts: Sequence[str], tokens: Sequence[DiffTokens]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -42,14 +43,24 @@ def reads_texts(encoder: DeltaEncoder) -> bool:
     return bool(getattr(encoder, "reads_texts", True))
 
 
-def learned_direction(
+@dataclass(frozen=True)
+class Deltas:
+    """A difference's directions in the joint space, unit vectors [d] or zeros: that of the pictures
+    alone (Eq 2), and D_inter (Eq 4); and warnings."""
+
+    image: Tensor
+    inter: Tensor
+    warnings: tuple[str, ...] = ()
+
+
+def deltas(
     encoder: DeltaEncoder,
     pictures: tuple[Sequence[Image], Sequence[Image]],
     captions: tuple[Sequence[str], Sequence[str]],
     alpha: float,
-) -> tuple[Tensor, tuple[str, ...]]:
-    """Eq 2-4 for one difference's pairs, given as (every A, every A'): D_inter [d], a unit vector,
-    and warnings. For an encoder that reads no texts it is the pictures' direction."""
+) -> Deltas:
+    """Eq 2-4 for one difference's pairs, given as (every A, every A'). For an encoder that reads no
+    texts D_inter is the pictures' direction."""
     d_img = image_delta(encoder, *pictures)
     if reads_texts(encoder):
         d_txt = text_delta(encoder, *captions)
@@ -63,7 +74,8 @@ def learned_direction(
             " alone."
         )
     found = (warning, faint_warning(d_img, d_txt))
-    return d_inter, tuple(text for text in found if text)
+    warnings = tuple(text for text in found if text)
+    return Deltas(F.normalize(d_img, dim=-1), d_inter, warnings)
 
 
 def _mean_difference(before: Tensor, after: Tensor) -> Tensor:

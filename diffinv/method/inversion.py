@@ -14,7 +14,8 @@ from ..contracts import Backbone, Conditioning, DeltaEncoder, DiffTokens
 from ..contracts.conditioning import concatenate
 from ..errors import DiffinvError
 from . import answers
-from .deltas import learned_direction
+from .deltas import Deltas
+from .deltas import deltas as deltas_of
 from .objective import change_weight, clip_loss, token_consistency, total_loss
 from .sampling import add_noise, alpha_bar, training_target
 from .settings import InversionSettings
@@ -54,11 +55,15 @@ class InversionStep:
 
 @dataclass(frozen=True)
 class InversionResult:
-    """Tokens [k, width], D_inter [d], losses [steps, 3] (total, tc, clip), all on the CPU."""
+    """Tokens [k, width], D_inter and the pictures' own delta [d], losses [steps, 3] (total, tc,
+    clip), all on the CPU; and ``token_scale``, the norm of the tokens beside that of the prompt's
+    hidden states (in the input space, where they are no hidden states, 0)."""
 
     tokens: Tensor
     delta: Tensor
+    delta_image: Tensor
     losses: Tensor
+    token_scale: float
     warnings: tuple[str, ...]
     best_step: int
 
@@ -129,7 +134,8 @@ class Inversion:
     ) -> None:
         seeds = list(seeds) if seeds is not None else [settings.seed] * len(differences)
         self.settings, self._backbone = settings, backbone
-        self._problem, self._warnings = _prepare(backbone, delta_encoder, differences, settings)
+        self.deltas = _deltas(backbone, delta_encoder, differences, settings)
+        self._problem = _prepare(backbone, differences, self.deltas, settings)
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         start = _start(backbone, self._problem, self._generators, settings)
         self.tokens = start.requires_grad_()
@@ -165,11 +171,29 @@ class Inversion:
     def results(self) -> list[InversionResult]:
         """What was learned, once all steps are done."""
         curves = torch.stack(self._losses, dim=1).cpu()
-        deltas, best = self._problem.d_inter.cpu(), self._best
+        best, scales = self._best, self._scales()
         return [
-            InversionResult(best.tokens[i].cpu(), deltas[i], curves[i], warnings, best.steps[i])
-            for i, warnings in enumerate(self._warnings)
+            InversionResult(
+                tokens=best.tokens[i].cpu(),
+                delta=found.inter.cpu(),
+                delta_image=found.image.cpu(),
+                losses=curves[i],
+                token_scale=scales[i],
+                warnings=found.warnings,
+                best_step=best.steps[i],
+            )
+            for i, found in enumerate(self.deltas)
         ]
+
+    def _scales(self) -> list[float]:
+        """The norm of the best tokens beside that of the hidden states they join."""
+        tokens, space = self._best.tokens, self.settings.token_space
+        if space == "input":
+            return [0.0] * len(tokens)
+        norms = tokens.sum(1).norm(dim=-1) if space == "additive" else tokens.norm(dim=-1).mean(1)
+        hidden = self._problem.prompt_a.prompt_embeds[:, 1:].norm(dim=-1).mean(1)
+        ratios = norms / self._problem.per_difference(hidden)
+        return [round(float(ratio), 3) for ratio in ratios]
 
     def mean_losses(self) -> list[float]:
         """The total loss of every step so far."""
@@ -234,36 +258,42 @@ def learning_rate_factor(progress: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * max(0.0, 2 * progress - 1)))
 
 
-def _prepare(
+def _deltas(
     backbone: Backbone,
     encoder: DeltaEncoder,
     differences: Sequence[Sequence[Pair]],
     settings: InversionSettings,
-) -> tuple[_Problem, list[tuple[str, ...]]]:
+) -> list[Deltas]:
+    """Eq 2-4 for each difference."""
+    found = []
+    for group in differences:
+        pictures = [p.a for p in group], [p.a_prime for p in group]
+        captions = [p.caption_a for p in group], [p.caption_a_prime for p in group]
+        found.append(deltas_of(encoder, pictures, captions, settings.alpha))
+        answers.check_space(encoder, backbone, found[-1].inter)
+    return found
+
+
+def _prepare(
+    backbone: Backbone,
+    differences: Sequence[Sequence[Pair]],
+    deltas: Sequence[Deltas],
+    settings: InversionSettings,
+) -> _Problem:
     """Encode everything that stays fixed."""
     pairs = [pair for group in differences for pair in group]
     owner = [i for i, group in enumerate(differences) for _ in group]
     z_a = answers.latents(backbone, [p.a for p in pairs])
     z_a_prime = answers.latents(backbone, [p.a_prime for p in pairs])
-    deltas: list[Tensor] = []
-    warnings: list[tuple[str, ...]] = []
-    for group in differences:
-        pictures = [p.a for p in group], [p.a_prime for p in group]
-        captions = [p.caption_a for p in group], [p.caption_a_prime for p in group]
-        d_inter, found = learned_direction(encoder, pictures, captions, settings.alpha)
-        answers.check_space(encoder, backbone, d_inter)
-        deltas.append(d_inter)
-        warnings.append(found)
-    problem = _Problem(
+    return _Problem(
         z_a=z_a,
         z_a_prime=z_a_prime,
         prompt_a=answers.conditioning(backbone, [p.prompt_a for p in pairs]),
         prompt_a_prime=answers.conditioning(backbone, [p.prompt_a_prime for p in pairs]),
         weight=_weights(z_a, z_a_prime) if settings.weight_by_change else 1.0,
-        d_inter=torch.stack(deltas).to(backbone.device),
+        d_inter=torch.stack([found.inter for found in deltas]).to(backbone.device),
         owner=torch.tensor(owner, device=backbone.device),
     )
-    return problem, warnings
 
 
 def _weights(z_a: Tensor, z_a_prime: Tensor) -> Tensor:

@@ -53,7 +53,8 @@ class InversionSettings:
 class ApplicationSettings:
     """How a difference is applied. ``mask`` protects what the difference does not act on; it is
     grown by ``mask_grow`` percent of the picture's longer side, so that what is new may have
-    another outline than what was there. Guidance leads away from ``negative_prompt``."""
+    another outline than what was there. Guidance leads away from ``negative_prompt``. ``reword``
+    exchanges the words of prompt_B that contradict the difference."""
 
     editor: str = "edit-friendly"
     steps: int = 20
@@ -62,6 +63,7 @@ class ApplicationSettings:
     seed: int = 0
     mask_grow: float = 8.0
     negative_prompt: str = ""
+    reword: bool = True
 
 
 PRESETS: dict[str, InversionSettings] = {

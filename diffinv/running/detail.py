@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ..pictures.tiles import tiles
+from .prompting import Prompt, wordings_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,7 @@ class Detail:
     differences: Sequence[tuple[DiffTokens, float]]
     settings: ApplicationSettings
 
-    def sharpened(self, picture: Bytes, mask: Bytes, seen: Size, prompt: str) -> Bytes:
+    def sharpened(self, picture: Bytes, mask: Bytes, seen: Size, prompt: Prompt) -> Bytes:
         """A picture [H, W, 3] with what ``mask`` [H, W] says has changed made anew in tiles, each
         as large as ``seen``, the size at which the model saw the whole. Where the mask is 0
         nothing changes. A tile sees what those before it have made."""
@@ -50,7 +51,7 @@ class Detail:
             result[down, across] = (new.clip(0, 1) * 255 + 0.5).astype(np.uint8)
         return result
 
-    def _change(self, tile: Image.Image, seen: Size, prompt: str) -> NDArray[np.float32]:
+    def _change(self, tile: Image.Image, seen: Size, prompt: Prompt) -> NDArray[np.float32]:
         """What a little noise and the prompt with the differences make of a tile, beside the
         model's own reconstruction of it."""
         from ..method.application import change_pictures
@@ -61,10 +62,11 @@ class Detail:
         (change,) = change_pictures(
             self.backbone,
             [to_model(tile, seen)],
-            [prompt],
+            [prompt.text],
             self.differences,
             SDEdit(SHARE),
             settings,
+            wordings=wordings_of([prompt]),
         )
         delta = change.after - change.before
         if (delta.shape[1], delta.shape[0]) == tile.size:

@@ -11,6 +11,7 @@ from ..pictures.framing import to_model
 from ..system.text import plural
 from .detail import Detail
 from .progress import Meter
+from .prompting import Prompt, wordings_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -88,7 +89,7 @@ class Editing:
         prompting: Prompting,
         batch: int,
         masks: Sequence[Image] | None = None,
-    ) -> tuple[list[Change], list[str]]:
+    ) -> tuple[list[Change], list[Prompt]]:
         """What is changed in each B, all of them as the backbone sees them, of one size; and the
         prompts.
 
@@ -107,8 +108,9 @@ class Editing:
 
         count = len(images)
         images, masks = _full(images, batch), masks and _full(masks, batch)
-        own = prompting.complete(images, given)
-        prompts = _full(own, batch)
+        prompts = prompting.complete(images, given)[:count]
+        said = prompting.worded(prompts)
+        full = _full(said, batch)
         while True:
             at_once = self.at_once(batch)
             try:
@@ -116,10 +118,10 @@ class Editing:
                     change
                     for start in range(0, count, at_once)
                     for change in self._at(
-                        slice(start, start + at_once), images, prompts, on_step, masks
+                        slice(start, start + at_once), images, full, on_step, masks
                     )
                 ]
-                return changes[:count], own
+                return changes[:count], said
             except torch.OutOfMemoryError as error:
                 self._halve(at_once, error)
 
@@ -142,7 +144,7 @@ class Editing:
         self,
         rows: slice,
         images: Sequence[Image],
-        prompts: Sequence[str],
+        said: Sequence[Prompt],
         on_step: Callable[[int, int], None],
         masks: Sequence[Image] | None,
     ) -> list[Change]:
@@ -152,12 +154,13 @@ class Editing:
         return change_pictures(
             self.backbone,
             images[rows],
-            prompts[rows],
+            [prompt.text for prompt in said[rows]],
             self.tokens,
             self._editor,
             self.settings,
             on_step,
             allowed,
+            wordings_of(said[rows]),
         )
 
     def _allowed(self, masks: Sequence[Image]) -> Tensor:

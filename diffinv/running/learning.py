@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..contracts import Backbone, Captioner, DeltaEncoder
     from ..method.inversion import Inversion, InversionResult, Pair
     from ..method.settings import InversionSettings
+    from ..method.words import Vocabulary
 
 PROMPT_IDS = "diffinv.prompt_ids"
 """The header entry for the token ids of hard prompts."""
@@ -51,6 +52,7 @@ class Teachers:
     backbone: Backbone
     delta_encoder: DeltaEncoder
     captioner: Callable[[], Captioner] | None
+    vocabulary: Callable[[], Vocabulary | None]
     named: tuple[Part, Part, Part | None]
     """Backbone, delta encoder and captioner as they were asked for."""
 
@@ -83,7 +85,8 @@ def learn(
         roomy = replace(teachers, backbone=backbone)
         results = _learn(roomy, groups, settings, meter, keeper)
         tokens = [result.tokens for result in results]
-        return results, _previews(roomy, groups, tokens, settings, meter=meter)
+        directions = [result.delta_image for result in results]
+        return results, _previews(roomy, groups, tokens, directions, settings, meter=meter)
 
     results, previews = with_room(work, teachers.backbone, meter)
     keeper.show(previews[0])
@@ -93,7 +96,9 @@ def learn(
     rows = zip(lessons, groups, results, previews, remarks, strict=True)
     return [
         _difference(
-            _info(teachers, lesson, pairs, settings, seconds, _warnings(meter, own, remarks)),
+            _info(
+                teachers, lesson, pairs, settings, seconds, _warnings(meter, own, remarks), result
+            ),
             result,
             _thumbnails(lesson, preview),
         )
@@ -192,14 +197,15 @@ def _quick_preview(
 
     device = teachers.backbone.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        tokens = [inversion.tokens.detach()[0]]
-        return _previews(teachers, groups[:1], tokens, settings, _QUICK_STEPS)[0]
+        tokens, direction = inversion.tokens.detach()[0], inversion.deltas[0].image
+        return _previews(teachers, groups[:1], [tokens], [direction], settings, _QUICK_STEPS)[0]
 
 
 def _previews(
     teachers: Teachers,
     groups: list[list[Pair]],
     tokens: list[Tensor],
+    directions: list[Tensor],
     settings: InversionSettings,
     steps: int | None = None,
     meter: Meter | None = None,
@@ -217,14 +223,21 @@ def _previews(
         meter.phase(PREVIEW, use.steps)
     editor = registry().create(registry().editors[use.editor])
     stacked = torch.stack(tokens).to(teachers.backbone.device)
+    prompts = [pairs[0].prompt_a for pairs in groups]
+    words = None if settings.token_space == "input" else teachers.vocabulary()
+    wordings = None
+    if words:
+        rows = zip(prompts, directions, strict=True)
+        wordings = [words.wording(text, [direction]) for text, direction in rows]
     return apply_differences(
         teachers.backbone,
         [pairs[0].a for pairs in groups],
-        [pairs[0].prompt_a for pairs in groups],
+        prompts,
         [(DiffTokens(stacked, settings.token_space), 1.0)],
         editor,
         use,
         lambda step, _steps: meter.step(step) if meter else None,
+        wordings=wordings,
     )
 
 
@@ -253,12 +266,14 @@ def _info(
     settings: InversionSettings,
     seconds: float,
     warnings: tuple[str, ...],
+    result: InversionResult,
 ) -> DifferenceInfo:
     """Everything known about how a difference was made."""
     first, backbone = pairs[0], teachers.backbone
     named = [part for part in teachers.named if part]
     captioner = teachers.named[2]
     by_hand = lesson.captions or captioner is None
+    brought, taken = _words(teachers, result)
     return DifferenceInfo(
         name=lesson.name,
         description=f"{first.caption_a} → {first.caption_a_prime}",
@@ -277,8 +292,20 @@ def _info(
         versions=_versions(named[:2] if by_hand else named),
         seconds=seconds,
         warnings=warnings,
+        words_brought=brought,
+        words_taken=taken,
+        token_scale=result.token_scale,
         extra=_prompt_ids(settings, teachers.delta_encoder, pairs),
     )
+
+
+def _words(teachers: Teachers, result: InversionResult) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a difference reads like: the words it brings, and those it takes away."""
+    vocabulary = teachers.vocabulary()
+    if vocabulary is None or not result.delta.any():
+        return (), ()
+    reading = vocabulary.read(result.delta)
+    return reading.brings, reading.takes
 
 
 def _prompt_ids(
@@ -311,7 +338,7 @@ def _difference(
 ) -> Difference:
     """With its checksum and date, as it will be saved."""
     arrays = (_array(result.tokens), _array(result.delta), _array(result.losses))
-    difference = Difference(info, *arrays, thumbnails)
+    difference = Difference(info, *arrays, thumbnails, _array(result.delta_image))
     return replace(difference, info=to_bytes(difference)[1])
 
 

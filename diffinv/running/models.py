@@ -5,12 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..plugins.loading import registry
 from ..system.paths import given_path
 from .parts import Part
+
+if TYPE_CHECKING:
+    from ..method.words import Vocabulary
 
 MEMORY = "DIFFINV_MEMORY"
 """The environment variable that tells a backbone how to use the device's memory."""
@@ -24,11 +27,13 @@ class Models:
 
     def __init__(self) -> None:
         self._loaded: dict[_Key, tuple[_Files, Any]] = {}
+        self._vocabularies: dict[_Key, tuple[Any, Vocabulary | None]] = {}
 
     def use_memory(self, setting: str | None) -> None:
         """Use ``auto``, ``low`` or ``high`` from now on; drop parts loaded with another setting."""
         if setting is not None and setting != os.environ.get(MEMORY, "auto"):
             self._loaded.clear()
+            self._vocabularies.clear()
             os.environ[MEMORY] = setting
 
     def has(self, part: Part, device: str) -> bool:
@@ -44,6 +49,16 @@ class Models:
             files = _files(part.weights)
             self._loaded[key] = files, registry().create(part.spec, part.weights, device)
         return self._loaded[key][1]
+
+    def vocabulary(self, part: Part, device: str) -> Vocabulary | None:
+        """The words of a delta encoder, whose places are found on the first call; None if it has
+        none."""
+        from ..method.words import vocabulary_of
+
+        key, encoder = _key(part, device), self.get(part, device)
+        if key not in self._vocabularies or self._vocabularies[key][0] is not encoder:
+            self._vocabularies[key] = encoder, vocabulary_of(encoder)
+        return self._vocabularies[key][1]
 
 
 _Key = tuple[str, str, str | None, str]

@@ -1,8 +1,10 @@
-"""Prompts for a B that has none: a caption, or a hard prompt if A's prompts were hard."""
+"""Prompts for a B: a caption, or a hard prompt if A's prompts were hard, and what becomes of its
+words when differences are made."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,32 +15,51 @@ from .remembered_weights import find_encoder
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+    from torch import Tensor
 
     from ..contracts import Backbone, Captioner, DeltaEncoder, DiffTokens
-    from ..difference import DifferenceInfo
+    from ..difference import Difference
+    from ..method.words import Vocabulary, Wording
     from .models import Models
     from .progress import Meter
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a B shows, and what becomes of these words; None if they are left alone."""
+
+    text: str
+    wording: Wording | None = None
+
+
+def wordings_of(prompts: Sequence[Prompt]) -> list[Wording] | None:
+    """Of all of them, or none."""
+    found = [prompt.wording for prompt in prompts if prompt.wording]
+    return found or None
 
 
 class Prompting:
     """Makes the prompts of B for one application.
 
-    ``info`` is the first difference's, whose prompter is used again; ``tokens`` take their share
-    of the backbone's token budget; ``captioner`` is None if there is none to ask.
+    The first difference's prompter is used again; ``tokens`` take their share of the backbone's
+    token budget; ``captioner`` is None if there is none to ask. ``reword`` says whether the words
+    of prompts follow the differences.
     """
 
     def __init__(
         self,
-        info: DifferenceInfo,
+        differences: Sequence[tuple[Difference, float]],
         backbone: Backbone,
         tokens: Sequence[DiffTokens],
         captioner: Callable[[], Captioner] | None,
         models: Models,
         device: str,
         seed: int,
+        reword: bool,
         meter: Meter,
     ) -> None:
-        self._info, self._backbone, self._captioner = info, backbone, captioner
+        self._differences, self._backbone, self._captioner = differences, backbone, captioner
+        self._reword = reword
         self._tokens, self._models, self._device = list(tokens), models, device
         self._seed, self._meter = seed, meter
         self._room = sum(t.values.shape[1] for t in tokens if t.space == "input")
@@ -66,6 +87,54 @@ class Prompting:
         made = self._captions(images)
         return [self._fitted(new) if p is None else p for new, p in zip(made, given, strict=False)]
 
+    def worded(self, prompts: Sequence[str]) -> list[Prompt]:
+        """The prompts with what becomes of their words."""
+        words, directions = self._vocabulary, self._directions
+        if words is None:
+            return [Prompt(text) for text in prompts]
+        found = [words.wording(text, directions) for text in prompts]
+        return [
+            Prompt(text, replace(wording, prompt=self._fitted(wording.prompt)))
+            for text, wording in zip(prompts, found, strict=True)
+        ]
+
+    @cached_property
+    def _directions(self) -> list[Tensor | None]:
+        """Each difference's direction in the joint space, times its strength; None for one that has
+        no direction in the first one's space."""
+        import torch
+
+        from ..method.application import within_unit
+
+        encoder = self._differences[0][0].info.delta_encoder
+        found: list[Tensor | None] = []
+        for difference, strength in self._differences:
+            image, info = difference.delta_image, difference.info
+            delta = difference.delta if image is None or not image.any() else image
+            fits = info.delta_encoder == encoder and info.token_space != "input" and delta.any()
+            direction = torch.from_numpy(delta.copy()) * within_unit(strength)
+            found.append(direction if fits else None)
+        return found
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary | None:
+        """The words to go along the directions; None if words are to be left alone, or the encoder
+        has none or cannot be used."""
+        if not self._reword or all(direction is None for direction in self._directions):
+            return None
+        info = self._differences[0][0].info
+        if info.prompter == "pez" and self._hard is None:
+            return None  # which has been said
+        try:
+            spec = registry().get("delta encoder", info.delta_encoder)
+            return self._models.vocabulary(Part(spec, find_encoder(info)), self._device)
+        except DiffinvError as error:
+            self._meter.warn(
+                f"The words of prompts stay as they are, since {info.delta_encoder!r}, which would "
+                f"say what the difference changes in them, cannot be used now: {error}"
+            )
+            return None
+
     def _captions(self, images: Sequence[Image]) -> list[str]:
         """Of the whole batch, so that no caption depends on which of the others are needed."""
         from ..method import answers
@@ -89,7 +158,7 @@ class Prompting:
     @cached_property
     def _hard(self) -> DeltaEncoder | None:
         """The encoder that made A's hard prompts (first difference); None if B gets captions."""
-        info = self._info
+        info = self._differences[0][0].info
         if info.prompter != "pez":
             return None
         try:

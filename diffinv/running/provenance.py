@@ -9,6 +9,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from ..system.text import text_safe
+from .prompting import Prompt
 
 if TYPE_CHECKING:
     from ..contracts import Backbone
@@ -20,7 +21,7 @@ def provenance(
     differences: Sequence[tuple[Difference, float]],
     backbone: Backbone,
     settings: ApplicationSettings,
-    prompt: str,
+    prompt: Prompt,
     source: tuple[str, str],
     size: tuple[int, int],
 ) -> dict[str, Any]:
@@ -30,6 +31,7 @@ def provenance(
         {"name": d.info.name, "hash_sha256": d.info.hash_sha256, "strength": strength}
         for d, strength in differences
     ]
+    wording = prompt.wording
     return {
         "difference": used,
         "backbone": backbone.id,
@@ -41,7 +43,10 @@ def provenance(
         "mask": settings.mask,
         "mask_grow": settings.mask_grow,
         "negative_prompt": text_safe(settings.negative_prompt),
-        "prompt": text_safe(prompt),
+        "reword": settings.reword,
+        "prompt": text_safe(prompt.text),
+        "reworded": wording and text_safe(wording.prompt),
+        "shares": wording and [round(share, 4) for share in wording.shares],
         "source": {"name": text_safe(source[0]), "sha256": source[1]},
         "model_size": list(size),
         "device": backbone.device.type,

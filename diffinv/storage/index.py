@@ -44,7 +44,7 @@ _SCHEMA = f"""
         tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
     )
 """
-_VERSION = 2
+_VERSION = 3
 """Part of the file's stamp: an index of another version is rebuilt."""
 
 _LOOKED_AT = 1_000
@@ -308,7 +308,7 @@ def _words(entry: Entry) -> list[str]:
     info = entry.info
     if info is None:
         return [entry.name, "", "", "", ""]
-    captions = " ".join(text for pair in info.captions for text in pair)
+    captions = " ".join([*(text for pair in info.captions for text in pair), *info.words_brought])
     prompts = " ".join(text for pair in info.prompts for text in pair)
     texts = [entry.name, " ".join(info.tags), captions, prompts, info.backbone]
     return [text.replace("\0", " ") for text in texts]
@@ -324,7 +324,7 @@ def _info_to_json(info: DifferenceInfo) -> str:
     return json.dumps(vars(info), ensure_ascii=False)
 
 
-_TUPLES = ("tags", "warnings")
+_TUPLES = ("tags", "warnings", "words_brought", "words_taken")
 _PAIRS = ("captions", "prompts", "pair_hashes")
 _FIELDS = {field.name for field in fields(DifferenceInfo)}
 
@@ -332,7 +332,7 @@ _FIELDS = {field.name for field in fields(DifferenceInfo)}
 def _info_from_json(text: str) -> DifferenceInfo:
     values = {name: value for name, value in json.loads(text).items() if name in _FIELDS}
     for name in _TUPLES:
-        values[name] = tuple(values[name])
+        values[name] = tuple(values.get(name, ()))
     for name in _PAIRS:
         values[name] = tuple((first, second) for first, second in values[name])
     return DifferenceInfo(**values)

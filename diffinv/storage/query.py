@@ -41,7 +41,8 @@ def parse(query: str) -> list[Condition]:
     Any text is a query, except that UsageError is raised for a value that ``created:`` or ``is:``
     cannot have. A value still being typed finds everything.
 
-    Words find titles, tags, captions, prompts and backbones with a word that begins with them.
+    Words find titles, tags, captions, what differences read like, prompts and backbones with a word
+    that begins with them.
     ``tag:`` and ``backbone:`` find what begins with their value, in any case, or, once quotes are
     closed, exactly what is in them (``tag:"old town"``). ``created:`` takes a date of any precision
     after ``<``, ``<=``, ``>``, ``>=`` or nothing, and compares at that precision. ``is:duplicate``

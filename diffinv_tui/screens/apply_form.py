@@ -71,6 +71,7 @@ BOXES = {
     "provenance": Box("Say in it", "how it was made"),
     "replace": Box("Replace", "results that exist"),
     "mask": Box("Mask", "keeps the rest"),
+    "reword": Box("Reword", "prompts to agree"),
     "save_masks": Box("Save masks", "beside the results"),
 }
 _GROUPS = (
@@ -82,7 +83,7 @@ _GROUPS = (
     (
         "How",
         (
-            *("prompt_b", "captioner", "negative_prompt", "editor"),
+            *("prompt_b", "captioner", "reword", "negative_prompt", "editor"),
             *("steps", "guidance_scale", "seed", "batch", "device"),
         ),
     ),

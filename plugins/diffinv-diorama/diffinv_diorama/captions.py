@@ -7,9 +7,12 @@ have no fixed position.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 import numpy as np
 
-from .world import Scene
+from .world import ATTRIBUTES, Scene
 
 _NOUN = {
     "cabin": ("cabin", "log cabin"),
@@ -49,7 +52,18 @@ _DETAIL = {
     "flag": ("with a flag", "beside a pink flag", "flying a flag"),
     "lit": ("with lit windows", "with glowing windows", "with its lights on"),
 }
+_PHRASES: tuple[Mapping[str, tuple[str, ...]], ...] = (
+    *(_NOUN, _COLOUR, _TIME, _GROUND),
+    *(_BACKDROP, _SKY, _DETAIL),
+)
 _OPENINGS = ("", "", "", "a picture of ", "a drawing of ", "a view of ")
+
+
+def words() -> tuple[str, ...]:
+    """Every word that captions are made of, openings apart."""
+    phrases = [text for group in _PHRASES for texts in group.values() for text in texts]
+    text = " ".join([*phrases, *ATTRIBUTES["colour"]])
+    return tuple(sorted(set(re.findall(r"[a-z]+", re.sub(r"\{.\}", "", text)))))
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:

@@ -21,7 +21,7 @@ from transformers import (
 from diffinv.pictures.tensors import to_tensor
 
 from .backbone import JOINT_SPACE
-from .captions import caption
+from .captions import caption, words
 from .oracle import scenes_from_logits
 from .render import SIZE
 from .weights import pipeline_folder, without_loading_bars
@@ -61,6 +61,7 @@ class DioramaClip:
 
     id = "diorama"
     space = JOINT_SPACE
+    vocabulary = words()
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.device = device

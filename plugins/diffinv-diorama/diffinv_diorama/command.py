@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 _KINDS = ("swap", "recolour", "light", "ground", "backdrop", "add", "remove", "detail")
 _CASES = ("plain", "misaligned", "silent", "mistaken", "double", "hard")
+_METHODS = (
+    *("difference-inversion", "tokens-only", "words-only", "undo", "true-caption"),
+    *("caption-arithmetic", "word-edit", "copy-b", "autoencoder"),
+)
 _PRESETS = ("default", "paper")
 
 
@@ -53,6 +57,13 @@ _PRESETS = ("default", "paper")
     help="The shape of B, with --side.",
 )
 @click.option("--tiles", is_flag=True, help="Make what has changed anew in tiles, with --side.")
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    type=click.Choice(_METHODS),
+    help="Only this method; repeatable.",
+)
 @click.option("--device", default=None, help="torch device; default: the best available.")
 @click.option("--json", "as_json", is_flag=True, help="Print the figures as JSON.")
 def diorama(
@@ -66,6 +77,7 @@ def diorama(
     side: int | None,
     shape: str,
     tiles: bool,
+    methods: tuple[str, ...],
     device: str | None,
     as_json: bool,
 ) -> None:
@@ -102,7 +114,7 @@ def diorama(
         large = evaluate_large(chosen, parts, inversion, application, size, progress, tiles)
         _print_large(large, size, as_json)
         return
-    rows = evaluate(chosen, parts, inversion, application, on_batch=progress)
+    rows = evaluate(chosen, parts, inversion, application, methods or _METHODS, on_batch=progress)
     if as_json:
         click.echo(
             json.dumps(

@@ -27,9 +27,10 @@ from diffinv.contracts import (
 from diffinv.evaluation.scores import clip_directional, psnr
 from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.application import apply_differences, edit_latents, extend_all
-from diffinv.method.inversion import Pair, invert
+from diffinv.method.inversion import InversionResult, Pair, invert
 from diffinv.method.prompts import make_prompts
 from diffinv.method.settings import ApplicationSettings, InversionSettings
+from diffinv.method.words import Vocabulary, Wording
 from diffinv.pictures.tensors import to_images, to_tensor
 
 from .captions import caption
@@ -42,6 +43,8 @@ SCORES = ("edit", "kept", "right", "psnr_true", "psnr_b", "clip_directional")
 
 METHODS = (
     "difference-inversion",
+    "tokens-only",
+    "words-only",
     "undo",
     "true-caption",
     "caption-arithmetic",
@@ -49,6 +52,9 @@ METHODS = (
     "copy-b",
     "autoencoder",
 )
+
+"""``tokens-only`` leaves the words of prompt_B as they are, ``words-only`` exchanges them and uses
+no tokens: the two halves of ``difference-inversion``."""
 
 OnBatch = Callable[[int, int], None]
 
@@ -144,15 +150,31 @@ class Batch:
         return make_prompts(prompter, self.parts.encoder, images, captions, self.seed)
 
     @cached_property
-    def tokens(self) -> DiffTokens:
-        """One difference per analogy, learned from its A and A': [n, k, width]."""
+    def learned(self) -> list[InversionResult]:
+        """One difference per analogy, learned from its A and A'."""
         prompts_a = self.prompts(self.a, self.cap_a)
         prompts_a_prime = self.prompts(self.a_prime, self.cap_a_prime)
         columns = (self.a, self.a_prime, self.cap_a, self.cap_a_prime, prompts_a, prompts_a_prime)
         pairs = [[Pair(*values)] for values in zip(*columns, strict=True)]
-        results = invert(self.parts.backbone, self.parts.encoder, pairs, self.inversion)
-        values = torch.stack([r.tokens for r in results])
+        return invert(self.parts.backbone, self.parts.encoder, pairs, self.inversion)
+
+    @cached_property
+    def tokens(self) -> DiffTokens:
+        """What was learned: [n, k, width]."""
+        values = torch.stack([result.tokens for result in self.learned])
         return DiffTokens(values.to(self.parts.backbone.device), self.inversion.token_space)
+
+    @cached_property
+    def vocabulary(self) -> Vocabulary:
+        """The delta encoder's words."""
+        return Vocabulary(self.parts.encoder)
+
+    def wordings(self, prompts: Sequence[str], sign: int = 1) -> list[Wording] | None:
+        """What becomes of the words of each analogy's prompt; None where they are left alone."""
+        if not self.application.reword or self.inversion.token_space == "input":
+            return None
+        rows = zip(prompts, self.learned, strict=True)
+        return [self.vocabulary.wording(text, [sign * one.delta_image]) for text, one in rows]
 
     @cached_property
     def source(self) -> Conditioning:
@@ -206,7 +228,25 @@ def _autoencoder(batch: Batch) -> list[Image.Image]:
 
 
 def _difference_inversion(batch: Batch) -> list[Image.Image]:
-    return batch.edit(extend_all(batch.source, [(batch.tokens, 1.0)]))
+    return batch.edit(
+        extend_all(
+            batch.parts.backbone,
+            batch.source,
+            batch.prompt_b,
+            [(batch.tokens, 1.0)],
+            batch.wordings(batch.prompt_b),
+        )
+    )
+
+
+def _tokens_only(batch: Batch) -> list[Image.Image]:
+    return batch.edit(batch.source.extend(batch.tokens))
+
+
+def _words_only(batch: Batch) -> list[Image.Image]:
+    wordings = batch.wordings(batch.prompt_b)
+    texts = [one.prompt for one in wordings] if wordings else batch.prompt_b
+    return batch.edit(batch.parts.backbone.encode_prompts(texts))
 
 
 def _undo(batch: Batch) -> list[Image.Image]:
@@ -220,6 +260,7 @@ def _undo(batch: Batch) -> list[Image.Image]:
         [(batch.tokens, -1.0)],
         batch.parts.editor,
         batch.application,
+        wordings=batch.wordings(prompts, -1),
     )
 
 
@@ -253,6 +294,8 @@ def _word_edit(batch: Batch) -> list[Image.Image]:
 
 _MAKERS: dict[str, Callable[[Batch], list[Image.Image]]] = {
     "difference-inversion": _difference_inversion,
+    "tokens-only": _tokens_only,
+    "words-only": _words_only,
     "undo": _undo,
     "true-caption": _true_caption,
     "caption-arithmetic": _caption_arithmetic,

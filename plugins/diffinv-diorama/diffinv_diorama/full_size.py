@@ -18,6 +18,7 @@ from diffinv.pictures.blending import Change, blend, mixing_mask
 from diffinv.pictures.framing import model_size, to_model
 from diffinv.pictures.tensors import to_tensor
 from diffinv.running.detail import Detail
+from diffinv.running.prompting import Prompt
 
 from .evaluation import Batch, Parts, is_right
 from .oracle import read_scenes
@@ -64,8 +65,15 @@ def evaluate_large(
         pictures = [render(x.b, x.seed_b, *size) for x in chosen]
         seen = [to_model(picture, at) for picture in pictures]
         prompts = batch.prompts(seen, parts.captioner.caption(seen))
+        wordings = batch.wordings(prompts)
         changes = change_pictures(
-            parts.backbone, seen, prompts, [(batch.tokens, 1.0)], parts.editor, application
+            parts.backbone,
+            seen,
+            prompts,
+            [(batch.tokens, 1.0)],
+            parts.editor,
+            application,
+            wordings=wordings,
         )
         for i, (analogy, picture, change) in enumerate(zip(chosen, pictures, changes, strict=True)):
             result = blend(np.asarray(picture), change)
@@ -73,7 +81,9 @@ def evaluate_large(
                 tokens = DiffTokens(batch.tokens.values[i : i + 1], batch.tokens.space)
                 sharpener = Detail(parts.backbone, [(tokens, 1.0)], application)
                 where = np.asarray(mixing_mask(change, picture.size))
-                result = sharpener.sharpened(result, where, at, prompts[i])
+                result = sharpener.sharpened(
+                    result, where, at, Prompt(prompts[i], wordings[i] if wordings else None)
+                )
             rows.append(_row(analogy, picture, change, Image.fromarray(result)))
         if on_batch:
             on_batch(start + len(chosen), len(analogies))

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from diffinv_diorama.render import SIZE
 from diffinv_diorama.world import Scene
 
 
@@ -21,6 +22,17 @@ def to_tensor(images: list[Image.Image]) -> Tensor:
     """Pictures as [n, 3, h, w] float32 in [-1, 1]."""
     stacked = np.stack([np.asarray(image) for image in images])
     return torch.from_numpy(stacked).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+SHAPES = ((SIZE, SIZE), (120, 80), (80, 120), (128, 72), (72, 128))
+"""Square, 3:2 and 16:9, wide and tall: (width, height) of about the same area."""
+
+SHARES = (0.5, 0.15, 0.15, 0.1, 0.1)
+
+
+def random_shape(rng: np.random.Generator) -> tuple[int, int]:
+    """One of ``SHAPES``, every second time the square."""
+    return SHAPES[int(rng.choice(len(SHAPES), p=SHARES))]
 
 
 def random_training_scene(rng: np.random.Generator, scenes: list[Scene]) -> Scene:

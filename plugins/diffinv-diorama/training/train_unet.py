@@ -1,8 +1,8 @@
 """Trains the denoiser (v-prediction) in the autoencoder's latent space, on the frozen text tower.
 
-The latents of a pool of pictures are kept in memory; every step renews a few of them and draws
-new captions, so that the model sees far more pictures than the pool holds. One caption in ten
-is empty: that is what classifier-free guidance compares against.
+The latents of a pool of pictures of every shape are kept in memory; every step takes one shape,
+renews a few of its pictures and draws new captions, so that the model sees far more pictures than
+the pool holds. One caption in ten is empty: that is what classifier-free guidance compares against.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import Run, random_training_scene, to_tensor
+from common import SHAPES, SHARES, Run, random_shape, random_training_scene, to_tensor
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from torch.nn import functional as F
@@ -52,10 +52,12 @@ def new_unet(latent_channels: int, text_width: int) -> UNet2DConditionModel:
 
 
 class Pool:
-    """Latents of training pictures with their scenes, renewed a few at a time."""
+    """Latents of training pictures of one shape with their scenes, renewed a few at a time."""
 
-    def __init__(self, vae: AutoencoderKL, size: int, seed: tuple[int, ...]) -> None:
-        self.vae, self.scenes = vae, training_scenes()
+    def __init__(
+        self, vae: AutoencoderKL, shape: tuple[int, int], size: int, seed: tuple[int, ...]
+    ) -> None:
+        self.vae, self.shape, self.scenes = vae, shape, training_scenes()
         rng = np.random.default_rng(seed)
         parts = [self._draw(rng, 128) for _ in range(size // 128)]
         self.latents = torch.cat([latents for latents, _ in parts])
@@ -65,9 +67,9 @@ class Pool:
     @torch.no_grad()
     def _draw(self, rng: np.random.Generator, count: int) -> tuple[Tensor, list[Scene]]:
         chosen = [random_training_scene(rng, self.scenes) for _ in range(count)]
-        images = to_tensor([render(s, int(rng.integers(2**31))) for s in chosen])
+        drawn = [render(s, int(rng.integers(2**31)), *self.shape) for s in chosen]
         with torch.autocast("cpu", torch.bfloat16):
-            mean = self.vae.encode(images).latent_dist.mean.float()
+            mean = self.vae.encode(to_tensor(drawn)).latent_dist.mean.float()
         return mean * self.vae.config.scaling_factor, chosen
 
     def renew(self, rng: np.random.Generator, count: int) -> None:
@@ -105,6 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="the pipeline folder")
     parser.add_argument("--state", type=Path, required=True, help="folder of the run's state")
+    parser.add_argument("--start", type=Path, help="a trained unet to go on from")
     parser.add_argument("--minutes", type=float, default=70)
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--pool", type=int, default=24_576)
@@ -117,15 +120,22 @@ def main() -> None:
     tokenizer = CLIPTokenizer.from_pretrained(args.out / "tokenizer")
     text = CLIPTextModelWithProjection.from_pretrained(args.out / "text_encoder")
     text.eval().requires_grad_(False)
-    unet = new_unet(vae.config.latent_channels, text.config.hidden_size)
+    if args.start:
+        unet = UNet2DConditionModel.from_pretrained(args.start).train().float()
+    else:
+        unet = new_unet(vae.config.latent_channels, text.config.hidden_size)
     scheduler = DDIMScheduler(**SCHEDULER)
     run = Run(args.state, unet, args.minutes, lr=args.lr)
     torch.manual_seed(run.step)
-    pool = Pool(vae, args.pool, (3, run.step))
+    pools = {
+        shape: Pool(vae, shape, round(args.pool * share), (3, run.step, *shape))
+        for shape, share in zip(SHAPES, SHARES, strict=True)
+    }
     run.restart_clock()
     losses = []
     while not run.done:
         rng = np.random.default_rng([4, run.step])
+        pool = pools[random_shape(rng)]
         pool.renew(rng, RENEWED_PER_STEP)
         latents, texts = pool.batch(rng, args.batch)
         ids = tokenizer(texts, padding="max_length", truncation=True, return_tensors="pt").input_ids

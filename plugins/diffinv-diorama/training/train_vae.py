@@ -1,6 +1,7 @@
-"""Trains the autoencoder: 8x smaller, 8 channels, on crops of pictures drawn as it goes.
+"""Trains the autoencoder: 8x smaller, 8 channels, on pictures drawn as it goes.
 
-It has no attention, so what it learns on crops holds for whole pictures.
+They are whole pictures, square, wide and tall: its group norms see all of a picture, so that what
+is learned on crops is a little off for whole ones.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import Run, random_training_scene, to_tensor
+from common import Run, random_shape, random_training_scene, to_tensor
 from diffusers import AutoencoderKL
 from torch import Tensor
 
@@ -31,47 +32,42 @@ CONFIG = {
 }
 
 
-CROP = 64
-
-
 def batch(scenes: list[Scene], step: int, size: int) -> Tensor:
-    """The pictures of one step: [size, 3, h, w] in [-1, 1]."""
+    """The pictures of one step, all of one shape: [size, 3, h, w] in [-1, 1]."""
     rng = np.random.default_rng([1, step])
+    shape = random_shape(rng)
     drawn = [
-        render(random_training_scene(rng, scenes), int(rng.integers(2**31))) for _ in range(size)
+        render(random_training_scene(rng, scenes), int(rng.integers(2**31)), *shape)
+        for _ in range(size)
     ]
     return to_tensor(drawn)
-
-
-def random_crops(images: Tensor, step: int) -> Tensor:
-    """One square of ``CROP`` pixels from each picture."""
-    corners = np.random.default_rng([11, step]).integers(SIZE - CROP + 1, size=(len(images), 2))
-    pairs = zip(images, corners, strict=True)
-    return torch.stack([image[:, y : y + CROP, x : x + CROP] for image, (y, x) in pairs])
 
 
 def latent_scale(vae: AutoencoderKL, scenes: list[Scene]) -> float:
     """1 / standard deviation of the latents of 256 training pictures."""
     with torch.no_grad():
         parts = [vae.encode(batch(scenes, 10**6 + i, 32)).latent_dist.mean for i in range(8)]
-    return 1 / float(torch.cat(parts).std())
+    return 1 / float(torch.cat([part.flatten() for part in parts]).std())
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, required=True, help="folder of the finished vae")
     parser.add_argument("--state", type=Path, required=True, help="folder of the run's state")
-    parser.add_argument("--minutes", type=float, default=15)
-    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--start", type=Path, help="a trained vae to go on from")
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--lr", type=float, default=6e-4)
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     torch.manual_seed(0)
-    vae = AutoencoderKL(**CONFIG)
-    run = Run(args.state, vae, args.minutes, lr=1.2e-3, weight_decay=0)
+    vae = AutoencoderKL.from_pretrained(args.start) if args.start else AutoencoderKL(**CONFIG)
+    vae.train().float()
+    run = Run(args.state, vae, args.minutes, lr=args.lr, weight_decay=0)
     scenes = training_scenes()
     while not run.done:
-        images = random_crops(batch(scenes, run.step, args.batch), run.step)
+        images = batch(scenes, run.step, args.batch)
         with torch.autocast("cpu", torch.bfloat16):
             posterior = vae.encode(images).latent_dist
             latents = posterior.mean + torch.exp(0.5 * posterior.logvar) * torch.randn_like(

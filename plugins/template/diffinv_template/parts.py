@@ -25,6 +25,7 @@ class Encoder:
     """A text becomes the mean of its words, a picture that of its colours' names."""
 
     id = space = "template"
+    vocabulary = tuple(COLOURS)
 
     def __init__(self, weights: str | None, device: str):
         self.model = Model(weights, device)
