@@ -78,6 +78,10 @@ class _Problem:
     prompt_a_prime: Conditioning
     weight: Tensor | float
     d_inter: Tensor
+    unit: Tensor
+    """The root mean square of the hidden states that each difference's tokens join, [n, 1, 1]: what
+    is learned are multiples of it, so that a learning rate means the same to every model. In the
+    input space, where tokens are word embeddings, 1."""
     owner: Tensor
     """The difference that each pair belongs to, [p]."""
 
@@ -138,11 +142,16 @@ class Inversion:
         self._problem = _prepare(backbone, differences, self.deltas, settings)
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         start = _start(backbone, self._problem, self._generators, settings)
-        self.tokens = start.requires_grad_()
-        self._optimiser = torch.optim.Adam([self.tokens], lr=settings.lr)
+        self._units = start.requires_grad_()
+        self._optimiser = torch.optim.Adam([self._units], lr=settings.lr)
         self._fixed = [_fixed_draw(backbone, self._problem, i) for i in range(_SCORE_DRAWS)]
-        self._best = _Best(self.tokens)
+        self._best = _Best(self._units)
         self._losses: list[Tensor] = []
+
+    @property
+    def tokens(self) -> Tensor:
+        """The tokens so far, [n, k, width]."""
+        return self._units * self._problem.unit
 
     @property
     def step(self) -> int:
@@ -160,11 +169,11 @@ class Inversion:
         for group in self._optimiser.param_groups:
             group["lr"] = settings.lr * learning_rate_factor(self.step / settings.steps)
         draw = _random_draw(backbone, self._problem, self._generators)
-        row = _step(backbone, self._problem, self.tokens, self._optimiser, draw, settings)
+        row = _step(backbone, self._problem, self._units, self._optimiser, draw, settings)
         self._losses.append(row)
         if self.step in {math.ceil(share * settings.steps) for share in _SCORED_AT}:
-            scores = _score(backbone, self._problem, self.tokens, self._fixed, settings)
-            self._best.offer(self.tokens, scores, self.step)
+            scores = _score(backbone, self._problem, self._units, self._fixed, settings)
+            self._best.offer(self._units, scores, self.step)
         total, tc, clip = (float(x) for x in row.mean(0))
         return InversionStep(self.step, settings.steps, total, tc, clip)
 
@@ -172,9 +181,10 @@ class Inversion:
         """What was learned, once all steps are done."""
         curves = torch.stack(self._losses, dim=1).cpu()
         best, scales = self._best, self._scales()
+        tokens = best.units * self._problem.unit
         return [
             InversionResult(
-                tokens=best.tokens[i].cpu(),
+                tokens=tokens[i].cpu(),
                 delta=found.inter.cpu(),
                 delta_image=found.image.cpu(),
                 losses=curves[i],
@@ -187,13 +197,12 @@ class Inversion:
 
     def _scales(self) -> list[float]:
         """The norm of the best tokens beside that of the hidden states they join."""
-        tokens, space = self._best.tokens, self.settings.token_space
+        units, space = self._best.units, self.settings.token_space
         if space == "input":
-            return [0.0] * len(tokens)
-        norms = tokens.sum(1).norm(dim=-1) if space == "additive" else tokens.norm(dim=-1).mean(1)
-        hidden = self._problem.prompt_a.prompt_embeds[:, 1:].norm(dim=-1).mean(1)
-        ratios = norms / self._problem.per_difference(hidden)
-        return [round(float(ratio), 3) for ratio in ratios]
+            return [0.0] * len(units)
+        length = math.sqrt(units.shape[-1])  # of a hidden state, in these units
+        norms = units.sum(1).norm(dim=-1) if space == "additive" else units.norm(dim=-1).mean(1)
+        return [round(float(norm) / length, 3) for norm in norms]
 
     def mean_losses(self) -> list[float]:
         """The total loss of every step so far."""
@@ -202,14 +211,14 @@ class Inversion:
     def state(self) -> dict[str, Tensor]:
         """Everything the steps have changed, as CPU tensors."""
         found = {
-            "tokens": self.tokens.detach(),
-            "best.tokens": self._best.tokens,
+            "units": self._units.detach(),
+            "best.units": self._best.units,
             "best.scores": self._best.scores,
             "best.steps": torch.tensor(self._best.steps),
         }
         if self._losses:
             found["losses"] = torch.stack(self._losses)
-        for name, value in self._optimiser.state.get(self.tokens, {}).items():
+        for name, value in self._optimiser.state.get(self._units, {}).items():
             found[f"adam.{name}"] = value
         for i, generator in enumerate(self._generators):
             found[f"generator.{i}"] = generator.get_state()
@@ -220,8 +229,8 @@ class Inversion:
         """Go on from where :meth:`state` was taken."""
         device = self._backbone.device
         with torch.no_grad():
-            self.tokens.copy_(state["tokens"])
-        self._best.tokens = state["best.tokens"].to(device)
+            self._units.copy_(state["units"])
+        self._best.units = state["best.units"].to(device)
         self._best.scores = state["best.scores"].to(device)
         self._best.steps = state["best.steps"].tolist()
         self._losses = list(state["losses"].to(device)) if "losses" in state else []
@@ -285,15 +294,27 @@ def _prepare(
     owner = [i for i, group in enumerate(differences) for _ in group]
     z_a = answers.latents(backbone, [p.a for p in pairs])
     z_a_prime = answers.latents(backbone, [p.a_prime for p in pairs])
+    prompt_a = answers.conditioning(backbone, [p.prompt_a for p in pairs])
     return _Problem(
         z_a=z_a,
         z_a_prime=z_a_prime,
-        prompt_a=answers.conditioning(backbone, [p.prompt_a for p in pairs]),
+        prompt_a=prompt_a,
         prompt_a_prime=answers.conditioning(backbone, [p.prompt_a_prime for p in pairs]),
         weight=_weights(z_a, z_a_prime) if settings.weight_by_change else 1.0,
         d_inter=torch.stack([found.inter for found in deltas]).to(backbone.device),
+        unit=_unit(prompt_a, owner, settings).to(backbone.device),
         owner=torch.tensor(owner, device=backbone.device),
     )
+
+
+def _unit(prompts: Conditioning, owner: Sequence[int], settings: InversionSettings) -> Tensor:
+    """The root mean square of the hidden states behind the start token, for each difference."""
+    if settings.token_space == "input":
+        return torch.ones(max(owner) + 1, 1, 1)
+    squares = prompts.prompt_embeds[:, 1:].square().mean((1, 2)).cpu()
+    owners = torch.tensor(owner)
+    total = torch.zeros(max(owner) + 1).index_add(0, owners, squares)
+    return (total / torch.bincount(owners)).sqrt()[:, None, None]
 
 
 def _weights(z_a: Tensor, z_a_prime: Tensor) -> Tensor:
@@ -341,15 +362,17 @@ def _fixed_draw(backbone: Backbone, problem: _Problem, index: int) -> _Draw:
 def _losses(
     backbone: Backbone,
     problem: _Problem,
-    tokens: Tensor,
+    units: Tensor,
     draw: _Draw,
     settings: InversionSettings,
 ) -> Tensor:
-    """Eq 6-10 for every difference: [n, 3] (total, tc, clip).
+    """Eq 6-10 for every difference: [n, 3] (total, tc, clip). ``units`` are the tokens in units of
+    the hidden states.
 
     Both branches go through the denoiser in one call: {prompt_A', -D} must give back A,
     {prompt_A, D} must give back A'.
     """
+    tokens = units * problem.unit
     each = DiffTokens(tokens[problem.owner], settings.token_space)
     before = problem.prompt_a_prime.extend(each, -1.0)
     after = problem.prompt_a.extend(each, 1.0)
@@ -367,17 +390,17 @@ def _losses(
 def _step(
     backbone: Backbone,
     problem: _Problem,
-    tokens: Tensor,
+    units: Tensor,
     optimiser: torch.optim.Optimizer,
     draw: _Draw,
     settings: InversionSettings,
 ) -> Tensor:
     """Update the tokens once; return the losses before the update, [n, 3]."""
-    row = _losses(backbone, problem, tokens, draw, settings)
+    row = _losses(backbone, problem, units, draw, settings)
     optimiser.zero_grad(set_to_none=True)
     row[:, 0].sum().backward()
     optimiser.step()
-    if not torch.isfinite(tokens).all():
+    if not torch.isfinite(units).all():
         raise DiffinvError(
             "The DIFF tokens ceased to be finite; try a smaller learning rate (--lr) or float32."
         )
@@ -388,26 +411,26 @@ def _step(
 def _score(
     backbone: Backbone,
     problem: _Problem,
-    tokens: Tensor,
+    units: Tensor,
     fixed: list[_Draw],
     settings: InversionSettings,
 ) -> Tensor:
     """The mean loss of each difference over the fixed draws, [n]."""
-    rows = [_losses(backbone, problem, tokens, draw, settings)[:, 0] for draw in fixed]
+    rows = [_losses(backbone, problem, units, draw, settings)[:, 0] for draw in fixed]
     return torch.stack(rows).mean(0)
 
 
 class _Best:
     """The best candidates so far."""
 
-    def __init__(self, tokens: Tensor) -> None:
-        self.tokens = tokens.detach().clone()
-        self.scores = torch.full((len(tokens),), math.inf, device=tokens.device)
-        self.steps = [0] * len(tokens)
+    def __init__(self, units: Tensor) -> None:
+        self.units = units.detach().clone()
+        self.scores = torch.full((len(units),), math.inf, device=units.device)
+        self.steps = [0] * len(units)
 
-    def offer(self, tokens: Tensor, scores: Tensor, step: int) -> None:
+    def offer(self, units: Tensor, scores: Tensor, step: int) -> None:
         """Keep the tokens of each difference whose score has fallen."""
         for i in torch.nonzero(scores < self.scores).flatten().tolist():
-            self.tokens[i] = tokens.detach()[i]
+            self.units[i] = units.detach()[i]
             self.scores[i] = scores[i]
             self.steps[i] = step

@@ -30,8 +30,9 @@ class InversionSettings:
     consistency loss is measured: ``rms`` its root mean square, ``mse`` its mean square, ``norm``
     the paper's L2 norm, taken at the size of the paper's latents (4 x 64 x 64) so that it weighs
     the same at any resolution. ``weight_by_change`` weighs the residual by where the pair
-    differs. ``init_std`` 0 is the paper's zero start. ``prompter`` says how the frozen prompts are
-    made.
+    differs. ``init_std`` 0 is the paper's zero start. It and ``lr`` are in units of the hidden
+    states' root mean square (in the input space, of 1). ``prompter`` says how the frozen prompts
+    are made.
     """
 
     preset: str = "default"

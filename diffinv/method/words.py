@@ -31,7 +31,7 @@ _ADDING_COSTS = 0.02
 two colours of one thing, but painters do."""
 
 _ROUNDS = 4
-_PLACES, _EXCHANGED, _ADDED = 4, 10, 3
+_PLACES, _EXCHANGED, _ADDED = 5, 10, 3
 """In a round the words that the difference takes away most are left out or exchanged for those it
 brings most, and the very first of these are added in between."""
 
@@ -133,8 +133,8 @@ def _exchanges(
     now: list[str], along: dict[str, float], brought: Sequence[str]
 ) -> Iterator[list[str]]:
     """Every prompt with one of the words taken away left out or exchanged."""
-    taken = sorted(range(len(now)), key=lambda i: along.get(_bare(now[i]), 0.0))[:_PLACES]
-    for i in taken:
+    taken = [i for i, word in enumerate(now) if along.get(_bare(word), 0.0) < 0]
+    for i in sorted(taken, key=lambda i: along[_bare(now[i])])[:_PLACES]:
         before, after = now[:i], now[i + 1 :]
         if before or after:
             yield before + after

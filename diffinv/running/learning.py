@@ -250,7 +250,7 @@ def _decisive(
     pictures = [(pixel_hash(pair.a), pixel_hash(pair.a_prime)) for pair in pairs]
     _, encoder, _ = teachers.named
     weights = (teachers.backbone.id, teachers.backbone.weights_id)
-    return [asdict(settings), texts, pictures, weights, (encoder.spec.id, encoder.weights)]
+    return ["units", asdict(settings), texts, pictures, weights, (encoder.spec.id, encoder.weights)]
 
 
 def _warnings(meter: Meter, own: list[str], all_remarks: list[list[str]]) -> tuple[str, ...]:

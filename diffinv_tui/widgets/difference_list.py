@@ -234,12 +234,16 @@ class DifferenceList(PairGrid):
 
 
 def change_of(entry: Entry) -> str:
-    """What a difference does, in the words of its captions."""
-    if entry.info is None:
+    """What a difference does, in the words of its captions, or those nearest to it where the
+    captions say nothing."""
+    info = entry.info
+    if info is None:
         return ""
-    if not entry.info.captions:
-        return entry.info.description
-    return " → ".join(what_differs(*entry.info.captions[0]))
+    if not info.captions:
+        return info.description
+    if info.words_brought and all(a == a_prime for a, a_prime in info.captions):
+        return f"{', '.join(info.words_taken[:2])} → {', '.join(info.words_brought[:2])}"
+    return " → ".join(what_differs(*info.captions[0]))
 
 
 def what_differs(a: str, b: str) -> tuple[str, str]:

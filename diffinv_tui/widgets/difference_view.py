@@ -150,8 +150,11 @@ def _grid() -> Table:
 
 
 def words(info: DifferenceInfo) -> Table:
-    """Captions, prompts where they are others, warnings."""
+    """What it reads like, captions, prompts where they are others, warnings."""
     grid = _grid()
+    if info.words_brought:
+        grid.add_row("Reads like", plain(", ".join(info.words_brought), limit=200))
+        grid.add_row("Takes away", plain(", ".join(info.words_taken), limit=200))
     for title, pairs in (("", info.captions), ("Prompt ", info.prompts)):
         if title and info.prompts == info.captions:
             continue

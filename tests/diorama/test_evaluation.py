@@ -51,3 +51,15 @@ def test_an_unknown_setting_is_a_usage_error():
     ran = CliRunner().invoke(cli, ["evaluate", "diorama", "--set", "magic=1"])
     assert ran.exit_code != 0
     assert "magic" in str(ran.exception)
+
+
+def test_results_follow_the_strength():
+    words = "evaluate diorama --count 2 --strengths --set steps=3 --json"
+    ran = CliRunner().invoke(cli, words.split())
+    assert ran.exit_code == 0, ran.output
+    figures = json.loads(ran.stdout)
+    assert set(figures) == {"count", "light", "recolour", "all"}
+    parts = figures["all"]["parts"]
+    assert list(parts) == ["0.0", "0.25", "0.5", "0.75", "1.0"]
+    assert parts["0.0"] == 0
+    assert parts["1.0"] > 0.2

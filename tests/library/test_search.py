@@ -13,11 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_library import make
 
+from diffinv.cli.app import run
 from diffinv.difference import Difference, load, save
 from diffinv.errors import UsageError
 from diffinv.storage.index import FILE, Index, sort_text
 from diffinv.storage.query import unknown_filters
 from diffinv.storage.store import Library
+from diffinv.system.paths import library_folder
 from diffinv.system.text import natural_key
 
 
@@ -268,3 +270,18 @@ def test_hostile_texts_are_kept_as_they_are_and_shown_safely(library):
     assert entry.info.captions == ((text, text),)
     assert found(library, "tag:[red]") == ["evil"]
     assert isinstance(library._index, Index)
+
+
+def test_what_a_difference_reads_like_is_found(capsys):
+    words = {"words_brought": ("lighthouse", "tower"), "words_taken": ("mill",)}
+    silent = (("a picture", "a picture"),)
+    own = Library(library_folder())
+    own.add(difference("x", captions=silent, prompts=silent, token_scale=0.83, **words))
+    assert [entry.name for entry in own.search("light")] == ["x"]
+    assert not own.search("mill")
+    assert run(["library", "show", "x"]) == 0
+    shown = capsys.readouterr().out
+    assert "lighthouse, tower" in shown
+    assert "0.83 of the hidden states' norm" in shown
+    assert run(["library", "list"]) == 0
+    assert "mill → lighthouse" in capsys.readouterr().out

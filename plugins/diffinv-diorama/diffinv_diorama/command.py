@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .cases import Case
     from .evaluation import Parts, Row
     from .full_size import LargeRow
+    from .strengths import Curve
 
 _KINDS = ("swap", "recolour", "light", "ground", "backdrop", "add", "remove", "detail")
 _CASES = ("plain", "misaligned", "silent", "mistaken", "double", "hard")
@@ -57,6 +58,7 @@ _PRESETS = ("default", "paper")
     help="The shape of B, with --side.",
 )
 @click.option("--tiles", is_flag=True, help="Make what has changed anew in tiles, with --side.")
+@click.option("--strengths", is_flag=True, help="How results follow the strength, from 0 to 1.")
 @click.option(
     "--method",
     "methods",
@@ -77,6 +79,7 @@ def diorama(
     side: int | None,
     shape: str,
     tiles: bool,
+    strengths: bool,
     methods: tuple[str, ...],
     device: str | None,
     as_json: bool,
@@ -88,6 +91,7 @@ def diorama(
     from .cases import analogies_of
     from .evaluation import evaluate, summary
     from .full_size import evaluate_large
+    from .strengths import CONTINUOUS, evaluate_strengths
     from .world import EDIT_TYPES
 
     inversion, application = inversion_settings(preset), ApplicationSettings()
@@ -102,7 +106,8 @@ def diorama(
         else:
             application = _changed(application, name, value)
     application = replace(application, editor=editor) if editor else application
-    chosen = analogies_of(case, count, seed, (kind,) if kind else EDIT_TYPES)
+    kinds = CONTINUOUS if strengths else EDIT_TYPES
+    chosen = analogies_of(case, count, seed, (kind,) if kind else kinds)
 
     def progress(done: int, total: int) -> None:
         click.echo(f"{done} of {total} analogies", err=True)
@@ -113,6 +118,10 @@ def diorama(
         size = side * across // max(across, down), side * down // max(across, down)
         large = evaluate_large(chosen, parts, inversion, application, size, progress, tiles)
         _print_large(large, size, as_json)
+        return
+    if strengths:
+        curves = evaluate_strengths(chosen, parts, inversion, application, progress)
+        _print_strengths(curves, as_json)
         return
     rows = evaluate(chosen, parts, inversion, application, methods or _METHODS, on_batch=progress)
     if as_json:
@@ -170,6 +179,20 @@ def _print_large(rows: list[LargeRow], size: tuple[int, int], as_json: bool) -> 
     click.echo(f"{len(rows)} analogies at {size[0]} x {size[1]}, mean and 95 % interval")
     for name, one in figures.items():
         click.echo(f"  {name:14} {one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}]")
+
+
+def _print_strengths(curves: list[Curve], as_json: bool) -> None:
+    from .strengths import summary
+
+    figures: Any = summary(curves)
+    if as_json:
+        click.echo(json.dumps({"count": len(curves), **figures}))
+        return
+    click.echo("share of analogies that follow the strength, and the part of the true change made")
+    for kind, one in figures.items():
+        interval = f"{one['monotone']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
+        parts = "  ".join(f"{strength}: {part:.2f}" for strength, part in one["parts"].items())
+        click.echo(f"  {kind:10} {interval}  {parts}")
 
 
 def _print_tables(rows: dict[str, list[Row]]) -> None:
