@@ -23,11 +23,15 @@ from .settings import InversionSettings
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-_SCORE_DRAWS = 6
+_SCORE_DRAWS = 4
 """Number of fixed (timestep, noise) draws on which candidate tokens are scored."""
 
-_SCORED_AT = (0.5, 0.75, 1.0)
-"""Shares of the run after which the tokens are scored."""
+_SCORED_AT = (0.75, 1.0)
+"""Shares of the run after which the tokens are scored. The last ones are best unless the run has
+gone astray: of 24 differences of the embedded model, all 24."""
+
+_LONG = 2.0
+"""Tokens this much longer than hidden states drown them; .5 to 1.2 is what works."""
 
 
 @dataclass(frozen=True)
@@ -189,7 +193,7 @@ class Inversion:
                 delta_image=found.image.cpu(),
                 losses=curves[i],
                 token_scale=scales[i],
-                warnings=found.warnings,
+                warnings=(*found.warnings, *_too_long(scales[i])),
                 best_step=best.steps[i],
             )
             for i, found in enumerate(self.deltas)
@@ -240,6 +244,15 @@ class Inversion:
         for i, generator in enumerate(self._generators):
             generator.set_state(state[f"generator.{i}"])
         _restore_global_random_state(state, device)
+
+
+def _too_long(scale: float) -> list[str]:
+    if scale <= _LONG:
+        return []
+    return [
+        f"The tokens have become {scale:.1f} times as long as the prompt's hidden states, which "
+        "they may drown; use fewer steps (--steps) or a smaller learning rate (--lr)."
+    ]
 
 
 def _starting_with(prefix: str, state: Mapping[str, Tensor]) -> dict[str, Tensor]:

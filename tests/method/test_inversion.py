@@ -78,7 +78,7 @@ def test_the_clip_loss_pulls_the_tokens_to_the_delta(tiny_backbone, fixed_encode
 
 def test_the_best_candidate_is_kept(tiny_backbone, fixed_encoder):
     (result,) = invert(tiny_backbone, fixed_encoder, [[pair()]], FAST)
-    assert result.best_step in {2, 3, 4}
+    assert result.best_step in {3, 4}
 
 
 def test_identical_captions_warn(tiny_backbone, fixed_encoder):
@@ -113,3 +113,40 @@ def test_learning_rate_holds_then_falls():
     assert learning_rate_factor(0) == learning_rate_factor(0.5) == 1
     assert learning_rate_factor(0.75) == pytest.approx(0.5)
     assert learning_rate_factor(1) == pytest.approx(0)
+
+
+class Scaled:
+    """A backbone whose hidden states are larger or smaller, and which is the same otherwise."""
+
+    def __init__(self, backbone, scale):
+        self._backbone, self._scale = backbone, scale
+
+    def __getattr__(self, name):
+        return getattr(self._backbone, name)
+
+    def encode_prompts(self, prompts):
+        found = self._backbone.encode_prompts(prompts)
+        return replace(found, prompt_embeds=found.prompt_embeds * self._scale)
+
+    def predict(self, noisy, timesteps, conditioning):
+        own = replace(conditioning, prompt_embeds=conditioning.prompt_embeds / self._scale)
+        return self._backbone.predict(noisy, timesteps, own)
+
+    def project_tokens(self, tokens):
+        return self._backbone.project_tokens(tokens / self._scale)
+
+
+@pytest.mark.parametrize("space", ["additive", "output"])
+def test_a_learning_rate_means_the_same_to_models_of_any_scale(tiny_backbone, fixed_encoder, space):
+    settings = replace(FAST, token_space=space)
+    (own,) = invert(tiny_backbone, fixed_encoder, [[pair()]], settings)
+    (other,) = invert(Scaled(tiny_backbone, 8.0), fixed_encoder, [[pair()]], settings)
+    torch.testing.assert_close(other.tokens, own.tokens * 8, atol=1e-3, rtol=1e-3)
+    assert other.token_scale == pytest.approx(own.token_scale, abs=2e-3)
+
+
+def test_tokens_that_drown_the_prompt_are_warned_of(tiny_backbone, fixed_encoder):
+    (calm,) = invert(tiny_backbone, fixed_encoder, [[pair()]], FAST)
+    (wild,) = invert(tiny_backbone, fixed_encoder, [[pair()]], replace(FAST, lr=3.0))
+    assert not any("drown" in text for text in calm.warnings)
+    assert any("drown" in text and "--lr" in text for text in wild.warnings)
