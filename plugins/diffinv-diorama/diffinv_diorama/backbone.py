@@ -54,7 +54,7 @@ class DioramaBackbone:
         self.alphas_cumprod = self.scheduler.alphas_cumprod.float().to(device)
         self.prediction_type: PredictionType = self.scheduler.config.prediction_type
         self.resolution: int = self.vae.config.sample_size
-        self.size_multiple = None  # it was trained on squares alone
+        self.size_multiple = 2 ** (len(self.vae.config.block_out_channels) - 1)
         self.token_budget = self.tokenizer.model_max_length - 2
         self.token_width: int = self.text_encoder.config.hidden_size
 
@@ -65,13 +65,13 @@ class DioramaBackbone:
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
-        """[n, 3, 96, 96] in [-1, 1] to [n, 8, 12, 12]: the posterior's mean, scaled."""
+        """[n, 3, h, w] in [-1, 1] to [n, 8, h / 8, w / 8]: the posterior's mean, scaled."""
         mean = self.vae.encode(images.to(self.device)).latent_dist.mean
         return mean * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
-        """[n, 8, 12, 12] to [n, 3, 96, 96] in about [-1, 1]."""
+        """[n, 8, h, w] to [n, 3, 8 h, 8 w] in about [-1, 1]."""
         return self.vae.decode(latents / self.vae.config.scaling_factor).sample
 
     def count_tokens(self, prompt: str) -> int:
@@ -113,7 +113,7 @@ class DioramaBackbone:
             hook.remove()
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        """The velocity [n, 8, 12, 12]."""
+        """The velocity [n, 8, h, w]."""
         return self.unet(noisy, timesteps, encoder_hidden_states=conditioning.prompt_embeds).sample
 
     def project_tokens(self, tokens: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from transformers import (
@@ -48,9 +48,11 @@ def _vision_tower(folder: Path, device: torch.device) -> CLIPVisionModelWithProj
 
 
 def _pixels(images: Sequence[Image.Image], device: torch.device) -> Tensor:
-    """[n, 3, 96, 96] in [-1, 1]."""
+    """The middle squares, where the scene is: [n, 3, 96, 96] in [-1, 1]."""
     sized = [
-        image if image.size == (SIZE, SIZE) else image.resize((SIZE, SIZE), Image.Resampling.BOX)
+        image
+        if image.size == (SIZE, SIZE)
+        else ImageOps.fit(image, (SIZE, SIZE), Image.Resampling.BOX)
         for image in images
     ]
     return to_tensor(sized).to(device)
