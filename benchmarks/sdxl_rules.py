@@ -25,7 +25,7 @@ from torch.nn import functional as F
 from diffinv.contracts import Conditioning, DiffTokens
 from diffinv.contracts.conditioning import concatenate
 from diffinv.evaluation.statistics import bootstrap
-from diffinv.method.deltas import learned_direction
+from diffinv.method.deltas import deltas
 from diffinv.method.editors import seeded_noise
 from diffinv.method.objective import change_weight, token_consistency
 from diffinv.method.sampling import add_noise, alpha_bar, training_target
@@ -127,7 +127,7 @@ class Setting:
             getattr(base, name)
         rows = zip(base.a, base.a_prime, base.cap_a, base.cap_a_prime, strict=True)
         found = [
-            learned_direction(parts.encoder, ([a], [b]), ([c], [d]), 0.8)[0] for a, b, c, d in rows
+            deltas(parts.encoder, ([a], [b]), ([c], [d]), 0.8).inter for a, b, c, d in rows
         ]
         return cls(base, torch.stack(found), seed)
 

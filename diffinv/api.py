@@ -265,7 +265,7 @@ class Model:
         num_inference_steps: int = 20,
         guidance_scale: float = 2.0,
         use_difference_mask: bool = True,
-        mask_grow: float = 0.0,
+        mask_grow: float = 8.0,
         negative_prompt: str = "",
         reword: bool = True,
         batch: int = 8,

@@ -116,6 +116,7 @@ def test_a_job_gives_what_the_api_gives(model, difference, tmp_path, monkeypatch
 
 def test_what_cannot_be_sharpened_is_refused(difference, tmp_path):
     whole = diffinv.load("diorama", device="cpu")
+    whole.backbone.size_multiple = None
     with pytest.raises(UsageError, match="knows whole pictures of one size alone"):
         whole.apply(difference, EXAMPLE / "a.png", detail="tiles", progress=False)
     for options, sentence in (

@@ -346,7 +346,7 @@ def test_strength_zero_changes_nothing_and_sizes_are_as_asked(model, difference,
     with Image.open(path) as image:
         same = model.apply(difference, path, strength=0.0, **options)
         assert np.array_equal(np.asarray(same), np.asarray(image))
-    assert model.apply(difference, path, size="model", **options).size == (96, 96)
+    assert model.apply(difference, path, size="model", **options).size == (120, 80)
     assert model.apply(difference, path, size=240, **options).size == (240, 160)
     assert model.apply(difference, path, size=2000, **options).size == (480, 320)
     with pytest.raises(UsageError, match="A size is"):

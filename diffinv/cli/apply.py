@@ -61,7 +61,7 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
     "--mask-grow",
     type=click.FloatRange(0, 100),
     metavar="PERCENT",
-    help="Let the difference act so much of the longer side beyond its own mask.",
+    help="Let the difference act so much of the longer side beyond its own mask. Default: 8.",
 )
 @click.option("--no-reword", is_flag=True, help="Leave the prompts' own words as they are.")
 @click.option("--no-mask", is_flag=True, help="Let the difference act everywhere.")

@@ -53,8 +53,8 @@ class InversionSettings:
 @dataclass(frozen=True)
 class ApplicationSettings:
     """How a difference is applied. ``mask`` protects what the difference does not act on; it is
-    grown by ``mask_grow`` percent of the picture's longer side, for what is new to have another
-    outline than what was there. Guidance leads away from ``negative_prompt``. ``reword``
+    grown by ``mask_grow`` percent of the picture's longer side, so that what is new may have
+    another outline than what was there. Guidance leads away from ``negative_prompt``. ``reword``
     exchanges the words of prompt_B that contradict the difference."""
 
     editor: str = "edit-friendly"
@@ -62,7 +62,7 @@ class ApplicationSettings:
     guidance_scale: float = 2.0
     mask: bool = True
     seed: int = 0
-    mask_grow: float = 0.0
+    mask_grow: float = 8.0
     negative_prompt: str = ""
     reword: bool = True
 

@@ -57,7 +57,7 @@ LINES = {
     "size": Line("Size", "the picture's; or model, 2048", str),
     "quality": Line("Quality", "95 of 100", int),
     "mask_file": Line("May change", "all; or a mask, or a folder", Path),
-    "mask_grow": Line("Grow mask", "by 0 % of the longer side", float),
+    "mask_grow": Line("Grow mask", "by 8 % of the longer side", float),
     "prompt_b": Line("Prompt of B", "by the captioner", str),
     "negative_prompt": Line("Away from", "nothing", str),
     "steps": Line("Steps", number(ApplicationSettings().steps), int),

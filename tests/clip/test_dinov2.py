@@ -12,7 +12,7 @@ from transformers import BitImageProcessor, CLIPConfig, CLIPModel, Dinov2Config,
 
 from diffinv.conformance import check_part
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.method.deltas import image_delta, learned_direction
+from diffinv.method.deltas import deltas, image_delta
 from diffinv_clip.dinov2 import load
 
 
@@ -66,9 +66,9 @@ def test_it_keeps_the_promises_of_an_encoder_without_texts(folder):
 def test_the_direction_is_that_of_the_pictures(folder):
     encoder = load(str(folder), "cpu")
     red, blue = Image.new("RGB", (50, 40), "red"), Image.new("RGB", (50, 40), "blue")
-    direction, warnings = learned_direction(encoder, ([red], [blue]), (["x"], ["y"]), 0.8)
-    assert torch.allclose(direction, F.normalize(image_delta(encoder, [red], [blue]), dim=-1))
-    assert warnings[0].startswith("The delta encoder 'dinov2' reads no texts")
+    found = deltas(encoder, ([red], [blue]), (["x"], ["y"]), 0.8)
+    assert torch.allclose(found.inter, F.normalize(image_delta(encoder, [red], [blue]), dim=-1))
+    assert found.warnings[0].startswith("The delta encoder 'dinov2' reads no texts")
 
 
 def test_a_backbone_of_another_space_is_refused_with_the_reason(folder, diffinv, tmp_path):
