@@ -126,9 +126,7 @@ class Setting:
         for name in KEPT:
             getattr(base, name)
         rows = zip(base.a, base.a_prime, base.cap_a, base.cap_a_prime, strict=True)
-        found = [
-            deltas(parts.encoder, ([a], [b]), ([c], [d]), 0.8).inter for a, b, c, d in rows
-        ]
+        found = [deltas(parts.encoder, ([a], [b]), ([c], [d]), 0.8).inter for a, b, c, d in rows]
         return cls(base, torch.stack(found), seed)
 
     def batch(self, rule: Rule) -> Batch:

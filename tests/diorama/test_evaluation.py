@@ -6,6 +6,7 @@ from click.testing import CliRunner
 
 from diffinv.cli.app import cli
 from diffinv.evaluation.statistics import bootstrap
+from diffinv_diorama.captions import words_for
 from diffinv_diorama.evaluation import METHODS, SCORES, word_edit
 
 
@@ -63,3 +64,20 @@ def test_results_follow_the_strength():
     assert list(parts) == ["0.0", "0.25", "0.5", "0.75", "1.0"]
     assert parts["0.0"] == 0
     assert parts["1.0"] > 0.2
+
+
+def test_differences_read_like_what_they_are():
+    words = "evaluate diorama --count 32 --words --json"
+    ran = CliRunner().invoke(cli, words.split())
+    assert ran.exit_code == 0, ran.output
+    figures = json.loads(ran.stdout)
+    assert figures["all"]["n"] == 32
+    assert figures["all"]["mean"] > 0.8
+    assert figures["swap"]["n"] == 4
+
+
+def test_the_words_for_a_value():
+    assert words_for("colour", "red") == {"red"}
+    assert words_for("sky", "moon") == {"moon"}
+    assert words_for("detail", "none") == set()
+    assert {"night", "midnight", "stars"} <= words_for("time", "night")

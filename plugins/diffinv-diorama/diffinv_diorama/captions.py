@@ -66,6 +66,27 @@ def words() -> tuple[str, ...]:
     return tuple(sorted(set(re.findall(r"[a-z]+", re.sub(r"\{.\}", "", text)))))
 
 
+_BY_ATTRIBUTE: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "building": _NOUN,
+    "time": _TIME,
+    "ground": _GROUND,
+    "backdrop": _BACKDROP,
+    "sky": _SKY,
+    "detail": _DETAIL,
+}
+_SMALL = {"a", "an", "at", "after", "and", "above", "before", "behind", "below", "beside", "by"} | {
+    *("front", "full", "in", "its", "of", "on", "the", "under", "with"),
+}
+
+
+def words_for(attribute: str, value: str) -> set[str]:
+    """The words that captions have for a value, without the small ones; none for ``none``."""
+    if attribute == "colour":
+        return {value}
+    phrases = " ".join(_BY_ATTRIBUTE[attribute].get(value, ()))
+    return set(phrases.split()) - _SMALL
+
+
 def caption(scene: Scene, rng: np.random.Generator) -> str:
     """A caption of ``scene``, phrased at random: lower case, no final stop."""
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .cases import Case
     from .evaluation import Parts, Row
     from .full_size import LargeRow
+    from .readings import Read
     from .strengths import Curve
 
 _KINDS = ("swap", "recolour", "light", "ground", "backdrop", "add", "remove", "detail")
@@ -58,6 +59,7 @@ _PRESETS = ("default", "paper")
     help="The shape of B, with --side.",
 )
 @click.option("--tiles", is_flag=True, help="Make what has changed anew in tiles, with --side.")
+@click.option("--words", is_flag=True, help="Whether differences read like what they are.")
 @click.option("--strengths", is_flag=True, help="How results follow the strength, from 0 to 1.")
 @click.option(
     "--method",
@@ -79,6 +81,7 @@ def diorama(
     side: int | None,
     shape: str,
     tiles: bool,
+    words: bool,
     strengths: bool,
     methods: tuple[str, ...],
     device: str | None,
@@ -91,6 +94,7 @@ def diorama(
     from .cases import analogies_of
     from .evaluation import evaluate, summary
     from .full_size import evaluate_large
+    from .readings import evaluate_readings
     from .strengths import CONTINUOUS, evaluate_strengths
     from .world import EDIT_TYPES
 
@@ -118,6 +122,9 @@ def diorama(
         size = side * across // max(across, down), side * down // max(across, down)
         large = evaluate_large(chosen, parts, inversion, application, size, progress, tiles)
         _print_large(large, size, as_json)
+        return
+    if words:
+        _print_readings(evaluate_readings(chosen, parts, inversion), as_json)
         return
     if strengths:
         curves = evaluate_strengths(chosen, parts, inversion, application, progress)
@@ -179,6 +186,18 @@ def _print_large(rows: list[LargeRow], size: tuple[int, int], as_json: bool) -> 
     click.echo(f"{len(rows)} analogies at {size[0]} x {size[1]}, mean and 95 % interval")
     for name, one in figures.items():
         click.echo(f"  {name:14} {one['mean']:.3f} [{one['low']:.3f}, {one['high']:.3f}]")
+
+
+def _print_readings(read: list[Read], as_json: bool) -> None:
+    from .readings import FIRST, summary
+
+    figures = summary(read)
+    if as_json:
+        click.echo(json.dumps({"count": len(read), **figures}))
+        return
+    click.echo(f"share of differences with the right word among the first {FIRST}")
+    for kind, one in figures.items():
+        click.echo(f"  {kind:10} {_cell(one)}  n {one['n']}")
 
 
 def _print_strengths(curves: list[Curve], as_json: bool) -> None:
