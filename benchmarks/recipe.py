@@ -1,9 +1,10 @@
 """The tables of ``docs/recipe.md``: one change of the recipe per row, on the same analogies.
 
-    python benchmarks/recipe.py [--count 80] [--seed 1] [--group ablations] [--state FOLDER]
+    python benchmarks/recipe.py [--count 80] [--seed 1] [--case hard] [--group ablations]
 
 Each row is evaluated once and kept in the state folder, so an interrupted run goes on where it
-stopped. The last column counts the analogies that the row gets right and the default does not,
+stopped. The tokens are judged alone: prompts keep their words, except in the rows that say otherwise.
+The last column counts the analogies that the row gets right and the default does not,
 and vice versa, with the two-sided sign test's p.
 """
 
@@ -21,9 +22,9 @@ from safetensors.torch import load_file, save_file
 from diffinv.contracts import DiffTokens
 from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.settings import ApplicationSettings, inversion_settings
+from diffinv_diorama.cases import CASES, Case, analogies_of
 from diffinv_diorama.command import load_parts
 from diffinv_diorama.evaluation import Batch, Parts, Row, score
-from diffinv_diorama.world import EDIT_TYPES, analogies
 
 Change = dict[str, Any]
 
@@ -64,7 +65,9 @@ GROUPS: dict[str, dict[str, Change]] = {
     },
     "prompts": {"PEZ prompts": {"prompter": "pez"}},
     "application": {
+        "prompts reworded": {"reword": True},
         "no mask": {"mask": False},
+        "mask not grown": {"mask_grow": 0.0},
         "editor ddim": {"editor": "ddim"},
         "editor sdedit": {"editor": "sdedit"},
         "guidance 1": {"guidance_scale": 1.0},
@@ -78,11 +81,23 @@ GROUPS: dict[str, dict[str, Change]] = {
     },
 }
 
-APPLICATION = {"mask", "editor", "guidance_scale", "sampling_steps"}
+_PAPER: Change = {"preset": "paper", "prompter": "caption", "steps": 200}
+GROUPS["paper form"] = {
+    **{f"lr {lr}": {**_PAPER, "lr": lr} for lr in (0.003, 0.01, 0.03, 0.1)},
+    "lr 0.03, squared norm": {**_PAPER, "lr": 0.03, "tc_norm": "mse"},
+    "lr 0.03, editor ddim": {**_PAPER, "lr": 0.03, "editor": "ddim"},
+    "lr 0.03, guidance 5": {**_PAPER, "lr": 0.03, "guidance_scale": 5.0},
+    "lr 0.03, input space": {**_PAPER, "lr": 0.03, "token_space": "input"},
+    "lr 0.03, weighted": {**_PAPER, "lr": 0.03, "weight_by_change": True},
+    "lr 0.03, additive": {**_PAPER, "lr": 0.03, "token_space": "additive", "tokens": 1},
+}
+"""What the paper leaves open, and each of our additions to it, on captions and 200 steps."""
+
+APPLICATION = {"mask", "mask_grow", "reword", "editor", "guidance_scale", "sampling_steps"}
 
 
 def evaluate_row(
-    change: Change, count: int, seed: int, parts: dict[str, Parts], learned: Path
+    change: Change, count: int, seed: int, case: Case, parts: dict[str, Parts], learned: Path
 ) -> list[Row]:
     """The rows of difference inversion under one change of the default.
 
@@ -93,10 +108,10 @@ def evaluate_row(
     inversion = inversion_settings(learning.pop("preset", "default"), **learning)
     names = {"sampling_steps": "steps"}
     applying = {names.get(k, k): v for k, v in change.items() if k in APPLICATION}
-    application = replace(ApplicationSettings(), **applying)
+    application = replace(ApplicationSettings(reword=False), **applying)
     if application.editor not in parts:
         parts[application.editor] = load_parts(application.editor)
-    chosen = analogies(count, seed, EDIT_TYPES)
+    chosen = analogies_of(case, count, seed)
     batch = Batch(chosen, parts[application.editor], inversion, application, seed=0)
     as_default = inversion == inversion_settings()
     if as_default and learned.exists():
@@ -133,6 +148,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=32)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--case", choices=CASES, default="plain")
     parser.add_argument("--group", choices=GROUPS, action="append")
     parser.add_argument("--only", default="", help="only rows whose name contains this text")
     parser.add_argument("--state", type=Path, default=Path(".recipe"))
@@ -143,11 +159,11 @@ def main() -> None:
     def rows_of(change: Change) -> list[Row]:
         key = json.dumps(change, sort_keys=True)
         weights = load(parts).backbone.weights_id
-        file = args.state / f"{args.seed}-{args.count}-{weights[:8]}.json"
+        file = args.state / f"{args.case}-{args.seed}-{args.count}-{weights[:8]}.json"
         known = json.loads(file.read_text()) if file.exists() else {}
         if key not in known:
             learned = file.with_suffix(".safetensors")
-            rows = evaluate_row(change, args.count, args.seed, parts, learned)
+            rows = evaluate_row(change, args.count, args.seed, args.case, parts, learned)
             known[key] = [asdict(row) for row in rows]
             file.write_text(json.dumps(known))
         return [Row(**row) for row in known[key]]

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
+from torch.nn import functional as F
 
 from diffinv.contracts import (
     Backbone,
@@ -27,7 +28,8 @@ from diffinv.contracts import (
 from diffinv.evaluation.scores import clip_directional, psnr
 from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.application import apply_differences, edit_latents, extend_all
-from diffinv.method.inversion import InversionResult, Pair, invert
+from diffinv.method.deltas import image_delta
+from diffinv.method.inversion import Pair, invert
 from diffinv.method.prompts import make_prompts
 from diffinv.method.settings import ApplicationSettings, InversionSettings
 from diffinv.method.words import Vocabulary, Wording
@@ -150,18 +152,14 @@ class Batch:
         return make_prompts(prompter, self.parts.encoder, images, captions, self.seed)
 
     @cached_property
-    def learned(self) -> list[InversionResult]:
-        """One difference per analogy, learned from its A and A'."""
+    def tokens(self) -> DiffTokens:
+        """One difference per analogy, learned from its A and A': [n, k, width]."""
         prompts_a = self.prompts(self.a, self.cap_a)
         prompts_a_prime = self.prompts(self.a_prime, self.cap_a_prime)
         columns = (self.a, self.a_prime, self.cap_a, self.cap_a_prime, prompts_a, prompts_a_prime)
         pairs = [[Pair(*values)] for values in zip(*columns, strict=True)]
-        return invert(self.parts.backbone, self.parts.encoder, pairs, self.inversion)
-
-    @cached_property
-    def tokens(self) -> DiffTokens:
-        """What was learned: [n, k, width]."""
-        values = torch.stack([result.tokens for result in self.learned])
+        learned = invert(self.parts.backbone, self.parts.encoder, pairs, self.inversion)
+        values = torch.stack([result.tokens for result in learned])
         return DiffTokens(values.to(self.parts.backbone.device), self.inversion.token_space)
 
     @cached_property
@@ -169,12 +167,19 @@ class Batch:
         """The delta encoder's words."""
         return Vocabulary(self.parts.encoder)
 
+    @cached_property
+    def directions(self) -> list[Tensor]:
+        """The pictures' own delta of each analogy, a unit vector [d]."""
+        encoder = self.parts.encoder
+        rows = zip(self.a, self.a_prime, strict=True)
+        return [F.normalize(image_delta(encoder, [a], [b]), dim=-1) for a, b in rows]
+
     def wordings(self, prompts: Sequence[str], sign: int = 1) -> list[Wording] | None:
         """What becomes of the words of each analogy's prompt; None where they are left alone."""
         if not self.application.reword or self.inversion.token_space == "input":
             return None
-        rows = zip(prompts, self.learned, strict=True)
-        return [self.vocabulary.wording(text, [sign * one.delta_image]) for text, one in rows]
+        rows = zip(prompts, self.directions, strict=True)
+        return [self.vocabulary.wording(text, [sign * direction]) for text, direction in rows]
 
     @cached_property
     def source(self) -> Conditioning:
