@@ -3,9 +3,9 @@
     python benchmarks/recipe.py [--count 80] [--seed 1] [--case hard] [--group ablations]
 
 Each row is evaluated once and kept in the state folder, so an interrupted run goes on where it
-stopped. The tokens are judged alone: prompts keep their words, except in the rows that say otherwise.
-The last column counts the analogies that the row gets right and the default does not,
-and vice versa, with the two-sided sign test's p.
+stopped. The tokens are judged alone: prompts keep their words, except in the row that says so.
+The last column counts the analogies that the row gets right and the default does not, and vice
+versa, with the two-sided sign test's p.
 """
 
 from __future__ import annotations
