@@ -187,3 +187,33 @@ def test_rewording_is_said_and_done_again(request_, tmp_path):
     plain = provenance_of(run_application(off).outputs[0].output)
     assert (plain["reword"], plain["reworded"], plain["shares"]) == (False, None, None)
     assert request_again(tmp_path / "off" / first.name, (), None, None).settings.reword is False
+
+
+def test_without_the_encoder_or_memory_for_it_words_stay(request_, monkeypatch):
+    import torch
+
+    from diffinv.running.models import Models
+
+    def full(self, part, device):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(Models, "vocabulary", full)
+    warnings: list[str] = []
+    report = run_application(request_, lambda event: warnings.append(event.warning or ""))
+    assert not report.failures
+    said = [text for text in warnings if "words of prompts stay as they are" in text]
+    assert len(said) == 1
+    assert "cpu has no memory left for it" in said[0]
+    assert provenance_of(report.outputs[0].output)["reworded"] is None
+
+
+def test_results_from_before_rewording_are_made_without(request_, tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    said = provenance_of(run_application(request_).outputs[0].output)
+    for key in ("reword", "reworded", "shares"):
+        del said[key]
+    info, path = PngInfo(), request_.out / "old.png"
+    info.add_itxt("diffinv", json.dumps(said))
+    Image.new("RGB", (32, 32)).save(path, pnginfo=info)
+    assert request_again(path, (), None, None).settings.reword is False

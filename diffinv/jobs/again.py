@@ -65,7 +65,8 @@ def request_again(
 
 def _request(said: dict[str, Any], result: Path, out: Path) -> ApplyRequest:
     known = {field.name for field in fields(ApplicationSettings)}
-    settings = ApplicationSettings(**{key: said[key] for key in known if key in said})
+    before = {"reword": False}  # of results made before there was such a thing
+    settings = ApplicationSettings(**before | {key: said[key] for key in known if key in said})
     wanted = format_of(result.suffix, SAME)
     own = format_of(Path(said["source"]["name"]).suffix, SAME)
     return ApplyRequest(

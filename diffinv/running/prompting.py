@@ -125,10 +125,14 @@ class Prompting:
         info = self._differences[0][0].info
         if info.prompter == "pez" and self._hard is None:
             return None  # which has been said
+        import torch
+
         try:
             spec = registry().get("delta encoder", info.delta_encoder)
             return self._models.vocabulary(Part(spec, find_encoder(info)), self._device)
-        except DiffinvError as error:
+        except (DiffinvError, torch.OutOfMemoryError) as error:
+            if not isinstance(error, DiffinvError):
+                error = DiffinvError(f"{self._device} has no memory left for it.")
             self._meter.warn(
                 f"The words of prompts stay as they are, since {info.delta_encoder!r}, which would "
                 f"say what the difference changes in them, cannot be used now: {error}"

@@ -81,9 +81,9 @@ class DioramaClip:
 
     @torch.no_grad()
     def encode_texts(self, texts: Sequence[str]) -> Tensor:
-        """E_T: [n, 128]."""
+        """E_T: [n, 128]. Texts are padded to the longest: behind its end no token counts."""
         ids = self.tokenizer(
-            list(texts), padding="max_length", truncation=True, return_tensors="pt"
+            list(texts), padding="longest", truncation=True, return_tensors="pt"
         ).input_ids
         return self.text(input_ids=ids.to(self.device)).text_embeds
 
