@@ -87,6 +87,9 @@ def difference(
         prompter="caption",
         captions=(captions,),
         prompts=(captions,),
+        words_brought=(value, "sky", "tower"),
+        words_taken=(before, "flag", "ground"),
+        token_scale=0.83,
         settings=asdict(InversionSettings()),
         device="cpu",
         seconds=48.0,
@@ -280,6 +283,8 @@ def hostile(text: str) -> Difference:
         prompts=((text, text + "!"),),
         description=text,
         captioner=text,
+        words_brought=(text,),
+        words_taken=(text,),
         warnings=(text,),
     )
     return replace(made, info=info)
