@@ -98,7 +98,8 @@ def diorama(
     from .strengths import CONTINUOUS, evaluate_strengths
     from .world import EDIT_TYPES
 
-    inversion, application = inversion_settings(preset), ApplicationSettings()
+    inversion = inversion_settings(preset)
+    application = ApplicationSettings(reword=preset != "paper")  # which knows no rewording
     for change in changes:
         name, equals, value = change.partition("=")
         owner = next((s for s in (inversion, application) if hasattr(s, name)), None)
