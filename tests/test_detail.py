@@ -46,9 +46,9 @@ def test_nothing_changed_has_no_tiles():
 
 @pytest.fixture(scope="module")
 def model():
-    """As if it knew pictures of other shapes, and parts of them."""
+    """As if it knew parts of pictures."""
     model = diffinv.load("diorama", device="cpu")
-    model.backbone.size_multiple = 8
+    model.backbone.knows_parts = True
     return model
 
 
@@ -116,8 +116,7 @@ def test_a_job_gives_what_the_api_gives(model, difference, tmp_path, monkeypatch
 
 def test_what_cannot_be_sharpened_is_refused(difference, tmp_path):
     whole = diffinv.load("diorama", device="cpu")
-    whole.backbone.size_multiple = None
-    with pytest.raises(UsageError, match="knows whole pictures of one size alone"):
+    with pytest.raises(UsageError, match="knows whole pictures alone"):
         whole.apply(difference, EXAMPLE / "a.png", detail="tiles", progress=False)
     for options, sentence in (
         ({"detail": "much"}, "Detail is off or tiles"),

@@ -128,11 +128,12 @@ class Editing:
     @property
     def detail(self) -> Detail:
         """What sharpens the results. Raises UsageError if the backbone knows whole pictures alone:
-        on the embedded world tiles take 2 dB away (``diffinv evaluate diorama --tiles``)."""
-        if getattr(self.backbone, "size_multiple", None) is None:
+        on the embedded world tiles take 5 dB away (``diffinv evaluate diorama --tiles``)."""
+        takes_any = getattr(self.backbone, "size_multiple", None) is not None
+        if not takes_any or not getattr(self.backbone, "knows_parts", True):
             raise UsageError(
-                f"The backbone {self.backbone.id!r} knows whole pictures of one size alone, and "
-                "would make parts of them worse; leave --detail off."
+                f"The backbone {self.backbone.id!r} knows whole pictures alone, and would make "
+                "parts of them worse; leave --detail off."
             )
         return Detail(self.backbone, self.tokens, self.settings)
 

@@ -38,6 +38,7 @@ class DioramaBackbone:
 
     id = "diorama"
     joint_space = JOINT_SPACE
+    knows_parts = False
 
     def __init__(self, folder: Path, device: torch.device) -> None:
         self.device = device
