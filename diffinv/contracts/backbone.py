@@ -22,8 +22,8 @@ class Backbone(Protocol):
     pictures of other shapes too, of about as many pixels, whose sides are multiples of it; None
     means squares of ``resolution`` alone. One that knows whole scenes alone may say so by
     ``knows_parts`` False: its results are then not made anew in tiles. ``alphas_cumprod`` is the
-    [T] float32 noise schedule, ``token_budget`` the length of the longest prompt in tokens, not counting start
-    and end, ``joint_space`` the id of the space :meth:`project_tokens` maps to.
+    [T] float32 noise schedule, ``token_budget`` the length of the longest prompt in tokens, not
+    counting start and end, ``joint_space`` the id of the space :meth:`project_tokens` maps to.
     """
 
     id: str
