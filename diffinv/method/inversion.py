@@ -327,7 +327,8 @@ def _unit(prompts: Conditioning, owner: Sequence[int], settings: InversionSettin
     squares = prompts.prompt_embeds[:, 1:].square().mean((1, 2)).cpu()
     owners = torch.tensor(owner)
     total = torch.zeros(max(owner) + 1).index_add(0, owners, squares)
-    return (total / torch.bincount(owners)).sqrt()[:, None, None]
+    unit = (total / torch.bincount(owners)).sqrt()[:, None, None]
+    return torch.where(unit > 0, unit, 1.0)
 
 
 def _weights(z_a: Tensor, z_a_prime: Tensor) -> Tensor:

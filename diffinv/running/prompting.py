@@ -106,12 +106,14 @@ class Prompting:
 
         from ..method.application import within_unit
 
-        encoder = self._differences[0][0].info.delta_encoder
+        first = self._differences[0][0]
         found: list[Tensor | None] = []
         for difference, strength in self._differences:
             image, info = difference.delta_image, difference.info
             delta = difference.delta if image is None or not image.any() else image
-            fits = info.delta_encoder == encoder and info.token_space != "input" and delta.any()
+            alike = info.delta_encoder == first.info.delta_encoder
+            fits = alike and delta.shape == first.delta.shape and delta.any()
+            fits = fits and info.token_space != "input"
             direction = torch.from_numpy(delta.copy()) * within_unit(strength)
             found.append(direction if fits else None)
         return found
@@ -129,7 +131,10 @@ class Prompting:
 
         try:
             spec = registry().get("delta encoder", info.delta_encoder)
-            return self._models.vocabulary(Part(spec, find_encoder(info)), self._device)
+            part = Part(spec, find_encoder(info))
+            if self._models.get(part, self._device).space != self._backbone.joint_space:
+                raise UsageError("its weights here are of another space.")
+            return self._models.vocabulary(part, self._device)
         except (DiffinvError, torch.OutOfMemoryError) as error:
             if not isinstance(error, DiffinvError):
                 error = DiffinvError(f"{self._device} has no memory left for it.")

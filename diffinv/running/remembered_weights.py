@@ -20,11 +20,11 @@ from ..system.text import text_safe
 
 def remember_weights(info: DifferenceInfo, backbone: str | None, delta_encoder: str | None) -> None:
     """Remember the weights needed for applying a difference, if they were named: the backbone's,
-    and for hard prompts the delta encoder's. Failing to remember must not lose the result."""
+    and the delta encoder's, for words and hard prompts. Failing to remember must not lose the result."""
     with contextlib.suppress(DiffinvError):
         if backbone:
             remember_checkpoint(info.backbone, info.backbone_weights, backbone)
-        if delta_encoder and info.prompter == "pez":
+        if delta_encoder:
             remember_encoder(info, delta_encoder)
 
 
