@@ -111,9 +111,8 @@ class Prompting:
         for difference, strength in self._differences:
             image, info = difference.delta_image, difference.info
             delta = difference.delta if image is None or not image.any() else image
-            alike = info.delta_encoder == first.info.delta_encoder
-            fits = alike and delta.shape == first.delta.shape and delta.any()
-            fits = fits and info.token_space != "input"
+            alike = info.delta_encoder == first.info.delta_encoder and info.token_space != "input"
+            fits = alike and delta.shape == first.delta.shape and bool(delta.any())
             direction = torch.from_numpy(delta.copy()) * within_unit(strength)
             found.append(direction if fits else None)
         return found

@@ -20,7 +20,7 @@ from ..system.text import text_safe
 
 def remember_weights(info: DifferenceInfo, backbone: str | None, delta_encoder: str | None) -> None:
     """Remember the weights needed for applying a difference, if they were named: the backbone's,
-    and the delta encoder's, for words and hard prompts. Failing to remember must not lose the result."""
+    and the delta encoder's, for words and hard prompts. Failing to must not lose the result."""
     with contextlib.suppress(DiffinvError):
         if backbone:
             remember_checkpoint(info.backbone, info.backbone_weights, backbone)
