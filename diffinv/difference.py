@@ -90,6 +90,14 @@ class DifferenceInfo:
     hash_sha256: str = ""
     extra: dict[str, str] = field(default_factory=dict)
 
+    @property
+    def change_in_words(self) -> str:
+        """The words taken → those brought, where no caption says what changes; else empty."""
+        said = not self.captions or any(before != after for before, after in self.captions)
+        if said or not self.words_brought:
+            return ""
+        return f"{', '.join(self.words_taken[:2])} → {', '.join(self.words_brought[:2])}"
+
 
 @dataclass(frozen=True, eq=False)
 class Difference:

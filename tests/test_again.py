@@ -189,6 +189,21 @@ def test_rewording_is_said_and_done_again(request_, tmp_path):
     assert request_again(tmp_path / "off" / first.name, (), None, None).settings.reword is False
 
 
+def test_an_encoder_of_another_space_leaves_words_alone(request_, monkeypatch):
+    monkeypatch.setattr("diffinv_diorama.clip.DioramaClip.space", "elsewhere")
+    warnings: list[str] = []
+    report = run_application(request_, lambda event: warnings.append(event.warning or ""))
+    assert sum("its weights here are of another space" in text for text in warnings) == 1
+    assert provenance_of(report.outputs[0].output)["reworded"] is None
+
+
+def test_words_are_left_alone_on_request(request_, tmp_path):
+    b, out = tmp_path / "trip" / "hut.png", tmp_path / "by hand"
+    assert run(["apply", "d", str(b), "--out", str(out), "--no-reword", "--steps", "2"]) == 0
+    result = out / "hut.png"
+    assert provenance_of(result)["reword"] is False
+
+
 def test_without_the_encoder_or_memory_for_it_words_stay(request_, monkeypatch):
     import torch
 

@@ -301,6 +301,8 @@ def test_hard_prompts_find_the_encoder_they_were_made_with(monkeypatch, tmp_path
     named = diffinv.load("diorama", delta_encoder=f"diorama={folder}", device="cpu")
     hard = named.invert(A, A_PRIME, prompter="pez", steps=1)
     assert find_encoder(hard.info) == str(folder)
+    captioned = named.invert(A, A_PRIME, steps=1)
+    assert find_encoder(captioned.info) == str(folder)  # for the words of B's prompts
 
 
 def test_a_result_does_not_depend_on_what_is_done_with_it(model, difference):

@@ -311,9 +311,8 @@ def _library() -> Library:
 def _columns(info: DifferenceInfo | None, error: str | None) -> tuple[str, str, str]:
     if info is None:
         return "", "", error or ""
-    change = " → ".join(info.captions[0]) if info.captions else info.description
-    if info.words_brought and all(before == after for before, after in info.captions):
-        change = f"{', '.join(info.words_taken[:2])} → {', '.join(info.words_brought[:2])}"
+    captions = " → ".join(info.captions[0]) if info.captions else ""
+    change = info.change_in_words or captions or info.description
     return info.backbone, info.date[:16].replace("T", " "), change
 
 

@@ -167,6 +167,7 @@ class Inversion:
         """Whether all steps are done."""
         return self.step >= self.settings.steps
 
+    @torch.enable_grad()
     def advance(self) -> InversionStep:
         """One update of the tokens, and their score when it is due."""
         settings, backbone = self.settings, self._backbone

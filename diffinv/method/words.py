@@ -1,13 +1,15 @@
 """Words for a difference: the nearest in the joint space, and a prompt of B that agrees with it.
 
 A prompt of B often names what the difference changes: it says "a red barn" where D says blue. The
-tokens then work against the prompt's own words. :meth:`Vocabulary.reword` finds the few words of
+tokens then work against the prompt's own words. :meth:`Vocabulary.wordings` finds the few words of
 the prompt to exchange, so that E_T of the prompt moves along the difference's delta; the tokens add
-the share of the delta that the new words do not say.
+the share of the delta that the new words do not say. Of the best few prompts that it finds,
+:mod:`.choosing` takes the one that the denoiser understands.
 """
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -35,7 +37,10 @@ _PLACES, _EXCHANGED, _ADDED = 5, 10, 3
 """In a round the words that the difference takes away most are left out or exchanged for those it
 brings most, and the very first of these are added in between."""
 
-_AT_ONCE = 256
+_CANDIDATES = 8
+"""How many prompts the denoiser chooses from."""
+
+_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -75,45 +80,61 @@ class Vocabulary:
         nearest = [self.words[i] for i in order]
         return Reading(tuple(nearest[:count]), tuple(nearest[: -count - 1 : -1]))
 
-    def wording(self, prompt: str, directions: Sequence[Tensor | None]) -> Wording:
-        """What becomes of a prompt along the sum of the directions: each [d], of at most unit
-        length, already multiplied by its strength; None says nothing."""
+    def wordings(self, prompt: str, directions: Sequence[Tensor | None]) -> list[Wording]:
+        """What may become of a prompt along the sum of the directions, the nearest first. A
+        direction [d] is of at most unit length, already multiplied by its strength; None says
+        nothing."""
         known = [direction for direction in directions if direction is not None]
         total = torch.stack(known).sum(0) if known else torch.zeros(1)
-        new, share = self.reword(prompt, total)
-        shares = tuple(0.0 if direction is None else share for direction in directions)
-        return Wording(new, min(1.0, float(total.norm())), shares)
+        amount = min(1.0, float(total.norm()))
+        return [
+            Wording(new, amount, tuple(0.0 if one is None else share for one in directions))
+            for new, share in self.reword(prompt, total)
+        ]
 
-    def reword(self, prompt: str, direction: Tensor) -> tuple[str, float]:
-        """A prompt with a few words exchanged, so that E_T moves along ``direction`` [d]; and the
-        cosine of that movement with the direction, at least 0. A prompt that no exchange brings
+    def reword(self, prompt: str, direction: Tensor) -> list[tuple[str, float]]:
+        """Prompts with a few words exchanged, so that E_T moves along ``direction`` [d]; each with
+        the cosine of that movement with the direction, at least 0. A prompt that no exchange brings
         nearer stays as it is, with 0; so does every prompt if the direction is zero.
 
-        The search is greedy. Each prompt is searched for on its own, so that what becomes of it
-        does not depend on others.
+        Each prompt is searched for on its own, so that what becomes of it does not depend on
+        others.
         """
         if not direction.any():
-            return prompt, 0.0
+            return [(prompt, 0.0)]
         start = self._places([prompt])[0]
         step, direction = _STEP * max(1.0, float(direction.norm())), direction.to(start)
         direction = F.normalize(direction, dim=0)
         wanted = F.normalize(start + step * direction, dim=0)
-        now, best = prompt.split(), float(start @ wanted)
+        scores = self._search(prompt, direction, wanted)
+        least = float(start @ wanted) + _LEAST_GAIN
+        better = [text for text, score in scores.items() if score >= least]
+        if not better:
+            return [(prompt, 0.0)]
+        nearest = heapq.nlargest(_CANDIDATES, better, key=scores.__getitem__)
+        moved = self._places(nearest) - start
+        shares = F.cosine_similarity(moved, direction, dim=-1).clamp_min(0).tolist()
+        return list(zip(nearest, shares, strict=True))
+
+    def _search(self, prompt: str, direction: Tensor, wanted: Tensor) -> dict[str, float]:
+        """Every prompt that a greedy search for the place ``wanted`` [d] looks at, with its score:
+        the cosine with that place, less what adding words costs."""
         along = dict(zip(self.words, (self._vectors @ direction).tolist(), strict=True))
         brought = sorted(along, key=lambda word: -along[word])
+        now, best = prompt.split(), float(self._places([prompt])[0] @ wanted)
+        seen: dict[str, float] = {}
         for _ in range(_ROUNDS):
             exchanged, added = list(_exchanges(now, along, brought)), list(_additions(now, brought))
             candidates = exchanged + added
             scores = self._places([" ".join(c) for c in candidates]) @ wanted
             scores[len(exchanged) :] -= _ADDING_COSTS
+            texts = (" ".join(candidate) for candidate in candidates)
+            seen |= zip(texts, scores.tolist(), strict=True)
             found = int(scores.argmax())
             if float(scores[found]) < best + _LEAST_GAIN:
                 break
             now, best = candidates[found], float(scores[found])
-        if now == prompt.split():
-            return prompt, 0.0
-        moved = self._places([" ".join(now)])[0] - start
-        return " ".join(now), max(0.0, float(F.cosine_similarity(moved, direction, dim=0)))
+        return seen
 
     def _places(self, texts: Sequence[str]) -> Tensor:
         """E_T of texts, as unit vectors [n, d]."""

@@ -11,7 +11,7 @@ from ..pictures.framing import to_model
 from ..system.text import plural
 from .detail import Detail
 from .progress import Meter
-from .prompting import Prompt, wordings_of
+from .prompting import Draft, Prompt, wordings_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -108,12 +108,12 @@ class Editing:
 
         count = len(images)
         images, masks = _full(images, batch), masks and _full(masks, batch)
-        prompts = prompting.complete(images, given)[:count]
-        said = prompting.worded(prompts)
-        full = _full(said, batch)
+        drafts = prompting.drafts(prompting.complete(images, given)[:count])
         while True:
             at_once = self.at_once(batch)
             try:
+                said = self._chosen(images, drafts)
+                full = _full(said, batch)
                 changes = [
                     change
                     for start in range(0, count, at_once)
@@ -124,6 +124,17 @@ class Editing:
                 return changes[:count], said
             except torch.OutOfMemoryError as error:
                 self._halve(at_once, error)
+
+    def _chosen(self, images: Sequence[Image], drafts: Sequence[Draft]) -> list[Prompt]:
+        """The prompts, each with the one of its wordings that the denoiser understands."""
+        from ..method.choosing import choose_wordings
+
+        texts, candidates = [d.text for d in drafts], [d.candidates for d in drafts]
+        if not all(candidates):
+            return [Prompt(text) for text in texts]
+        seen = images[: len(drafts)]
+        chosen = choose_wordings(self.backbone, seen, texts, self.tokens, candidates)
+        return [Prompt(text, wording) for text, wording in zip(texts, chosen, strict=True)]
 
     @property
     def detail(self) -> Detail:

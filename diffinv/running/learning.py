@@ -215,25 +215,29 @@ def _previews(
 
     from ..contracts import DiffTokens
     from ..method.application import apply_differences
+    from ..method.choosing import choose_wordings
     from ..method.settings import ApplicationSettings
 
+    images = [pairs[0].a for pairs in groups]
     use = ApplicationSettings(seed=settings.seed)
     use = replace(use, steps=steps or use.steps)
     if meter:
         meter.phase(PREVIEW, use.steps)
     editor = registry().create(registry().editors[use.editor])
     stacked = torch.stack(tokens).to(teachers.backbone.device)
+    differences = [(DiffTokens(stacked, settings.token_space), 1.0)]
     prompts = [pairs[0].prompt_a for pairs in groups]
     words = None if settings.token_space == "input" else teachers.vocabulary()
     wordings = None
     if words:
         rows = zip(prompts, directions, strict=True)
-        wordings = [words.wording(text, [direction]) for text, direction in rows]
+        found = [words.wordings(text, [direction]) for text, direction in rows]
+        wordings = choose_wordings(teachers.backbone, images, prompts, differences, found)
     return apply_differences(
         teachers.backbone,
-        [pairs[0].a for pairs in groups],
+        images,
         prompts,
-        [(DiffTokens(stacked, settings.token_space), 1.0)],
+        differences,
         editor,
         use,
         lambda step, _steps: meter.step(step) if meter else None,

@@ -32,6 +32,14 @@ class Prompt:
     wording: Wording | None = None
 
 
+@dataclass(frozen=True)
+class Draft:
+    """What a B shows, and what may become of these words; nothing if they are left alone."""
+
+    text: str
+    candidates: Sequence[Wording] = ()
+
+
 def wordings_of(prompts: Sequence[Prompt]) -> list[Wording] | None:
     """Of all of them, or none."""
     found = [prompt.wording for prompt in prompts if prompt.wording]
@@ -87,16 +95,18 @@ class Prompting:
         made = self._captions(images)
         return [self._fitted(new) if p is None else p for new, p in zip(made, given, strict=False)]
 
-    def worded(self, prompts: Sequence[str]) -> list[Prompt]:
-        """The prompts with what becomes of their words."""
+    def drafts(self, prompts: Sequence[str]) -> list[Draft]:
+        """The prompts with what may become of their words."""
         words, directions = self._vocabulary, self._directions
         if words is None:
-            return [Prompt(text) for text in prompts]
-        found = [words.wording(text, directions) for text in prompts]
+            return [Draft(text) for text in prompts]
         return [
-            Prompt(text, replace(wording, prompt=self._fitted(wording.prompt)))
-            for text, wording in zip(prompts, found, strict=True)
+            Draft(text, [self._that_fits(one) for one in words.wordings(text, directions)])
+            for text in prompts
         ]
+
+    def _that_fits(self, wording: Wording) -> Wording:
+        return replace(wording, prompt=shortened(wording.prompt, self._backbone, self._room)[0])
 
     @cached_property
     def _directions(self) -> list[Tensor | None]:

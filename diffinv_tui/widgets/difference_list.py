@@ -241,9 +241,7 @@ def change_of(entry: Entry) -> str:
         return ""
     if not info.captions:
         return info.description
-    if info.words_brought and all(a == a_prime for a, a_prime in info.captions):
-        return f"{', '.join(info.words_taken[:2])} → {', '.join(info.words_brought[:2])}"
-    return " → ".join(what_differs(*info.captions[0]))
+    return info.change_in_words or " → ".join(what_differs(*info.captions[0]))
 
 
 def what_differs(a: str, b: str) -> tuple[str, str]:

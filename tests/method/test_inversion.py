@@ -50,6 +50,13 @@ def test_independent_differences_in_one_batch_equal_single_runs(tiny_backbone, f
         torch.testing.assert_close(result.losses, alone.losses, atol=1e-3, rtol=1e-3)
 
 
+def test_a_caller_without_gradients_learns_all_the_same(tiny_backbone, fixed_encoder):
+    (found,) = invert(tiny_backbone, fixed_encoder, [[pair()]], FAST)
+    with torch.no_grad():
+        (again,) = invert(tiny_backbone, fixed_encoder, [[pair()]], FAST)
+    assert torch.equal(found.tokens, again.tokens)
+
+
 def test_gradients_reach_the_tokens_and_nothing_else(tiny_backbone):
     models = (tiny_backbone.text_encoder, tiny_backbone.unet, tiny_backbone.vae)
     before = [p.clone() for model in models for p in model.parameters()]

@@ -53,12 +53,12 @@ def test_a_difference_reads_like_what_it_brings(encoder, vocabulary, edit):
 def test_words_that_contradict_a_difference_are_exchanged(encoder, vocabulary):
     direction = delta(encoder, ("colour", "red", "blue"))
     prompt = "on white snow, a red castle by the sea at night"
-    new, share = vocabulary.reword(prompt, direction)
+    new, share = vocabulary.reword(prompt, direction)[0]
     assert "blue" in new
     assert "red" not in new
     assert new.split()[:3] == ["on", "white", "snow,"]
     assert 0.7 < share <= 1
-    back, _ = vocabulary.reword(new, -direction)
+    back, _ = vocabulary.reword(new, -direction)[0]
     assert "red" in back
     assert "blue" not in back
 
@@ -66,21 +66,36 @@ def test_words_that_contradict_a_difference_are_exchanged(encoder, vocabulary):
 def test_a_prompt_that_agrees_is_left_alone(encoder, vocabulary):
     direction = delta(encoder, ("sky", "none", "balloon"))
     text = "a red castle by the sea"
-    assert vocabulary.reword(text, torch.zeros(128)) == (text, 0.0)
-    assert vocabulary.wording(text, [None]) == Wording(text, 0.0, (0.0,))
-    assert vocabulary.wording(text, [direction, -direction]).prompt == text
+    assert vocabulary.reword(text, torch.zeros(128)) == [(text, 0.0)]
+    assert vocabulary.wordings(text, [None]) == [Wording(text, 0.0, (0.0,))]
+    assert [one.prompt for one in vocabulary.wordings(text, [direction, -direction])] == [text]
+
+
+def test_the_nearest_prompts_come_first_and_none_twice(encoder, vocabulary):
+    direction = delta(encoder, ("colour", "red", "blue"))
+    start, *places = (
+        F.normalize(encoder.encode_texts([text])[0], dim=0)
+        for text in ["a red castle", *(t for t, _ in vocabulary.reword("a red castle", direction))]
+    )
+    wanted = F.normalize(start + 0.8 * direction, dim=0)
+    cosines = [float(place @ wanted) for place in places]
+    assert 2 <= len(places) <= 8
+    assert min(cosines) > float(start @ wanted)
+    # what adding a word costs may come between the two
+    assert all(a > b - 0.025 for a, b in zip(cosines, cosines[1:], strict=False))
+    assert len({text for text, _ in vocabulary.reword("a red castle", direction)}) == len(places)
 
 
 def test_two_halves_are_one(encoder, vocabulary):
     direction = delta(encoder, ("ground", "grass", "snow"))
     text = "a castle on grass"
     whole, halves = (
-        vocabulary.wording(text, [direction]),
-        vocabulary.wording(text, [direction / 2] * 2),
+        vocabulary.wordings(text, [direction]),
+        vocabulary.wordings(text, [direction / 2] * 2),
     )
-    assert halves.prompt == whole.prompt
-    assert halves.amount == pytest.approx(whole.amount)
-    assert vocabulary.wording(text, [direction / 4]).amount == pytest.approx(0.25)
+    assert [one.prompt for one in halves] == [one.prompt for one in whole]
+    assert halves[0].amount == pytest.approx(whole[0].amount)
+    assert vocabulary.wordings(text, [direction / 4])[0].amount == pytest.approx(0.25)
 
 
 def test_an_encoder_without_words_has_no_vocabulary(encoder):

@@ -28,6 +28,7 @@ from diffinv.contracts import (
 from diffinv.evaluation.scores import clip_directional, psnr
 from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.application import apply_differences, edit_latents, extend_all
+from diffinv.method.choosing import choose_wordings
 from diffinv.method.deltas import image_delta
 from diffinv.method.inversion import Pair, invert
 from diffinv.method.prompts import make_prompts
@@ -174,12 +175,16 @@ class Batch:
         rows = zip(self.a, self.a_prime, strict=True)
         return [F.normalize(image_delta(encoder, [a], [b]), dim=-1) for a, b in rows]
 
-    def wordings(self, prompts: Sequence[str], sign: int = 1) -> list[Wording] | None:
-        """What becomes of the words of each analogy's prompt; None where they are left alone."""
+    def wordings(
+        self, images: Sequence[Image.Image], prompts: Sequence[str], sign: int = 1
+    ) -> list[Wording] | None:
+        """What becomes of the words of each picture's prompt; None where they are left alone."""
         if not self.application.reword or self.inversion.token_space == "input":
             return None
         rows = zip(prompts, self.directions, strict=True)
-        return [self.vocabulary.wording(text, [sign * direction]) for text, direction in rows]
+        found = [self.vocabulary.wordings(text, [sign * direction]) for text, direction in rows]
+        differences = [(self.tokens, float(sign))]
+        return choose_wordings(self.parts.backbone, images, prompts, differences, found)
 
     @cached_property
     def source(self) -> Conditioning:
@@ -239,7 +244,7 @@ def _difference_inversion(batch: Batch) -> list[Image.Image]:
             batch.source,
             batch.prompt_b,
             [(batch.tokens, 1.0)],
-            batch.wordings(batch.prompt_b),
+            batch.wordings(batch.b, batch.prompt_b),
         )
     )
 
@@ -249,7 +254,7 @@ def _tokens_only(batch: Batch) -> list[Image.Image]:
 
 
 def _words_only(batch: Batch) -> list[Image.Image]:
-    wordings = batch.wordings(batch.prompt_b)
+    wordings = batch.wordings(batch.b, batch.prompt_b)
     texts = [one.prompt for one in wordings] if wordings else batch.prompt_b
     return batch.edit(batch.parts.backbone.encode_prompts(texts))
 
@@ -265,7 +270,7 @@ def _undo(batch: Batch) -> list[Image.Image]:
         [(batch.tokens, -1.0)],
         batch.parts.editor,
         batch.application,
-        wordings=batch.wordings(prompts, -1),
+        wordings=batch.wordings(results, prompts, -1),
     )
 
 

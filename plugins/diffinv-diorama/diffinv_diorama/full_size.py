@@ -65,7 +65,7 @@ def evaluate_large(
         pictures = [render(x.b, x.seed_b, *size) for x in chosen]
         seen = [to_model(picture, at) for picture in pictures]
         prompts = batch.prompts(seen, parts.captioner.caption(seen))
-        wordings = batch.wordings(prompts)
+        wordings = batch.wordings(seen, prompts)
         changes = change_pictures(
             parts.backbone,
             seen,

@@ -85,7 +85,7 @@ def _of(curves: Sequence[Curve]) -> dict[str, object]:
 
 def _at(batch: Batch, strength: float) -> list[Image.Image]:
     """Every B' at a strength."""
-    wordings = batch.wordings(batch.prompt_b)
+    wordings = batch.wordings(batch.b, batch.prompt_b)
     if wordings:
         wordings = [replace(one, amount=strength) for one in wordings]
     target = extend_all(
