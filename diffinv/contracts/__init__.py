@@ -10,6 +10,7 @@ from .captioner import Captioner
 from .conditioning import Conditioning, DiffTokens, Reencode, TokenSpace, concatenate
 from .delta_encoder import DeltaEncoder
 from .editor import Editor, Trajectory
+from .method import Bench, Method, Network, Triplet, World
 from .specs import (
     API_VERSION,
     BackboneSpec,
@@ -17,13 +18,16 @@ from .specs import (
     DeltaEncoderSpec,
     EditorSpec,
     Kind,
+    MethodSpec,
     Spec,
     Use,
+    WorldSpec,
 )
 
 __all__ = [
     "API_VERSION",
     "Backbone",
+    "Bench",
     "BackboneSpec",
     "Captioner",
     "CaptionerSpec",
@@ -34,11 +38,17 @@ __all__ = [
     "Editor",
     "EditorSpec",
     "Kind",
+    "Method",
+    "MethodSpec",
+    "Network",
     "PredictionType",
     "Reencode",
     "Spec",
     "TokenSpace",
     "Trajectory",
+    "Triplet",
     "Use",
+    "World",
+    "WorldSpec",
     "concatenate",
 ]

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Kind = Literal["backbone", "captioner", "delta encoder", "editor"]
+Kind = Literal["backbone", "captioner", "delta encoder", "editor", "method", "world"]
 """The kinds of parts a plugin can bring, in the words shown to users."""
 
 API_VERSION = 1
@@ -60,12 +60,17 @@ class BackboneSpec(Spec):
     before the model is loaded, by front ends too, so it must not import torch. It raises
     DiffinvError for anything that would fail later, and returns notes for the user, such as the
     expected peak memory.
+
+    ``companions`` maps ``instruct-pix2pix`` or ``inpainting`` to the factory
+    (``"module:callable"``) of a relative that methods of comparison use; it is called as
+    ``factory(device) -> Network``.
     """
 
     captioner: str | None = None
     delta_encoder: str | None = None
     embedding_layout: Mapping[str, int] = field(default_factory=dict)
     preflight: str | None = None
+    companions: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -81,3 +86,32 @@ class DeltaEncoderSpec(Spec):
 @dataclass(frozen=True)
 class EditorSpec(Spec):
     """A way to find B's noise. Its factory takes no arguments: ``factory() -> Editor``."""
+
+
+@dataclass(frozen=True)
+class MethodSpec(Spec):
+    """A way to complete analogies. Its factory is called as
+    ``factory(bench, weights, **settings) -> Method``.
+
+    ``settings`` are its numbers with their defaults (bool, int, float or str). ``needs`` names
+    what a triplet must have for it: ``instruction``, ``b_prime`` or ``captions.b_prime``.
+    ``network`` says in words which checkpoint of its own it wants as ``weights``, if it does; the
+    backbone's companion may stand in for it.
+    """
+
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    needs: tuple[str, ...] = ()
+    network: str = ""
+
+
+@dataclass(frozen=True)
+class WorldSpec(Spec):
+    """A maker of analogies with known answers. Its factory is called as ``factory(device) ->
+    World``.
+
+    ``cases`` are the kinds it has, the usual one first. ``tuned`` maps a method's id to the
+    settings found best for it there, on other analogies than those of any comparison.
+    """
+
+    cases: tuple[str, ...] = ("plain",)
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)

@@ -61,8 +61,8 @@ _OPENINGS = ("", "", "", "a picture of ", "a drawing of ", "a view of ")
 
 def words() -> tuple[str, ...]:
     """Every word that captions are made of, openings apart."""
-    phrases = [text for group in _PHRASES for texts in group.values() for text in texts]
-    text = " ".join([*phrases, *ATTRIBUTES["colour"]])
+    every = [text for group in _PHRASES for texts in group.values() for text in texts]
+    text = " ".join([*every, *ATTRIBUTES["colour"]])
     return tuple(sorted(set(re.findall(r"[a-z]+", re.sub(r"\{.\}", "", text)))))
 
 
@@ -79,12 +79,16 @@ _SMALL = {"a", "an", "at", "after", "and", "above", "before", "behind", "below",
 }
 
 
+def phrases(attribute: str, value: str) -> tuple[str, ...]:
+    """What captions say for a value; nothing for ``none`` and for colours."""
+    return _BY_ATTRIBUTE[attribute].get(value, ())
+
+
 def words_for(attribute: str, value: str) -> set[str]:
     """The words that captions have for a value, without the small ones; none for ``none``."""
     if attribute == "colour":
         return {value}
-    phrases = " ".join(_BY_ATTRIBUTE[attribute].get(value, ()))
-    return set(phrases.split()) - _SMALL
+    return set(" ".join(phrases(attribute, value)).split()) - _SMALL
 
 
 def caption(scene: Scene, rng: np.random.Generator) -> str:
@@ -95,17 +99,17 @@ def caption(scene: Scene, rng: np.random.Generator) -> str:
 
     noun = pick(_NOUN[scene.building])
     subject = pick(_COLOUR[scene.building]).format(c=scene.colour, n=noun)
-    phrases = [
+    said = [
         pick(_TIME[scene.time]),
         pick(_GROUND[scene.ground]),
         pick(_BACKDROP[scene.backdrop]),
     ]
     if scene.sky != "none":
-        phrases.append(pick(_SKY[scene.sky]))
+        said.append(pick(_SKY[scene.sky]))
     if scene.detail != "none":
-        phrases.append(pick(_DETAIL[scene.detail]))
-    phrases = [phrases[i] for i in rng.permutation(len(phrases))]
-    text = f"{pick(_OPENINGS)}a {subject} {' '.join(phrases)}"
-    if not phrases[0].startswith(("with ", "and ", "flying ")) and rng.random() < 0.3:
-        text = f"{phrases[0]}, a {subject} {' '.join(phrases[1:])}"
+        said.append(pick(_DETAIL[scene.detail]))
+    said = [said[i] for i in rng.permutation(len(said))]
+    text = f"{pick(_OPENINGS)}a {subject} {' '.join(said)}"
+    if not said[0].startswith(("with ", "and ", "flying ")) and rng.random() < 0.3:
+        text = f"{said[0]}, a {subject} {' '.join(said[1:])}"
     return text
