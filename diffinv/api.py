@@ -388,6 +388,24 @@ class Model:
             meter,
         )
 
+    @property
+    def delta_encoder(self) -> DeltaEncoder:
+        """The joint space in which differences are learned here."""
+        return self._teachers.delta_encoder
+
+    def caption(self, picture: Source) -> str:
+        """The captioner's words for a picture. Raises UsageError if there is no captioner."""
+        from .method import answers
+
+        if self._named[2] is None:
+            raise UsageError(
+                f"The backbone {self.backbone.id!r} names no captioner; name one in "
+                "load(captioner=)."
+            )
+        image = read_picture(picture, "the picture")
+        seen = to_model(image, answers.seen_size(self.backbone, image.size))
+        return answers.captions(self._captioner(), [seen])[0]
+
     @cached_property
     def _teachers(self) -> Teachers:
         backbone, encoder, captioner = self._named

@@ -20,7 +20,14 @@ from typing import TYPE_CHECKING
 
 import pluggy
 
-from .contracts import BackboneSpec, CaptionerSpec, DeltaEncoderSpec, EditorSpec
+from .contracts import (
+    BackboneSpec,
+    CaptionerSpec,
+    DeltaEncoderSpec,
+    EditorSpec,
+    MethodSpec,
+    WorldSpec,
+)
 
 if TYPE_CHECKING:
     import click
@@ -50,6 +57,16 @@ def register_delta_encoders() -> Iterable[DeltaEncoderSpec]:  # type: ignore[emp
 @hookspec
 def register_editors() -> Iterable[EditorSpec]:  # type: ignore[empty-body]
     """Ways to find the noise that B starts from."""
+
+
+@hookspec
+def register_methods() -> Iterable[MethodSpec]:  # type: ignore[empty-body]
+    """Ways to complete analogies, to be compared with difference inversion."""
+
+
+@hookspec
+def register_worlds() -> Iterable[WorldSpec]:  # type: ignore[empty-body]
+    """Makers of analogies whose answers are known, to compare methods on."""
 
 
 @hookspec

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 
 from diffinv import hookspecs
 from diffinv.conformance import check_part
+from diffinv.evaluation.bench import ModelBench
 from diffinv.plugins.checking import COMMANDS_HOOK, HOOKS, kind_of
 from diffinv.plugins.loading import load_plugins
 
@@ -29,7 +30,7 @@ def chapter(hook: str) -> str:
 
 def test_the_hooks_are_all_of_the_interface():
     assert set(NAMES) == {*HOOKS, COMMANDS_HOOK}
-    assert len(NAMES) == 5
+    assert len(NAMES) == 7
 
 
 def test_no_chapter_speaks_of_a_hook_that_is_gone():
@@ -51,7 +52,10 @@ def test_the_example_of_a_chapter_is_a_working_plugin(hook, tmp_path, monkeypatc
         assert CliRunner().invoke(cli, ["example", "you"]).output == "hello you\n"
         return
     (spec,) = row.specs
-    part = found.create(spec, None, None if kind_of(spec) == "editor" else "cpu")
+    if kind_of(spec) == "method":
+        part = found.create_method(spec, None, ModelBench(device="cpu"), {})
+    else:
+        part = found.create(spec, None, None if kind_of(spec) == "editor" else "cpu")
     failed = [f"{r.name}: {r.detail}" for r in check_part(kind_of(spec), part) if not r.passed]
     assert failed == []
     sys.modules.pop("example_plugin", None)

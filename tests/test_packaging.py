@@ -89,7 +89,7 @@ def run(home: Path, *command: object) -> str:
 
 def test_there_is_one_version():
     projects = [ROOT / "pyproject.toml", *ROOT.glob("plugins/diffinv-*/pyproject.toml")]
-    assert len(projects) == 5
+    assert len(projects) == 6
     for path in projects:
         text = path.read_text(encoding="utf-8")
         about = tomllib.loads(text)["project"]
@@ -108,7 +108,7 @@ def test_the_version_is_set_everywhere_by_one_command(tmp_path):
         shutil.copy(ROOT / name, tmp_path / name)
     subprocess.run([sys.executable, tmp_path / ".ci" / "version", "9.8.7"], check=True)
     changed = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "version"]
-    assert sum("9.8.7" in path.read_text(encoding="utf-8") for path in changed) == 6
+    assert sum("9.8.7" in path.read_text(encoding="utf-8") for path in changed) == 7
     assert not any(f'=={__version__}"' in path.read_text(encoding="utf-8") for path in changed)
 
 
@@ -120,6 +120,7 @@ def test_the_version_is_set_everywhere_by_one_command(tmp_path):
         ("diffinv-stable-diffusion", ["diffinv_stable_diffusion/configs/", "py.typed"]),
         ("diffinv-clip", ["diffinv_clip/py.typed"]),
         ("diffinv-captioners", ["diffinv_captioners/py.typed"]),
+        ("diffinv-rivals", ["diffinv_rivals/py.typed"]),
         ("diffinv-template", ["diffinv_template/py.typed"]),
     ],
 )
@@ -152,9 +153,10 @@ def test_the_extras_name_our_distributions(wheels):
         ("sd", "stable-diffusion"),
         ("clip", "clip"),
         ("captioners", "captioners"),
+        ("rivals", "rivals"),
     ):
         assert f'diffinv-{name}=={__version__}; extra == "{extra}"' in wanted
-    extras = {"sd", "clip", "captioners", "photo", "pictures", "serve", "all"}
+    extras = {"sd", "clip", "captioners", "rivals", "evaluate", "photo", "pictures", "serve", "all"}
     assert set(about.get_all("Provides-Extra")) == extras
 
 

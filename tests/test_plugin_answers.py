@@ -9,7 +9,14 @@ from types import ModuleType
 import click
 import pytest
 
-from diffinv.contracts import BackboneSpec, CaptionerSpec, DeltaEncoderSpec, EditorSpec
+from diffinv.contracts import (
+    BackboneSpec,
+    CaptionerSpec,
+    DeltaEncoderSpec,
+    EditorSpec,
+    MethodSpec,
+    WorldSpec,
+)
 from diffinv.hookspecs import GROUP, hookimpl
 from diffinv.plugins.checking import COMMANDS_HOOK, HOOKS
 from diffinv.plugins.loading import load_here
@@ -21,6 +28,8 @@ SPECS = {
     "register_captioners": CaptionerSpec,
     "register_delta_encoders": DeltaEncoderSpec,
     "register_editors": EditorSpec,
+    "register_methods": MethodSpec,
+    "register_worlds": WorldSpec,
 }
 RIGHT = {"id": "odd", "title": "Odd", "factory": "odd:load"}
 WRONG = {

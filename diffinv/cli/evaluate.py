@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
+from .comparing import methods_command, report, table1
 from .options import PATH, device_option, json_option
 from .output import complain, print_json, print_table, stdout_for_data
 from .plugin_commands import ExtensibleGroup
@@ -25,6 +26,10 @@ _SCORES = ("directional", "like_b", "like_a_prime")
 @click.group(cls=ExtensibleGroup)
 def evaluate() -> None:
     """The paper's tables and analogies with known truth."""
+
+
+for command in (table1, report, methods_command):
+    evaluate.add_command(command)
 
 
 @evaluate.command(short_help="Score results by image encoders.")

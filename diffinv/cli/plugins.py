@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ..plugins.installing import Change
     from ..plugins.rows import PluginRow
 
-_KINDS = ("backbone", "captioner", "delta-encoder", "editor")
+_KINDS = ("backbone", "captioner", "delta-encoder", "editor", "method", "world")
 
 
 @click.group()
@@ -138,13 +138,18 @@ def _specs_to_check(id: str, kind: str | None) -> list[Spec]:
 
 def _check(spec: Spec, weights: str | None, device: str | None) -> list[CheckResult]:
     from ..conformance import check_part
+    from ..contracts import MethodSpec
     from ..jobs.tasks import choose_device
     from ..plugins.checking import kind_of
     from ..plugins.loading import registry
 
-    kind = kind_of(spec)
+    if isinstance(spec, MethodSpec):
+        from ..evaluation.bench import ModelBench
+
+        bench = ModelBench(device=choose_device(device))
+        return check_part("method", registry().create_method(spec, weights, bench, {}))
     part = registry().create(spec, weights, choose_device(device))
-    return check_part(kind, part)
+    return check_part(kind_of(spec), part)
 
 
 def _print_report(spec: Spec, results: list[CheckResult]) -> None:

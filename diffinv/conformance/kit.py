@@ -5,20 +5,23 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
+from ..contracts import Kind
 from ..plugins.checking import describe
 
 Check = Callable[[Any], "str | None"]
 """Takes the part; returns nothing, or a figure worth showing. Raises if the part is wrong."""
 
-PartKind = Literal["backbone", "captioner", "delta encoder", "editor"]
+PartKind = Kind
 
 KITS: dict[str, str] = {
     "backbone": "diffinv.conformance.backbone",
     "captioner": "diffinv.conformance.captioner",
     "delta encoder": "diffinv.conformance.delta_encoder",
     "editor": "diffinv.conformance.editor",
+    "method": "diffinv.conformance.method",
+    "world": "diffinv.conformance.world",
 }
 """The module with each kind's checks, in a list ``CHECKS``."""
 

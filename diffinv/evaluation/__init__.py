@@ -1,1 +1,1 @@
-"""Scores for image analogies, and their intervals."""
+"""Methods side by side on the same analogies: data, a bench, scores, tables and reports."""

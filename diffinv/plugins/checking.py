@@ -14,7 +14,9 @@ from ..contracts import (
     DeltaEncoderSpec,
     EditorSpec,
     Kind,
+    MethodSpec,
     Spec,
+    WorldSpec,
 )
 from ..errors import DiffinvError
 from ..system.text import text_safe
@@ -24,6 +26,8 @@ HOOKS: Mapping[str, tuple[Kind, type[Spec]]] = {
     "register_captioners": ("captioner", CaptionerSpec),
     "register_delta_encoders": ("delta encoder", DeltaEncoderSpec),
     "register_editors": ("editor", EditorSpec),
+    "register_methods": ("method", MethodSpec),
+    "register_worlds": ("world", WorldSpec),
 }
 
 COMMANDS_HOOK = "register_commands"
@@ -72,7 +76,7 @@ def describe(error: BaseException) -> str:
     except BaseException:  # the exception's own text is a plugin's code too
         return type(error).__name__
     if isinstance(error, BrokenPluginError):
-        return text
+        return _shortened(text)
     if code is not None:
         return f"it called sys.exit({code})"
     if isinstance(error, DiffinvError):
@@ -123,6 +127,10 @@ def check_spec(spec: object, expected: type[Spec]) -> None:
             raise BrokenPluginError(f"the {name} of {spec.id[:60]!r} is longer than {most} letters")
     if isinstance(spec, BackboneSpec):
         _check_backbone(spec)
+    if isinstance(spec, MethodSpec):
+        _check_method(spec)
+    if isinstance(spec, WorldSpec):
+        _check_world(spec)
 
 
 def _check_backbone(spec: BackboneSpec) -> None:
@@ -134,6 +142,37 @@ def _check_backbone(spec: BackboneSpec) -> None:
         isinstance(name, str) and _is_number(width, int) for name, width in layout.items()
     ):
         raise BrokenPluginError(f"the embedding_layout of {spec.id!r} must map names to widths")
+    companions: object = spec.companions
+    if not isinstance(companions, Mapping) or not all(
+        isinstance(factory, str) and _FACTORY.fullmatch(factory) for factory in companions.values()
+    ):
+        raise BrokenPluginError(f"the companions of {spec.id!r} must read 'module:callable'")
+
+
+def _check_method(spec: MethodSpec) -> None:
+    if not _are_settings(spec.settings):
+        raise BrokenPluginError(f"the settings of {spec.id!r} must map names to texts or numbers")
+    if not _are_texts(spec.needs) or not isinstance(spec.network, str):
+        raise BrokenPluginError(f"the needs and the network of {spec.id!r} must be texts")
+
+
+def _check_world(spec: WorldSpec) -> None:
+    if not spec.cases or not _are_texts(spec.cases):
+        raise BrokenPluginError(f"the cases of {spec.id!r} must be texts")
+    tuned: object = spec.tuned
+    if not isinstance(tuned, Mapping) or not all(map(_are_settings, tuned.values())):
+        raise BrokenPluginError(f"the tuned settings of {spec.id!r} must be mappings of settings")
+
+
+def _are_settings(value: object) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and isinstance(number, str | int | float)
+        for name, number in value.items()
+    )
+
+
+def _are_texts(value: object) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
 
 
 def _is_number(value: object, kind: type | UnionType) -> bool:

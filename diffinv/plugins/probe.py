@@ -12,6 +12,7 @@ import json
 import os
 import pkgutil
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def _fields(spec: Spec) -> dict[str, Any]:
     """A spec as JSON. Raises BrokenPluginError if it has defaults that JSON cannot say."""
     (cls,) = (cls for kind, cls in HOOKS.values() if kind == kind_of(spec))
     values = {field.name: getattr(spec, field.name) for field in dataclasses.fields(cls)}
-    mappings = {n: dict(v) for n, v in values.items() if n in ("defaults", "embedding_layout")}
+    mappings = {n: dict(v) for n, v in values.items() if isinstance(v, Mapping)}
     try:
         json.dumps(mappings)
     except (TypeError, ValueError) as error:

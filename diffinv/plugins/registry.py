@@ -8,8 +8,8 @@ from __future__ import annotations
 import contextlib
 import difflib
 import pkgutil
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -17,12 +17,16 @@ import pluggy
 
 from ..contracts import (
     BackboneSpec,
+    Bench,
     CaptionerSpec,
     DeltaEncoderSpec,
     EditorSpec,
     Kind,
+    MethodSpec,
+    Network,
     Spec,
     Use,
+    WorldSpec,
 )
 from ..errors import DiffinvError, UsageError
 from ..system.interrupts import interruptible
@@ -45,6 +49,8 @@ class Registry:
     captioners: dict[str, CaptionerSpec] = field(default_factory=dict)
     delta_encoders: dict[str, DeltaEncoderSpec] = field(default_factory=dict)
     editors: dict[str, EditorSpec] = field(default_factory=dict)
+    methods: dict[str, MethodSpec] = field(default_factory=dict)
+    worlds: dict[str, WorldSpec] = field(default_factory=dict)
     rows: list[PluginRow] = field(default_factory=list)
     manager: pluggy.PluginManager = field(default_factory=new_manager, repr=False)
     owners: dict[tuple[str, str], str] = field(default_factory=dict, repr=False)
@@ -61,11 +67,19 @@ class Registry:
             "captioner": self.captioners,
             "delta encoder": self.delta_encoders,
             "editor": self.editors,
+            "method": self.methods,
+            "world": self.worlds,
         }
         return tables[kind]
 
     @overload
     def get(self, kind: Literal["backbone"], id: str) -> BackboneSpec: ...
+
+    @overload
+    def get(self, kind: Literal["method"], id: str) -> MethodSpec: ...
+
+    @overload
+    def get(self, kind: Literal["world"], id: str) -> WorldSpec: ...
 
     @overload
     def get(self, kind: Kind, id: str) -> Spec: ...
@@ -104,13 +118,34 @@ class Registry:
 
     def create(self, spec: Spec, weights: str | None = None, device: str | None = None) -> Any:
         """The part itself. Its factory is imported only now, and may import torch."""
-        arguments = () if isinstance(spec, EditorSpec) else (weights, device)
-        if weights is not None and not arguments:
-            raise UsageError(f"The editor {spec.id!r} takes no weights: leave out '={weights}'.")
+        takes_none = isinstance(spec, EditorSpec | WorldSpec)
+        if weights is not None and takes_none:
+            kind = kind_of(spec)
+            raise UsageError(f"The {kind} {spec.id!r} takes no weights: leave out '={weights}'.")
+        arguments = (device,) if isinstance(spec, WorldSpec) else (weights, device)
+        return self._made(spec, weights, () if isinstance(spec, EditorSpec) else arguments, {})
+
+    def create_method(
+        self, spec: MethodSpec, weights: str | None, bench: Bench, settings: Mapping[str, Any]
+    ) -> Any:
+        """A method with its settings, on a bench."""
+        return self._made(spec, weights, (bench, weights), {**spec.settings, **settings})
+
+    def create_companion(self, spec: BackboneSpec, kind: str, device: str) -> Network | None:
+        """A backbone's relative of a kind; None if it names none."""
+        if kind not in spec.companions:
+            return None
+        whole = replace(spec, factory=spec.companions[kind])
+        network: Network = self._made(whole, None, (device,), {})
+        return network
+
+    def _made(
+        self, spec: Spec, weights: str | None, arguments: Sequence[Any], settings: dict[str, Any]
+    ) -> Any:
         part = f"{kind_of(spec)} {spec.id!r}" + (f" of {weights!r}" if weights else "")
         with interruptible(f"the {part} was being loaded"):
             try:
-                return self._factory(spec)(*arguments)
+                return self._factory(spec)(*arguments, **settings)
             except DiffinvError:
                 raise
             except BaseException as error:

@@ -27,6 +27,7 @@ OWN_DISTRIBUTIONS = (
     "diffinv-stable-diffusion",
     "diffinv-clip",
     "diffinv-captioners",
+    "diffinv-rivals",
 )
 """The project's own distributions; plugins from any other are third-party."""
 

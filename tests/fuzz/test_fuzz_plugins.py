@@ -12,7 +12,14 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from diffinv.contracts import BackboneSpec, CaptionerSpec, DeltaEncoderSpec, EditorSpec
+from diffinv.contracts import (
+    BackboneSpec,
+    CaptionerSpec,
+    DeltaEncoderSpec,
+    EditorSpec,
+    MethodSpec,
+    WorldSpec,
+)
 from diffinv.hookspecs import GROUP, hookimpl
 from diffinv.plugins.checking import BrokenPluginError
 from diffinv.plugins.loading import load_here
@@ -56,6 +63,8 @@ KINDS = {
     "register_captioners": CaptionerSpec,
     "register_delta_encoders": DeltaEncoderSpec,
     "register_editors": EditorSpec,
+    "register_methods": MethodSpec,
+    "register_worlds": WorldSpec,
 }
 
 

@@ -25,6 +25,7 @@ from diffinv.contracts import (
     Editor,
     Trajectory,
 )
+from diffinv.evaluation.methods import word_edit
 from diffinv.evaluation.scores import clip_directional, psnr
 from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.application import apply_differences, edit_latents, extend_all
@@ -285,15 +286,6 @@ def _caption_arithmetic(batch: Batch) -> list[Image.Image]:
     encode = batch.parts.backbone.encode_prompts
     delta = encode(batch.cap_a_prime).prompt_embeds - encode(batch.cap_a).prompt_embeds
     return batch.edit(Conditioning(batch.source.prompt_embeds + delta, batch.source.extra))
-
-
-def word_edit(prompt: str, cap_a: str, cap_a_prime: str) -> str:
-    """The prompt without the words that cap_A' drops from cap_A, and with those it adds."""
-    before, after = cap_a.replace(",", "").split(), cap_a_prime.replace(",", "").split()
-    lost = [word for word in before if word not in after]
-    gained = [word for word in after if word not in before]
-    kept = [word for word in prompt.replace(",", "").split() if word not in lost]
-    return " ".join([*kept, *(word for word in gained if word not in kept)])
 
 
 def _word_edit(batch: Batch) -> list[Image.Image]:

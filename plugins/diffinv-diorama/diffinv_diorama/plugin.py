@@ -5,12 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from diffinv.contracts import BackboneSpec, CaptionerSpec, DeltaEncoderSpec
+from diffinv.contracts import BackboneSpec, CaptionerSpec, DeltaEncoderSpec, WorldSpec
 from diffinv.hookspecs import hookimpl
+
+from .tuned import TUNED
 
 if TYPE_CHECKING:
     import click
 
+_CASES = ("plain", "misaligned", "silent", "mistaken", "double", "hard")
 _LICENCE = "Apache-2.0"
 _EXAMPLE = Path(__file__).parent / "example"
 
@@ -29,6 +32,10 @@ def register_backbones() -> list[BackboneSpec]:
             defaults={"example": str(_EXAMPLE)},
             captioner="diorama",
             delta_encoder="diorama",
+            companions={
+                "instruct-pix2pix": "diffinv_diorama.siblings:instruct",
+                "inpainting": "diffinv_diorama.siblings:inpainting",
+            },
         )
     ]
 
@@ -59,6 +66,21 @@ def register_delta_encoders() -> list[DeltaEncoderSpec]:
             factory="diffinv_diorama.clip:load_delta_encoder",
             licence=_LICENCE,
             size_mb=4,
+        )
+    ]
+
+
+@hookimpl
+def register_worlds() -> list[WorldSpec]:
+    """Analogies of landscapes with known answers."""
+    return [
+        WorldSpec(
+            id="diorama",
+            title="Diorama",
+            description="Held-out landscapes, judged by a network of their own.",
+            factory="diffinv_diorama.diorama_world:load",
+            cases=_CASES,
+            tuned=TUNED,
         )
     ]
 

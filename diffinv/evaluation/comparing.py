@@ -1,0 +1,152 @@
+"""One comparison from its first picture to its tables, and once more from its lock."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+from ..contracts import BackboneSpec
+from ..errors import DiffinvError, UsageError
+from ..plugins.loading import registry
+from ..running.parts import backbone_part, parse_part
+from ..system.files import atomic_write, make_folder
+from .bench import ModelBench
+from .data import Dataset, open_data
+from .report import page_of
+from .runs import Column, Run, columns_of
+from .scoring import score_run
+from .tables import Table, as_csv, table_of
+
+if TYPE_CHECKING:
+    from .runs import OnAnswer
+
+LOCK = "lock.json"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What a comparison is about: everything that decides its pictures and its numbers."""
+
+    data: str
+    count: int | None
+    seed: int
+    columns: tuple[Column, ...]
+    backbone: str | None = None
+    encoders: tuple[str, ...] = ()
+    device: str | None = None
+    sources: Mapping[str, Any] | None = None
+    """The pictures of a lock, with their hashes: those of a repetition must be the same."""
+
+    @classmethod
+    def planned(
+        cls,
+        data: str,
+        count: int | None,
+        seed: int,
+        methods: Sequence[str],
+        changes: Sequence[str],
+        **parts: Any,
+    ) -> Comparison:
+        """With the settings that are tuned for the data, where it is a world."""
+        id = data.partition(":")[0]
+        spec = registry().worlds.get(id) if not Path(data).exists() else None
+        columns = columns_of(methods, changes, spec.tuned if spec else {})
+        return cls(data, count, seed, tuple(columns), **parts)
+
+    @classmethod
+    def locked(cls, path: Path) -> Comparison:
+        """From a lock file. Raises DiffinvError if it is damaged."""
+        try:
+            lock = json.loads(path.read_text(encoding="utf-8"))
+            found, sources = lock["comparison"], lock["sources"]
+            columns = tuple(Column(**column) for column in found.pop("columns"))
+            encoders = tuple(found.pop("encoders"))
+            return cls(columns=columns, encoders=encoders, sources=sources, **found)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DiffinvError(f"{str(path)!r} is no lock of a comparison: {error}.") from error
+
+
+def default_methods(backbone: str | None) -> list[str]:
+    """Every installed method that needs no checkpoint of its own, or whose backbone brings one."""
+    has_companions = bool(cast(BackboneSpec, backbone_part(registry(), backbone).spec).companions)
+    return [id for id, spec in registry().methods.items() if has_companions or not spec.network]
+
+
+def compare(
+    wanted: Comparison,
+    folder: Path,
+    title: str,
+    on_answer: OnAnswer,
+    on_fault: Callable[[str], None],
+) -> Table:
+    """Make what is missing of a comparison's folder: pictures, then ``table.json``, ``table.csv``
+    and ``report.html``. Raises UsageError if the folder holds another comparison."""
+    data = open_data(wanted.data, wanted.count, wanted.seed)
+    for fault in data.faults:
+        on_fault(fault)
+    make_folder(folder)
+    _lock(wanted, data, folder / LOCK)
+    bench = ModelBench(wanted.backbone, wanted.device)
+    run = Run(folder, data, wanted.columns, wanted.seed)
+    run.make(bench, on_answer)
+    errors: dict[str, dict[str, str]] = {}
+    for answer in run.answers.values():
+        if answer.error:
+            errors.setdefault(answer.column, {})[answer.triplet] = answer.error
+    table = table_of(score_run(run, _encoders(wanted, bench)), errors)
+    atomic_write(folder / "table.json", json.dumps(table, indent=1).encode())
+    atomic_write(folder / "table.csv", as_csv(table).encode())
+    atomic_write(folder / "report.html", page_of(run, table, title).encode())
+    return table
+
+
+def _lock(wanted: Comparison, data: Dataset, path: Path) -> None:
+    """Write the lock, or refuse to mix two comparisons in one folder."""
+    sources = {entry.id: dict(entry.source) for entry in data.entries if entry.source}
+    if wanted.sources is not None and dict(wanted.sources) != json.loads(json.dumps(sources)):
+        known = wanted.sources
+        id = next((i for i in known if known[i] != sources.get(i)), "a new one")
+        raise UsageError(f"The pictures are not those of the lock: the triplet {id!r} differs.")
+    about = asdict(wanted)
+    del about["sources"]
+    lock: dict[str, Any] = {
+        "comparison": about,
+        "sources": sources,
+        "versions": {name: metadata.version(name) for name in ("diffinv", "torch", "diffusers")},
+    }
+    lock = json.loads(json.dumps(lock))
+    if path.is_file():
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            known = {}
+        differing = [k for k in ("comparison", "sources") if known.get(k) != lock[k]]
+        if differing:
+            what = _first_difference(known.get(differing[0]), lock[differing[0]])
+            raise UsageError(
+                f"{str(path.parent)!r} holds another comparison ({what}); choose another --out."
+            )
+        return
+    atomic_write(path, json.dumps(lock, indent=1).encode())
+
+
+def _first_difference(known: object, now: Mapping[str, Any]) -> str:
+    if not isinstance(known, dict):
+        return "its lock is damaged"
+    return next((f"its {key} differs" for key in now if known.get(key) != now[key]), "its data")
+
+
+def _encoders(wanted: Comparison, bench: ModelBench) -> dict[str, Any]:
+    """The encoders that score directions: those named, else the backbone's own."""
+    if not wanted.encoders:
+        return {bench.delta_encoder.id: bench.delta_encoder}
+    found = {}
+    for text in wanted.encoders:
+        id, weights = parse_part(text)
+        spec = registry().get("delta encoder", id)
+        found[id] = registry().create(spec, weights, bench.device)
+    return found

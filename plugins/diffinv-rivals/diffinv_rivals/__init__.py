@@ -1,0 +1,1 @@
+"""Methods that difference inversion is compared with."""
