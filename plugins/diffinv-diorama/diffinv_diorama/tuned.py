@@ -2,9 +2,8 @@
 
 Each method's open numbers were tried on 16 analogies (``--data diorama --seed 9000``) that no
 comparison uses: six settings of InstructPix2Pix, three of SDEdit, three of VISII (on eight of them,
-with 100 steps, which its learning rate makes up for), five of Analogist, two
-of DIA (on eight). Difference inversion's
-defaults were found the same way (``docs/recipe.md``).
+with 100 steps, which its learning rate makes up for), five of Analogist, two of DIA (on eight).
+Difference inversion's defaults were found on analogies of other seeds, too (``docs/recipe.md``).
 """
 
 from __future__ import annotations
