@@ -73,6 +73,9 @@ class Bench(Protocol):
         """The backbone's relative of a kind (``instruct-pix2pix``, ``inpainting``), if it names
         one."""
 
+    def count(self, network: Network) -> None:
+        """Count what a network's denoiser computes from now on."""
+
 
 class Method(Protocol):
     """Completes analogies. Raises DiffinvError if it cannot complete one."""

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class ModelBench:
     """See :class:`diffinv.contracts.Bench`. The model is loaded when something first asks for it.
 
-    ``evaluations`` counts the rows that denoisers have computed, the backbone's and companions'.
+    ``evaluations`` counts the rows that denoisers have computed: the backbone's, and those of
+    networks that methods ask to :meth:`count`.
     """
 
     def __init__(
@@ -67,12 +68,9 @@ class ModelBench:
         return self.model.caption(image)
 
     def companion(self, kind: str) -> Network | None:
-        """The backbone's relative of a kind, its denoiser counted."""
+        """The backbone's relative of a kind, if it names one."""
         spec = cast(BackboneSpec, backbone_part(registry(), self._backbone).spec)
-        network = registry().create_companion(spec, kind, self.device)
-        if network is not None:
-            self.count(network)
-        return network
+        return registry().create_companion(spec, kind, self.device)
 
     def count(self, network: Network) -> None:
         """Count what a network's denoiser computes."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 import torch
@@ -24,8 +26,11 @@ from diffinv.plugins.loading import registry
 from diffinv_diorama.diorama_world import DioramaWorld
 from diffinv_diorama.tuned import TUNED
 from diffinv_diorama.weights import pipeline_folder
-from diffinv_rivals.instruct_pix2pix import guided_twice
+from diffinv_rivals.analogist import Analogist
+from diffinv_rivals.dia import Dia
+from diffinv_rivals.instruct_pix2pix import InstructPix2Pix, guided_twice
 from diffinv_rivals.networks import load, pixels, seen, text_states
+from diffinv_rivals.sdedit import SDEditMethod
 from diffinv_rivals.visii import Visii
 
 
@@ -94,6 +99,23 @@ def test_the_sibling_follows_instructions(bench):
     assert sum(row["right"] for row in found) >= 6
 
 
+def test_named_networks_are_counted(bench, tmp_path):
+    made = method(bench, "instruct-pix2pix", str(tiny(tmp_path)), steps=3)
+    before = bench.evaluations
+    b = Image.new("RGB", (64, 64))
+    made.complete(Triplet("x", b, b, b, instruction="make it blue"), 0)
+    assert bench.evaluations == before + 3 * 3
+
+
+@pytest.mark.parametrize("made", [SDEditMethod, InstructPix2Pix, Visii, Analogist, Dia])
+def test_a_spec_says_the_defaults(made):
+    ids = {SDEditMethod: "sdedit", InstructPix2Pix: "instruct-pix2pix"}
+    spec = registry().get("method", ids.get(made, made.__name__.lower()))
+    parts = ("bench", "weights", "network")
+    defaults = {f.name: f.default for f in fields(made) if f.name not in parts}
+    assert dict(spec.settings) == defaults
+
+
 def test_tuned_settings_are_settings():
     for id, settings in TUNED.items():
         assert set(settings) <= set(registry().get("method", id).settings)
@@ -138,8 +160,15 @@ def test_guidance_of_both_kinds():
 
 def test_checkpoints_that_do_not_suit_are_refused(bench, tmp_path):
     tiny(tmp_path / "plain", channels=4)
-    with pytest.raises(UsageError, match="takes 4 channels"):
-        method(bench, "instruct-pix2pix", str(tmp_path / "plain"))
+    tiny(tmp_path / "hole", channels=9)
+    tiny(tmp_path / "seeing", channels=8)
+    for id, name, takes, wanted in (
+        ("instruct-pix2pix", "plain", 4, 8),
+        ("visii", "hole", 9, 8),
+        ("analogist", "seeing", 8, 9),
+    ):
+        with pytest.raises(UsageError, match=f"takes {takes} channels and not the {wanted}"):
+            method(bench, id, str(tmp_path / name))
     with pytest.raises(DiffinvError, match="not a folder in diffusers' layout"):
         method(bench, "visii", str(tmp_path / "nowhere"))
     with pytest.raises(UsageError, match="sampler"):

@@ -29,7 +29,9 @@ NEGATIVE = "messy, disordered, blurry, deformed, low quality"
 
 def load(bench: Bench, weights: str | None, **settings: Any) -> Analogist:
     """The method on the checkpoint named, or on the backbone's companion."""
-    found = Analogist(bench, network(bench, "analogist", "inpainting", weights, 2), **settings)
+    found = Analogist(
+        bench, network(bench, "analogist", "inpainting", weights, masks=1), **settings
+    )
     found.clone_attention()
     return found
 

@@ -26,7 +26,7 @@ SAMPLERS = {"euler-ancestral": EulerAncestralDiscreteScheduler, "ddim": DDIMSche
 def load(bench: Bench, weights: str | None, **settings: Any) -> InstructPix2Pix:
     """The method on the checkpoint named, or on the backbone's companion."""
     kind = "instruct-pix2pix"
-    return InstructPix2Pix(network(bench, kind, kind, weights, channels=2), **settings)
+    return InstructPix2Pix(network(bench, kind, kind, weights), **settings)
 
 
 @dataclass(frozen=True)

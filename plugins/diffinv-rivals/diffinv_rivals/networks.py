@@ -21,21 +21,22 @@ if TYPE_CHECKING:
     from diffinv.contracts import Bench
 
 
-def network(bench: Bench, method: str, kind: str, weights: str | None, channels: int) -> Network:
-    """The network named by the user, else the backbone's companion. ``channels`` are what its
-    denoiser must take beyond the latents' own, as a multiple of them rounded down."""
+def network(bench: Bench, method: str, kind: str, weights: str | None, masks: int = 0) -> Network:
+    """The network named by the user, else the backbone's companion. Its denoiser takes noisy
+    latents, those of a picture, and so many channels of masks."""
     found = load(weights, bench.device) if weights else bench.companion(kind)
     if found is None:
         raise UsageError(
             f"The method {method!r} needs a checkpoint of its own, and the backbone "
             f"{bench.backbone.id!r} brings none; name a folder with --method {method}=PATH."
         )
-    own, takes = found.vae.config.latent_channels, found.unet.config.in_channels
-    if takes // own != channels:
+    wanted, takes = 2 * found.vae.config.latent_channels + masks, found.unet.config.in_channels
+    if takes != wanted:
         raise UsageError(
-            f"The denoiser of {weights!r} takes {takes} channels, which does not suit {method!r}; "
-            "'diffinv plugins show " + method + "' says which checkpoint does."
+            f"The denoiser of {weights!r} takes {takes} channels and not the {wanted} of "
+            f"{method!r}; 'diffinv evaluate methods' says which checkpoint does."
         )
+    bench.count(found)
     return found
 
 

@@ -28,9 +28,7 @@ _CLIP_ENOUGH = 0.5
 
 def load(bench: Bench, weights: str | None, **settings: Any) -> Visii:
     """The method on the checkpoint named, or on the backbone's companion."""
-    return Visii(
-        bench, network(bench, "visii", "instruct-pix2pix", weights, channels=2), **settings
-    )
+    return Visii(bench, network(bench, "visii", "instruct-pix2pix", weights), **settings)
 
 
 @dataclass(frozen=True)
