@@ -16,7 +16,7 @@ from PIL import Image
 
 import diffinv
 from diffinv.cli.app import run
-from diffinv.errors import UsageError
+from diffinv.errors import DiffinvError, UsageError
 from diffinv.evaluation.data import open_data
 from diffinv.evaluation.scores import psnr
 from diffinv.evaluation.scoring import psnr_outside, ssim
@@ -124,6 +124,12 @@ class TestData:
         again = open_data(str(tmp_path), 2, 3)
         assert [e.id for e in again.entries] == [e.id for e in data.entries[:2]]
 
+    def test_damaged_seeds_are_one_sentence(self, tmp_path):
+        for text in ("", "[1]", '{"a": 1}'):
+            (tmp_path / "seeds.json").write_text(text)
+            with pytest.raises(DiffinvError, match="no list of folders"):
+                open_data(str(tmp_path), None, 0)
+
     @pytest.mark.parametrize("text", ["nothing", "diorama:nothing", "."])
     def test_what_is_no_data_is_refused(self, text, tmp_path, monkeypatch):
         monkeypatch.chdir(tmp_path)
@@ -147,6 +153,10 @@ def test_a_comparison_goes_on_and_is_repeated_bit_for_bit(tmp_path, capsys):
     assert all(bits(path) == old for path, (old, _) in was.items())
     changed = [path for path, (_, time) in was.items() if path.stat().st_mtime_ns != time]
     assert changed == [made[3]]
+    made[3].unlink()  # the line of its second answer is a whole one, after the torn one
+    whole = [line for line in (out / "answers.jsonl").read_text().splitlines() if line[-1] == "}"]
+    assert len(whole) == 7
+    assert table1(*arguments, "--out", out) == 0
     again = tmp_path / "again"
     assert table1("--from", out / "lock.json", "--out", again) == 0
     for path in made:

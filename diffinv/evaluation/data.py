@@ -196,7 +196,7 @@ def _of_visii(folder: Path) -> list[_Row]:
 def _of_instruct_pix2pix(path: Path, count: int, seed: int) -> list[_Row]:
     """A and A' from one folder of InstructPix2Pix's data, B from another one with the same
     instruction; drawn without replacement of A's folder."""
-    seeds = dict(json.loads((path / "seeds.json").read_text(encoding="utf-8")))
+    seeds = _seeds(path / "seeds.json")
     prompts = {name: _prompt(path / name) for name in sorted(seeds)}
     same: dict[str, list[str]] = {}
     for name, prompt in prompts.items():
@@ -226,12 +226,21 @@ def _of_instruct_pix2pix(path: Path, count: int, seed: int) -> list[_Row]:
 _INPUTS = ("input", "output")
 
 
+def _seeds(path: Path) -> dict[str, list[str]]:
+    """The seeds of the pictures in each folder."""
+    try:
+        rows = json.loads(path.read_text(encoding="utf-8"))
+        return {str(name): [str(seed) for seed in seeds] for name, seeds in rows}
+    except (OSError, ValueError, TypeError) as error:
+        raise DiffinvError(f"{str(path)!r} is no list of folders with seeds: {error}.") from error
+
+
 def _prompt(folder: Path) -> dict[str, str]:
     try:
         found = json.loads((folder / "prompt.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return {k: v for k, v in found.items() if isinstance(v, str)} if isinstance(found, dict) else {}
 
 
 def _picture(folder: Path, name: str) -> Path | None:

@@ -153,8 +153,9 @@ class Run:
             image.save(buffer, "PNG")
             atomic_write(self.picture_of(answer.column, answer.triplet), buffer.getvalue())
         self.answers[answer.column, answer.triplet] = answer
+        torn = self._log.is_file() and not self._log.read_bytes().endswith(b"\n")
         with self._log.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(asdict(answer)) + "\n")
+            file.write("\n" * torn + json.dumps(asdict(answer)) + "\n")
 
 
 def read_answers(log: Path) -> Iterator[Answer]:
