@@ -9,15 +9,21 @@ import sys
 from importlib import metadata
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from installing import MODULES, install
 from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import diffinv
 from diffinv.cli.app import run
+from diffinv.engines import engine_of
 from diffinv.errors import DiffinvError, UsageError
+from diffinv.evaluation.answering import columns_of
 from diffinv.evaluation.data import open_data
+from diffinv.evaluation.figures import FIGURES, figure_columns
 from diffinv.evaluation.scores import psnr
 from diffinv.evaluation.scoring import psnr_outside, ssim
 from diffinv.evaluation.statistics import holm, paired_p
@@ -37,7 +43,7 @@ def copies(tmp_path, monkeypatch):
     monkeypatch.delitem(sys.modules, "copies", raising=False)
     install(folder, "copies")
     found = loading.load_plugins(metadata.entry_points(group=GROUP))
-    for module in ("data", "runs", "bench", "comparing"):
+    for module in ("data", "answering", "bench", "comparing"):
         monkeypatch.setattr(f"diffinv.evaluation.{module}.registry", lambda: found)
     return found
 
@@ -124,6 +130,51 @@ class TestData:
         again = open_data(str(tmp_path), 2, 3)
         assert [e.id for e in again.entries] == [e.id for e in data.entries[:2]]
 
+    def test_a_manifest_in_parquet_holds_paths_or_pictures(self, tmp_path):
+        for name in "abc":
+            draw(tmp_path / f"{name}.png")
+        data = (tmp_path / "a.png").read_bytes()
+        rows = [
+            {"id": "paths", "A": {"path": "a.png"}, "A_prime": {"path": "b.png"}},
+            {"id": "bytes", "A": {"bytes": data}, "A_prime": {"bytes": data}},
+            {"id": "broken", "A": {"bytes": b"no picture"}, "A_prime": {"bytes": data}},
+            {"id": "lacking", "A": {"bytes": data}, "A_prime": None},
+        ]
+        rows = [row | {"B": "c.png", "caption_b": "a wall"} for row in rows]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
+        found = open_data(str(tmp_path / "m.parquet"), None, 0)
+        assert [entry.id for entry in found.entries] == ["paths", "bytes", "broken"]
+        assert found.faults == ("row 4 has no A_prime",)
+        assert found.entries[1].open().a.size == (32, 24)
+        assert found.entries[0].open().captions == {"b": "a wall"}
+        with pytest.raises(DiffinvError, match="The picture A is damaged"):
+            found.entries[2].open()
+
+    def test_instruct_pix2pix_in_parquet(self, tmp_path):
+        draw(tmp_path / "a.png")
+        data = {"bytes": (tmp_path / "a.png").read_bytes(), "path": None}
+        rows = [
+            {
+                "original_image": data,
+                "edit_prompt": "make it snow" if i < 3 else "nobody else says this",
+                "edited_image": data,
+                "edited_prompt": f"snowy house {i}",
+            }
+            for i in range(4)
+        ]
+        pq.write_table(pa.Table.from_pylist(rows), tmp_path / "part-0.parquet")
+        found = open_data(str(tmp_path), None, 3)
+        assert len(found.entries) == 3
+        for entry in found.entries:
+            first, second = entry.id.split("-")
+            assert first != second
+            assert entry.open().captions["b_prime"] == f"snowy house {second}"
+
+    def test_a_table_that_is_none_is_one_sentence(self, tmp_path):
+        (tmp_path / "m.parquet").write_text("no table")
+        with pytest.raises(DiffinvError, match="cannot be read"):
+            open_data(str(tmp_path / "m.parquet"), None, 0)
+
     def test_damaged_seeds_are_one_sentence(self, tmp_path):
         for text in ("", "[1]", '{"a": 1}'):
             (tmp_path / "seeds.json").write_text(text)
@@ -184,10 +235,11 @@ def test_our_answers_are_those_of_the_api(tmp_path):
 def test_an_answer_that_fails_is_a_row_with_its_reason(copies, tmp_path, capsys):
     from diffinv.evaluation.comparing import Comparison, compare
 
-    wanted = Comparison.planned(
-        "walls:dark", 2, 0, ("copy-a-prime", "fails", "sdedit"), (), device="cpu"
+    columns = columns_of(("copy-a-prime", "fails", "sdedit"), (), {})
+    wanted = Comparison("walls:dark", 2, 0, tuple(columns), device="cpu")
+    table = compare(
+        wanted, tmp_path / "run", "Walls", engine_of("local"), (), lambda *_: None, print
     )
-    table = compare(wanted, tmp_path / "run", "Walls", lambda *_: None, print)
     columns = table["columns"]
     assert columns["copy-a-prime"]["scores"]["right"]["mean"] == 1
     assert columns["fails"]["errors"] == {
@@ -203,7 +255,6 @@ def test_an_answer_that_fails_is_a_row_with_its_reason(copies, tmp_path, capsys)
 
 
 def test_settings_are_read_in_the_type_of_their_default(copies, tmp_path):
-    from diffinv.evaluation.runs import columns_of
 
     (column,) = columns_of(["copy-a-prime"], ["copy-a-prime.grey=TRUE"], {})
     assert column.settings == {"grey": True}
@@ -270,3 +321,89 @@ def test_holm_and_paired_p():
     rng = np.random.default_rng(0)
     ps = [paired_p(rng.normal(size=20), rng.normal(size=20), i) for i in range(100)]
     assert 0.0 <= np.mean(np.array(ps) < 0.05) <= 0.12
+
+
+def test_a_figure_changes_one_thing_in_each_column(tmp_path, capsys):
+    arguments = ["--data", "diorama", "--count", "1", "--device", "cpu", *FAST, "--json"]
+    assert run(["evaluate", "ablation", *arguments, "--out", str(tmp_path)]) == 0
+    columns = json.loads(capsys.readouterr().out)["columns"]
+    assert list(columns) == [
+        *("difference-inversion", "no-token-consistency", "no-delta-interpolation"),
+        *("no-zero-start", "no-clip-loss", "no-weighting", "no-mask", "no-rewording"),
+    ]
+    assert not any(column["errors"] for column in columns.values())
+    lock = json.loads((tmp_path / "lock.json").read_text())["comparison"]["columns"]
+    base = lock[0]["settings"]
+    assert base == {"steps": 3, "mask": False}
+    assert [c["settings"] for c in lock[1:3]] == [base | {"lambda_tc": 0.0}, base | {"alpha": 0.0}]
+    scores = columns["difference-inversion"]["scores"]
+    cosine = scores["directional_diorama"]["mean"]
+    assert scores["directional01_diorama"]["mean"] == pytest.approx((1 + cosine) / 2)
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_setting_of_a_figure_is_one_of_the_method(name):
+    base = columns_of(["difference-inversion"], (), {})[0]
+    for column in figure_columns(FIGURES[name], base):
+        assert set(column.settings) <= set(base.spec.settings)
+
+
+def test_a_method_on_several_models(copies, tmp_path, capsys):
+    arguments = ["--data", "walls", "--count", "1", "--device", "cpu", *FAST, "--json"]
+    command = ["evaluate", "transfer", "--to", "diorama", *arguments, "--out", str(tmp_path)]
+    assert run(command) == 0
+    columns = json.loads(capsys.readouterr().out)["columns"]
+    assert list(columns) == ["difference-inversion", "on-diorama"]
+    one, other = ((tmp_path / "pictures" / name / "plain-0-0.png") for name in columns)
+    assert bits(one) == bits(other)
+
+
+def test_reports_stand_side_by_side(tmp_path, capsys):
+    for name in ("one", "two"):
+        arguments = ("--data", "diorama", "--count", 1, "--device", "cpu", "--method", "copy-b")
+        assert table1(*arguments, "--out", tmp_path / name) == 0
+    capsys.readouterr()
+    assert run(["evaluate", "report", str(tmp_path / "one"), str(tmp_path / "two")]) == 0
+    shown = capsys.readouterr().out
+    assert all(f"{name}/copy-b" in shown.replace("\n", "") for name in ("one", "two"))
+
+
+def test_a_comparison_is_logged(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    arguments = ("--data", "diorama", "--count", 1, "--device", "cpu", "--method", "copy-b")
+    logs = ("--log", "tensorboard", "--log", "wandb")
+    assert table1(*arguments, *logs, "--out", tmp_path) == 0
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert events.Scalars("right/copy-b")[0].value == 0
+    assert events.Tags()["images"]
+    assert list((tmp_path / "wandb").glob("offline-run-*/run-*.wandb"))
+
+
+def test_lpips_says_what_it_lacks(tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.lpip", None)
+    arguments = ("--data", "diorama", "--count", 1, "--device", "cpu", "--method", "copy-b")
+    assert table1(*arguments, "--lpips", "--out", tmp_path) == 1
+    assert "LPIPS cannot be measured" in capsys.readouterr().err
+
+
+def test_lpips_is_a_score_where_its_weights_are(tmp_path, monkeypatch):
+    """The network's weights cannot be had here: a stand-in measures the mean difference."""
+
+    class Distance:
+        def __init__(self, net_type):
+            assert net_type == "alex"
+
+        def __call__(self, one, other):
+            return (one - other).abs().mean()
+
+    stand_in = type(sys)("lpip")
+    stand_in.LearnedPerceptualImagePatchSimilarity = Distance
+    monkeypatch.setitem(sys.modules, "torchmetrics.image.lpip", stand_in)
+    methods = ("--method", "copy-b", "--method", "autoencoder")
+    arguments = ("--data", "diorama", "--count", 1, "--device", "cpu", *methods)
+    assert table1(*arguments, "--lpips", "--out", tmp_path) == 0
+    columns = json.loads((tmp_path / "table.json").read_text())["columns"]
+    assert columns["copy-b"]["scores"]["lpips_b"]["mean"] == 0
+    assert columns["autoencoder"]["scores"]["lpips_b"]["mean"] > 0

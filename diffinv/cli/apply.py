@@ -19,6 +19,7 @@ from .options import (
     device_option,
     json_option,
     memory_option,
+    on_option,
     seed_option,
 )
 from .output import complain, print_job, print_json, say, stdout_for_data
@@ -114,6 +115,7 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
     "--batch", type=click.IntRange(1, 1024), default=8, show_default=True, help="Pictures at once."
 )
 @seed_option
+@on_option
 @device_option
 @memory_option
 @detach_option

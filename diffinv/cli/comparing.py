@@ -1,34 +1,101 @@
-"""``diffinv evaluate table1`` and ``report``: methods side by side on the same analogies."""
+"""``diffinv evaluate table1``, the figures, and ``report``: methods side by side."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import DiffinvError, UsageError
-from .options import PATH, device_option, json_option
+from .options import PATH, device_option, json_option, on_option
 from .output import complain, print_json, print_table, say, stdout_for_data
 from .progress import ProgressDisplay
 
 if TYPE_CHECKING:
+    from ..evaluation.answering import Column
     from ..evaluation.tables import Table
+
+_OURS = "difference-inversion"
+
+_OPTIONS = (
+    click.option(
+        "--data",
+        metavar="WORLD[:CASE]|PATH",
+        help="A world with known answers, a manifest (.csv, .jsonl, .parquet), or a folder of "
+        "triplets.",
+    ),
+    click.option(
+        "--count",
+        type=click.IntRange(1),
+        help="At most so many triplets; default: all, 40 of a world, 300 of InstructPix2Pix's.",
+    ),
+    click.option(
+        "--seed", default=0, show_default=True, help="Draws triplets, and each method's own."
+    ),
+    click.option(
+        "--set",
+        "changes",
+        multiple=True,
+        metavar="METHOD.NAME=VALUE",
+        help="Change a setting of a method; repeatable.",
+    ),
+    click.option("--backbone", metavar="ID[=PATH]", help="The text-to-image model of all methods."),
+    click.option(
+        "--encoder",
+        "encoders",
+        multiple=True,
+        metavar="ID[=PATH]",
+        help="A delta encoder that scores directions; repeatable. Default: the backbone's.",
+    ),
+    click.option(
+        "--lpips", is_flag=True, help="Score LPIPS, too; its weights are fetched if not there."
+    ),
+    click.option(
+        "--log",
+        "logs",
+        type=click.Choice(["tensorboard", "wandb"]),
+        multiple=True,
+        help="Log the table and some pictures there, too; repeatable.",
+    ),
+    click.option("--from", "lock", type=PATH, help="Repeat the comparison of this lock file."),
+    click.option("--out", type=PATH, required=True, help="The comparison's folder."),
+    on_option,
+    device_option,
+    json_option,
+)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """The options that all comparisons share."""
+
+    data: str | None
+    count: int | None
+    seed: int
+    changes: tuple[str, ...]
+    backbone: str | None
+    encoders: tuple[str, ...]
+    lpips: bool
+    logs: tuple[str, ...]
+    lock: Path | None
+    out: Path
+    on: str
+    device: str | None
+    as_json: bool
+
+
+def _comparing(command: Callable[..., None]) -> Callable[..., None]:
+    """The options of :class:`_Asked` on a command."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
 
 
 @click.command(short_help="Compare methods on the same analogies (Table 1).")
-@click.option(
-    "--data",
-    metavar="WORLD[:CASE]|PATH",
-    help="A world with known answers, a manifest (.csv, .jsonl), or a folder of triplets.",
-)
-@click.option(
-    "--count",
-    type=click.IntRange(1),
-    help="At most so many triplets; default: all, 40 of a world, 300 of InstructPix2Pix's.",
-)
-@click.option("--seed", default=0, show_default=True, help="Draws triplets, and each method's own.")
 @click.option(
     "--method",
     "methods",
@@ -36,88 +103,135 @@ if TYPE_CHECKING:
     metavar="ID[=PATH]",
     help="A method to compare; repeatable. 'diffinv evaluate methods' lists them.",
 )
-@click.option(
-    "--set",
-    "changes",
-    multiple=True,
-    metavar="METHOD.NAME=VALUE",
-    help="Change a setting of a method; repeatable.",
-)
-@click.option("--backbone", metavar="ID[=PATH]", help="The text-to-image model of all methods.")
-@click.option(
-    "--encoder",
-    "encoders",
-    multiple=True,
-    metavar="ID[=PATH]",
-    help="A delta encoder that scores directions; repeatable. Default: the backbone's.",
-)
-@click.option("--from", "lock", type=PATH, help="Repeat the comparison of this lock file.")
-@click.option("--out", type=PATH, required=True, help="The comparison's folder.")
-@device_option
-@json_option
-def table1(
-    data: str | None,
-    count: int | None,
-    seed: int,
-    methods: tuple[str, ...],
-    changes: tuple[str, ...],
-    backbone: str | None,
-    encoders: tuple[str, ...],
-    lock: Path | None,
-    out: Path,
-    device: str | None,
-    as_json: bool,
-) -> None:
+@_comparing
+def table1(methods: tuple[str, ...], **asked: Any) -> None:
     """Every method's B′ for the same triplets, scored.
 
     An interrupted comparison goes on where it stopped. OUT gets the pictures, table.json,
     table.csv, report.html and lock.json, from which --from makes all of it again.
     """
-    if (data is None) == (lock is None):
+    from ..evaluation.answering import columns_of
+    from ..evaluation.comparing import default_methods
+
+    def columns(given: _Asked, tuned: Mapping[str, Any]) -> list[Column]:
+        return columns_of(methods or default_methods(given.backbone), given.changes, tuned)
+
+    _carry_out(_Asked(**asked), "Methods side by side", columns)
+
+
+@click.command(short_help="Leave out each part of the method (Figure 5).")
+@_comparing
+def ablation(**asked: Any) -> None:
+    """Difference inversion as it is, and without each of its parts, on the same triplets."""
+    _figure("ablation", _Asked(**asked))
+
+
+@click.command(short_help="Vary the number of DIFF tokens (Figure 6).")
+@_comparing
+def tokens(**asked: Any) -> None:
+    """Difference inversion with other numbers of tokens, and with tokens in other places."""
+    _figure("tokens", _Asked(**asked))
+
+
+@click.command(short_help="Vary the share of the text delta (Figure 7).")
+@_comparing
+def alpha(**asked: Any) -> None:
+    """Difference inversion with α from 0, the image delta alone, to 1, the text delta alone."""
+    _figure("alpha", _Asked(**asked))
+
+
+@click.command(short_help="Run the method on other models (Figure 8).")
+@click.option(
+    "--to",
+    "backbones",
+    metavar="ID[=PATH]",
+    multiple=True,
+    required=True,
+    help="Another text-to-image model; repeatable.",
+)
+@_comparing
+def transfer(backbones: tuple[str, ...], **asked: Any) -> None:
+    """Difference inversion on --backbone and on each model --to, for the same triplets."""
+    from ..evaluation.figures import transfer_columns
+
+    def columns(given: _Asked, tuned: Mapping[str, Any]) -> list[Column]:
+        return transfer_columns(_ours(given, tuned), backbones)
+
+    _carry_out(_Asked(**asked), "One method on several models (Figure 8)", columns)
+
+
+def _figure(name: str, asked: _Asked) -> None:
+    from ..evaluation.figures import FIGURES, figure_columns
+
+    figure = FIGURES[name]
+
+    def columns(given: _Asked, tuned: Mapping[str, Any]) -> list[Column]:
+        return figure_columns(figure, _ours(given, tuned))
+
+    _carry_out(asked, figure.title, columns)
+
+
+def _ours(asked: _Asked, tuned: Mapping[str, Any]) -> Column:
+    from ..evaluation.answering import columns_of
+
+    return columns_of([_OURS], asked.changes, tuned)[0]
+
+
+def _carry_out(
+    asked: _Asked, title: str, columns: Callable[[_Asked, Mapping[str, Any]], Sequence[Column]]
+) -> None:
+    """Make a comparison, or what is missing of it, and show its table."""
+    if (asked.data is None) == (asked.lock is None):
         raise UsageError("Say what to compare on with --data, or repeat a comparison with --from.")
     with stdout_for_data():
-        from ..evaluation.comparing import Comparison, compare, default_methods
+        from ..engines import engine_of
+        from ..evaluation.comparing import Comparison, compare, tuned_for
         from ..running.progress import Progress
 
-        if lock:
-            wanted = Comparison.locked(lock)
+        engine = engine_of(asked.on)
+        if asked.lock:
+            wanted = Comparison.locked(asked.lock)
         else:
-            assert data is not None
-            wanted = Comparison.planned(
-                data,
-                count,
-                seed,
-                methods or default_methods(backbone),
-                changes,
-                backbone=backbone,
-                encoders=encoders,
-                device=device,
+            assert asked.data is not None
+            found = tuple(columns(asked, tuned_for(asked.data)))
+            wanted = Comparison(
+                asked.data,
+                asked.count,
+                asked.seed,
+                found,
+                asked.backbone,
+                asked.encoders,
+                asked.device,
+                asked.lpips,
             )
         with ProgressDisplay() as display:
             table = compare(
                 wanted,
-                out,
-                "Methods side by side",
+                asked.out,
+                title,
+                engine,
+                asked.logs,
                 lambda column, done, total: display(Progress(column, done, total)),
                 complain,
             )
-    _show(table, as_json)
-    if not as_json:
-        say(f"Pictures, tables and a page to look at: {out / 'report.html'}")
+    _show(table, asked.as_json)
+    if not asked.as_json:
+        say(f"Pictures, tables and a page to look at: {asked.out / 'report.html'}")
 
 
-@click.command(short_help="Show the tables of comparisons again.")
+@click.command(short_help="Show the tables of comparisons, side by side.")
 @click.argument("folders", type=PATH, nargs=-1, required=True)
 @json_option
 def report(folders: tuple[Path, ...], as_json: bool) -> None:
-    """The tables of finished comparisons, one after another."""
+    """The table of a finished comparison, or those of several in one, each row named after its
+    folder."""
     found = {str(folder): _read(folder / "table.json") for folder in folders}
     if as_json:
         print_json(found)
         return
-    for name, table in found.items():
-        say(name)
-        _show(table, False)
+    from ..evaluation.tables import joined
+
+    _show(joined(found), False)
 
 
 @click.command("methods", short_help="List the methods that can be compared.")

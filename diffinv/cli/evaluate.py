@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..errors import UsageError
-from .comparing import methods_command, report, table1
+from .comparing import ablation, alpha, methods_command, report, table1, tokens, transfer
 from .options import PATH, device_option, json_option
 from .output import complain, print_json, print_table, stdout_for_data
 from .plugin_commands import ExtensibleGroup
@@ -28,7 +28,7 @@ def evaluate() -> None:
     """The paper's tables and analogies with known truth."""
 
 
-for command in (table1, report, methods_command):
+for command in (table1, ablation, tokens, alpha, transfer, report, methods_command):
     evaluate.add_command(command)
 
 

@@ -22,6 +22,14 @@ backbone_option = click.option(
 device_option = click.option(
     "--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best available."
 )
+on_option = click.option(
+    "--on",
+    default="local",
+    show_default=True,
+    metavar="local|ray|ray://HOST:PORT",
+    help="Where to work: on this machine, on all machines of the Ray cluster it belongs to, or "
+    "on those of another one.",
+)
 memory_option = click.option(
     "--memory",
     type=click.Choice(["auto", "low", "high"]),

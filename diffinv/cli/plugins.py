@@ -139,9 +139,9 @@ def _specs_to_check(id: str, kind: str | None) -> list[Spec]:
 def _check(spec: Spec, weights: str | None, device: str | None) -> list[CheckResult]:
     from ..conformance import check_part
     from ..contracts import MethodSpec
-    from ..jobs.tasks import choose_device
     from ..plugins.checking import kind_of
     from ..plugins.loading import registry
+    from ..running.models import choose_device
 
     if isinstance(spec, MethodSpec):
         from ..evaluation.bench import ModelBench

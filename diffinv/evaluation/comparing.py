@@ -5,23 +5,28 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from ..contracts import BackboneSpec
+from ..engines import Engine
 from ..errors import DiffinvError, UsageError
 from ..plugins.loading import registry
 from ..running.parts import backbone_part, parse_part
 from ..system.files import atomic_write, make_folder
+from .answering import Answerer, Column
 from .bench import ModelBench
 from .data import Dataset, open_data
+from .logs import log_run
 from .report import page_of
-from .runs import Column, Run, columns_of
-from .scoring import score_run
+from .runs import Run
+from .scoring import LPIPS, score_run
 from .tables import Table, as_csv, table_of
 
 if TYPE_CHECKING:
+    from ..engines import Work
     from .runs import OnAnswer
 
 LOCK = "lock.json"
@@ -38,24 +43,9 @@ class Comparison:
     backbone: str | None = None
     encoders: tuple[str, ...] = ()
     device: str | None = None
+    lpips: bool = False
     sources: Mapping[str, Any] | None = None
     """The pictures of a lock, with their hashes: those of a repetition must be the same."""
-
-    @classmethod
-    def planned(
-        cls,
-        data: str,
-        count: int | None,
-        seed: int,
-        methods: Sequence[str],
-        changes: Sequence[str],
-        **parts: Any,
-    ) -> Comparison:
-        """With the settings that are tuned for the data, where it is a world."""
-        id = data.partition(":")[0]
-        spec = registry().worlds.get(id) if not Path(data).exists() else None
-        columns = columns_of(methods, changes, spec.tuned if spec else {})
-        return cls(data, count, seed, tuple(columns), **parts)
 
     @classmethod
     def locked(cls, path: Path) -> Comparison:
@@ -70,6 +60,12 @@ class Comparison:
             raise DiffinvError(f"{str(path)!r} is no lock of a comparison: {error}.") from error
 
 
+def tuned_for(data: str) -> Mapping[str, Mapping[str, Any]]:
+    """The settings that are tuned for the data, where it is a world."""
+    spec = registry().worlds.get(data.partition(":")[0])
+    return spec.tuned if spec and not Path(data).exists() else {}
+
+
 def default_methods(backbone: str | None) -> list[str]:
     """Every installed method that needs no checkpoint of its own, or whose backbone brings one."""
     has_companions = bool(cast(BackboneSpec, backbone_part(registry(), backbone).spec).companions)
@@ -80,28 +76,40 @@ def compare(
     wanted: Comparison,
     folder: Path,
     title: str,
+    engine: Engine,
+    logs: Sequence[str],
     on_answer: OnAnswer,
     on_fault: Callable[[str], None],
 ) -> Table:
     """Make what is missing of a comparison's folder: pictures, then ``table.json``, ``table.csv``
-    and ``report.html``. Raises UsageError if the folder holds another comparison."""
+    and ``report.html``, and what goes to ``logs``. Raises UsageError if the folder holds another
+    comparison."""
     data = open_data(wanted.data, wanted.count, wanted.seed)
     for fault in data.faults:
         on_fault(fault)
     make_folder(folder)
     _lock(wanted, data, folder / LOCK)
-    bench = ModelBench(wanted.backbone, wanted.device)
+    lpips = LPIPS() if wanted.lpips else None
     run = Run(folder, data, wanted.columns, wanted.seed)
-    run.make(bench, on_answer)
+    run.make(engine, _answerer(wanted, data), on_answer)
     errors: dict[str, dict[str, str]] = {}
     for answer in run.answers.values():
         if answer.error:
             errors.setdefault(answer.column, {})[answer.triplet] = answer.error
-    table = table_of(score_run(run, _encoders(wanted, bench)), errors)
+    table = table_of(score_run(run, _encoders(wanted), lpips), errors)
     atomic_write(folder / "table.json", json.dumps(table, indent=1).encode())
     atomic_write(folder / "table.csv", as_csv(table).encode())
     atomic_write(folder / "report.html", page_of(run, table, title).encode())
+    for log in logs:
+        log_run(log, run, table, title)
     return table
+
+
+def _answerer(wanted: Comparison, data: Dataset) -> Callable[[], Work]:
+    """What makes an answerer, on whatever machine: it opens the data there."""
+    what = wanted.data if data.spec else str(Path(wanted.data).absolute())
+    opened = partial(open_data, what, wanted.count, wanted.seed)
+    return partial(Answerer, opened, wanted.columns, wanted.seed, wanted.backbone, wanted.device)
 
 
 def _lock(wanted: Comparison, data: Dataset, path: Path) -> None:
@@ -140,8 +148,9 @@ def _first_difference(known: object, now: Mapping[str, Any]) -> str:
     return next((f"its {key} differs" for key in now if known.get(key) != now[key]), "its data")
 
 
-def _encoders(wanted: Comparison, bench: ModelBench) -> dict[str, Any]:
+def _encoders(wanted: Comparison) -> dict[str, Any]:
     """The encoders that score directions: those named, else the backbone's own."""
+    bench = ModelBench(wanted.backbone, wanted.device)
     if not wanted.encoders:
         return {bench.delta_encoder.id: bench.delta_encoder}
     found = {}

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment
 
+from ..errors import DiffinvError
 from ..pictures.reading import open_image
 from .tables import Table, cell, shown_scores
 
@@ -68,7 +69,10 @@ def page_of(run: Run, table: Table, title: str, at_most: int = 60) -> str:
 
 def _grid(run: Run, index: int) -> tuple[str, str, list[tuple[str, str, str]]]:
     entry = run.data.entries[index]
-    triplet = entry.open()
+    try:
+        triplet = entry.open()
+    except DiffinvError as error:
+        return entry.id, str(error), []
     figures = [("A", _data(triplet.a), ""), ("A′", _data(triplet.a_prime), "")]
     figures.append(("B", _data(triplet.b), ""))
     for column in run.columns:

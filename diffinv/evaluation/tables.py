@@ -32,7 +32,7 @@ def table_of(
         for column, rows in scores.items()
     }
     if OURS in scores:
-        for name in (n for n in names if n not in ("seconds", "evaluations")):
+        for name in (n for n in names if n not in ("seconds", "evaluations", "peak_gb")):
             rivals = [c for c in scores if c != OURS and _has(scores[c], name)]
             ps = [paired_p(_values(scores[OURS], name), _values(scores[c], name)) for c in rivals]
             for column, p in zip(rivals, holm(ps), strict=True):
@@ -51,6 +51,17 @@ def as_csv(table: Table) -> str:
             p = found["p"].get(score, "")
             writer.writerow((column, score, *(f"{x:.6g}" for x in numbers), one["n"], p))
     return out.getvalue()
+
+
+def joined(tables: Mapping[str, Table]) -> Table:
+    """Several tables as one, each column named ``TABLE/COLUMN`` unless there is only one."""
+    names = dict.fromkeys(name for table in tables.values() for name in table["scores"])
+    columns = {
+        name if len(tables) == 1 else f"{place}/{name}": column
+        for place, table in tables.items()
+        for name, column in table["columns"].items()
+    }
+    return {"scores": list(names), "columns": columns}
 
 
 def cell(table: Table, column: str, score: str) -> str:

@@ -22,6 +22,7 @@ from ..running.prompting import Prompt
 from .picture_files import Made, Opened, PictureFiles
 from .planning import ApplicationPlan, Round
 from .requests import ApplyRequest
+from .result_files import ResultFiles
 
 if TYPE_CHECKING:
     from ..api import Model
@@ -42,8 +43,9 @@ class Batch:
     at_once: int
 
 
-class Applier:
-    """One round of an application: its model, its differences, and the batches of its files."""
+class BatchMaker:
+    """The model's part in one round of an application: cuts it into batches, and turns a batch into
+    results that are ready to be written."""
 
     def __init__(
         self, request: ApplyRequest, plan: ApplicationPlan, round: Round, model: Model, meter: Meter
@@ -74,41 +76,13 @@ class Applier:
             for places, at_once in batches(left, everything, most)
         ]
 
-    def run(self, before: int) -> list[AppliedImage]:
-        """Work through all batches, ``before`` of which went before them in other rounds; what was
-        written."""
-        written: list[Future[list[AppliedImage]]] = []
-        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
-            pairs = zip(self.batches, self._read_ahead(reader), strict=True)
-            for done, (batch, opened) in enumerate(pairs, before):
-                made = self._compute(done, batch, opened)
-                written.append(writer.submit(self._keep, made))
-                if self.detail:  # which needs the model, as the next batch does
-                    written[-1].result()
-                for late in written[-1 - _BEHIND : -_BEHIND]:
-                    late.result()
-            return [output for one in written for output in one.result()]
+    def read(self, batch: Batch) -> list[Opened]:
+        """The pictures of a batch that open."""
+        found = (self.files.open(*target, batch.size) for target in batch.targets)
+        return [one for one in found if one]
 
-    def _read_ahead(self, reader: ThreadPoolExecutor) -> Iterator[list[Opened]]:
-        """The pictures of each batch, read while the batch before it is worked on."""
-
-        def read(batch: Batch) -> list[Opened]:
-            found = (self.files.open(*target, batch.size) for target in batch.targets)
-            return [one for one in found if one]
-
-        coming = [reader.submit(read, batch) for batch in self.batches[:1]]
-        for after in self.batches[1:]:
-            ready = coming.pop()
-            coming.append(reader.submit(read, after))
-            yield ready.result()
-        if coming:
-            yield coming.pop().result()
-
-    def _keep(self, made: list[Made]) -> list[AppliedImage]:
-        kept = (self.files.keep(one) for one in made)
-        return [result for result in kept if result]
-
-    def _compute(self, done: int, batch: Batch, opened: list[Opened]) -> list[Made]:
+    def compute(self, done: int, batch: Batch, opened: list[Opened]) -> list[Made]:
+        """What becomes of the pictures of a batch, ``done`` of which went before it."""
         started = time.perf_counter()
         given = self._prompts(opened)
         if not given:
@@ -169,6 +143,44 @@ class Applier:
                 f"in {picture.with_suffix('.txt').name!r} beside it, what {str(picture)!r} shows."
             )
         return prompt
+
+
+class Applier:
+    """One round of an application in this process."""
+
+    def __init__(self, maker: BatchMaker, results: ResultFiles) -> None:
+        self.maker, self._results = maker, results
+
+    def run(self, before: int) -> list[AppliedImage]:
+        """Work through all batches, ``before`` of which went before them in other rounds; what was
+        written."""
+        written: list[Future[list[AppliedImage]]] = []
+        with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
+            pairs = zip(self.maker.batches, self._read_ahead(reader), strict=True)
+            for done, (batch, opened) in enumerate(pairs, before):
+                made = self.maker.compute(done, batch, opened)
+                written.append(writer.submit(self._keep, made))
+                if self.maker.detail:  # which needs the model, as the next batch does
+                    written[-1].result()
+                for late in written[-1 - _BEHIND : -_BEHIND]:
+                    late.result()
+            return [output for one in written for output in one.result()]
+
+    def _read_ahead(self, reader: ThreadPoolExecutor) -> Iterator[list[Opened]]:
+        """The pictures of each batch, read while the batch before it is worked on."""
+
+        read = self.maker.read
+        coming = [reader.submit(read, batch) for batch in self.maker.batches[:1]]
+        for after in self.maker.batches[1:]:
+            ready = coming.pop()
+            coming.append(reader.submit(read, after))
+            yield ready.result()
+        if coming:
+            yield coming.pop().result()
+
+    def _keep(self, made: list[Made]) -> list[AppliedImage]:
+        finished = (self.maker.files.finish(one) for one in made)
+        return [self._results.write(one) for one in finished if one]
 
 
 def _text_beside(picture: Path) -> str | None:

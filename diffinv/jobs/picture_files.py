@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 from ..errors import DiffinvError
 from ..pictures.formats import encoded, format_of
 from ..pictures.framing import to_model
-from ..pictures.masks import MASKS
 from ..pictures.photograph import Photograph, read_photograph
 from ..pictures.sizes import MODEL, checked_size
 from ..pictures.writing import to_png
-from ..running.progress import AppliedImage, Meter
+from ..running.progress import Meter
 from ..running.prompting import Prompt
 from ..running.provenance import notes, provenance
-from ..system.files import atomic_create, atomic_write, numbered, sha256_of
+from ..system.files import sha256_of
 from ..system.text import path_text, text_safe
 from .manifest import Manifest, Stamp
 from .requests import ApplyRequest
@@ -59,8 +58,21 @@ class Made:
     sharpen: Sharpen | None = None
 
 
+@dataclass(frozen=True)
+class Finished:
+    """A result to be written: B's file and stamp, where it goes, the seconds it took, the file's
+    contents, and those of its mask if that is to be saved."""
+
+    source: Path
+    target: Path
+    stamp: Stamp
+    seconds: float
+    data: bytes
+    mask: bytes | None
+
+
 class PictureFiles:
-    """Opens pictures and writes results. Full-size pictures are read twice, to be seen and to be
+    """Opens pictures and encodes results. Full-size pictures are read twice, to be seen and to be
     changed, so that none is kept in memory while others are worked on.
 
     ``failures`` has one sentence for each picture that failed.
@@ -93,44 +105,16 @@ class PictureFiles:
         seen = to_model(photograph.seen, size)
         return Opened(source, target, seen, stamp, digest, mask and to_model(mask, size))
 
-    def keep(self, made: Made) -> AppliedImage | None:
-        """Write a result, under the next free number if its name has just been taken; None, with a
-        failure, if B or its mask cannot be read again."""
-        one, source = made.opened, made.opened.source
+    def finish(self, made: Made) -> Finished | None:
+        """A result as it will be written; None, with a failure, if B or its mask cannot be read
+        again."""
+        one = made.opened
         try:
             data, mask = self._encoded(made)
         except DiffinvError as error:
             self.failures.append(str(error))
             return None
-        stale = self.manifest.stale(source)
-        for output in numbered(one.target):
-            done = AppliedImage(source, output, made.seconds)
-            self.manifest.record(done, one.stamp)
-            if mask:
-                self._save_mask(mask, output)
-            if self.request.replace:
-                atomic_write(output, data)
-                break
-            if atomic_create(output, data):
-                break
-        self.meter.wrote(done)
-        if stale and stale != done.output:
-            self.meter.warn(
-                f"{source.name} or its prompt has changed: its result is now {done.output.name}, "
-                f"and {stale.name} is out of date; remove it, or run with --replace."
-            )
-        return done
-
-    def _save_mask(self, mask: bytes, output: Path) -> None:
-        """Write where B was changed beside the results, under the result's name. One that a run
-        which then ended had written is the same, and is kept."""
-        wanted = self.request.out / MASKS / output.relative_to(self.request.out)
-        for path in numbered(wanted.with_suffix(".png")):
-            if self.request.replace:
-                atomic_write(path, mask)
-                return
-            if atomic_create(path, mask) or path.read_bytes() == mask:
-                return
+        return Finished(one.source, one.target, one.stamp, made.seconds, data, mask)
 
     def _encoded(self, made: Made) -> tuple[bytes, bytes | None]:
         """The result as a file's contents, and its mask if that is to be saved."""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from ..contracts import BackboneSpec, Use
 from ..difference import Difference
+from ..engines import engine_of
 from ..errors import DiffinvError, UsageError
 from ..method.settings import (
     MAX_RESULTS,
@@ -136,6 +137,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     check_application_settings(request.settings)
     _check_results(request)
     checked_detail(request.detail, checked_size(request.size))
+    engine_of(request.on)
     format_of("", request.format)
     device = find_device(request.device)
     library = Library(request.library or library_folder())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..engines import LOCAL
 from ..method.settings import ApplicationSettings, InversionSettings
 from ..pictures.formats import SAME
 from ..pictures.sizes import KEEP, OFF
@@ -51,7 +52,8 @@ class ApplyRequest:
     ``results`` are made of each B, with the seeds from the settings' own upwards, and are then
     named after them. ``fill`` computes ``batch`` pictures at once even if there are fewer, by
     repeating the last: a result's last bits depend on that number. ``detail`` is one of
-    :data:`diffinv.pictures.sizes.DETAILS`.
+    :data:`diffinv.pictures.sizes.DETAILS`. ``on`` says which machines work, as in
+    :func:`diffinv.engines.engine_of`.
     """
 
     differences: tuple[tuple[str, float], ...]
@@ -76,6 +78,7 @@ class ApplyRequest:
     results: int = 1
     fill: bool = False
     detail: str = OFF
+    on: str = LOCAL
 
 
 @dataclass(frozen=True)

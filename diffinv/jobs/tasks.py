@@ -9,15 +9,19 @@ from pathlib import Path
 
 from ..api import Model
 from ..difference import Difference
+from ..engines import LOCAL, engine_of
 from ..running.keeping import Keeper
-from ..running.models import Models, choose_device, deterministic
-from ..running.progress import APPLYING, LOADING, AppliedImage, Meter, OnProgress, ignore
+from ..running.models import Models, deterministic
+from ..running.progress import APPLYING, AppliedImage, Meter, OnProgress, ignore
 from ..storage.store import Library
 from ..system.paths import library_folder
-from .applying import Applier
+from .applying import Applier, BatchMaker
 from .checkpointing import Checkpoints
-from .planning import ApplicationPlan, InversionPlan, plan_application, plan_inversion
+from .loading import model_of
+from .planning import ApplicationPlan, plan_application, plan_inversion
 from .requests import ApplicationReport, ApplyRequest, InvertRequest
+from .result_files import ResultFiles
+from .spreading import apply_on
 from .workspace import JOB_KEY, Workspace
 
 
@@ -40,7 +44,7 @@ def run_inversion(
     meter = Meter(on_progress)
     for warning in plan.lesson.warnings:  # torch will report on the device itself
         meter.warn(warning)
-    model = _model(request, plan, models or Models(), meter)
+    model = model_of(request, plan, models or Models(), meter)
     keeper = Checkpoints(workspace, meter, started) if workspace else Keeper(started)
     (difference,) = model.learn([plan.lesson], request.settings, meter, keeper)
     if workspace:
@@ -70,8 +74,11 @@ def run_application(
         meter.wrote(output)
     if not plan.targets:
         return ApplicationReport(plan.done, plan.failures, len(plan.done))
-    model = _model(request, plan, models or Models(), meter)
-    outputs, failures = _all_rounds(request, plan, model, meter)
+    if request.on != LOCAL:
+        outputs, failures = apply_on(engine_of(request.on), request, plan, meter)
+    else:
+        model = model_of(request, plan, models or Models(), meter)
+        outputs, failures = _all_rounds(request, plan, model, meter)
     return ApplicationReport((*plan.done, *outputs), tuple(failures), len(plan.done))
 
 
@@ -80,31 +87,19 @@ def _all_rounds(
 ) -> tuple[list[AppliedImage], list[str]]:
     """What was written and what failed, seed after seed."""
     with deterministic(request.settings.seed, model.device):
-        rounds = [Applier(request, plan, one, model, meter) for one in plan.rounds if one.targets]
-    batches = [len(one.batches) for one in rounds]
+        rounds = [
+            Applier(
+                BatchMaker(request, plan, one, model, meter),
+                ResultFiles(request, one.manifest, meter),
+            )
+            for one in plan.rounds
+            if one.targets
+        ]
+    batches = [len(one.maker.batches) for one in rounds]
     meter.phase(APPLYING, sum(batches) * request.settings.steps)
     outputs: list[AppliedImage] = []
     for number, one in enumerate(rounds):
-        with deterministic(one.settings.seed, model.device):
+        with deterministic(one.maker.settings.seed, model.device):
             outputs += one.run(sum(batches[:number]))
-    failures = dict.fromkeys(failure for one in rounds for failure in one.files.failures)
+    failures = dict.fromkeys(failure for one in rounds for failure in one.maker.files.failures)
     return outputs, list(failures)
-
-
-def _model(
-    request: InvertRequest | ApplyRequest,
-    plan: InversionPlan | ApplicationPlan,
-    models: Models,
-    meter: Meter,
-) -> Model:
-    """A request's model, loaded. The plan's notes are given first, unless the backbone is already
-    loaded and they would come too late."""
-    meter.phase(LOADING)
-    device = choose_device(request.device)
-    models.use_memory(request.memory)
-    if not models.has(plan.backbone, device):
-        for note in plan.notes:
-            meter.note(note)
-    encoder = plan.delta_encoder if isinstance(plan, InversionPlan) else None
-    with deterministic(request.settings.seed, device):
-        return Model(plan.backbone, encoder, plan.captioner, device, models)

@@ -1,0 +1,52 @@
+"""Writes results to their folder, each once, in the one process that keeps an application."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ..pictures.masks import MASKS
+from ..running.progress import AppliedImage, Meter
+from ..system.files import atomic_create, atomic_write, numbered
+from .manifest import Manifest
+from .picture_files import Finished
+from .requests import ApplyRequest
+
+
+class ResultFiles:
+    """The results of one round."""
+
+    def __init__(self, request: ApplyRequest, manifest: Manifest, meter: Meter) -> None:
+        self.request, self.manifest, self.meter = request, manifest, meter
+
+    def write(self, one: Finished) -> AppliedImage:
+        """Write a result, under the next free number if its name has just been taken."""
+        source = one.source
+        stale = self.manifest.stale(source)
+        for output in numbered(one.target):
+            done = AppliedImage(source, output, one.seconds)
+            self.manifest.record(done, one.stamp)
+            if one.mask:
+                self._save_mask(one.mask, output)
+            if self.request.replace:
+                atomic_write(output, one.data)
+                break
+            if atomic_create(output, one.data):
+                break
+        self.meter.wrote(done)
+        if stale and stale != done.output:
+            self.meter.warn(
+                f"{source.name} or its prompt has changed: its result is now {done.output.name}, "
+                f"and {stale.name} is out of date; remove it, or run with --replace."
+            )
+        return done
+
+    def _save_mask(self, mask: bytes, output: Path) -> None:
+        """Write where B was changed beside the results, under the result's name. One that a run
+        which then ended had written is the same, and is kept."""
+        wanted = self.request.out / MASKS / output.relative_to(self.request.out)
+        for path in numbered(wanted.with_suffix(".png")):
+            if self.request.replace:
+                atomic_write(path, mask)
+                return
+            if atomic_create(path, mask) or path.read_bytes() == mask:
+                return
