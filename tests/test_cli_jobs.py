@@ -396,3 +396,39 @@ def test_memory_is_told_to_the_backbone(learned, diffinv, pictures, monkeypatch)
     )
     assert (done.code, os.environ["DIFFINV_MEMORY"]) == (0, "low")
     assert diffinv("apply", "blue", pictures / "b", "--out", "o", "--memory", "much").code == 2
+
+
+# Manifests
+
+
+def _refused(done, code: int, said: str) -> None:
+    assert done.code == code
+    assert is_one_sentence(done.err), done.err
+    assert said in done.err
+
+
+def test_every_row_of_a_manifest_is_a_job(diffinv, pictures):
+    rows = "id,A,A_prime\nday,a.png,a2.png\nnight,a2.png,a.png\n"
+    (pictures / "pairs.csv").write_text(rows)
+    command = ("invert", "--manifest", pictures / "pairs.csv", "--backbone", "toy", "--steps", 2)
+    done = diffinv(*command)
+    assert (done.code, done.out) == (0, "2 of 2 differences are in the library.\n"), done.err
+    assert [row["state"] for row in diffinv("jobs", "list", "--json").json] == ["done", "done"]
+    again = diffinv(*command)
+    assert "2 of 2 are in the library already." in again.err
+    assert len(diffinv("jobs", "list", "--json").json) == 2
+    (pictures / "pairs.csv").write_text("id,A,A_prime\nday,a2.png,a.png\n")
+    _refused(diffinv(*command), 1, "from other pictures")
+
+
+def test_a_manifest_goes_without_pictures_on_the_command_line(diffinv, pictures):
+    pair = (pictures / "a.png", pictures / "a2.png")
+    _refused(diffinv("invert"), 2, "--manifest")
+    _refused(diffinv("invert", *pair, "--on", "ray"), 2, "--manifest")
+    (pictures / "pairs.csv").write_text("id,A,A_prime\none,a.png,\n")
+    command = ("invert", "--manifest", pictures / "pairs.csv")
+    _refused(diffinv(*command), 2, "line 2 has no A or no A_prime")
+    _refused(diffinv(*command, "--name", "x"), 2, "leave out")
+    _refused(diffinv(*command, *pair), 2, "leave out")
+    other = ("invert", "--manifest", pictures / "a.png")
+    _refused(diffinv(*other), 2, "a .csv or a .jsonl")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ..engines import LOCAL
 from ..errors import UsageError
 from ..method.settings import MAX_LEARNING_STEPS, MAX_TOKENS, PRESETS
 from .options import (
@@ -17,6 +18,7 @@ from .options import (
     device_option,
     json_option,
     memory_option,
+    on_option,
     seed_option,
 )
 from .output import print_job, print_json, say, stdout_for_data
@@ -28,8 +30,8 @@ _SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed"
 
 
 @click.command(short_help="Learn the difference between two pictures.")
-@click.argument("a", type=PATH)
-@click.argument("a_prime", type=PATH)
+@click.argument("a", type=PATH, required=False)
+@click.argument("a_prime", type=PATH, required=False)
 @click.option(
     "--pair",
     "more_pairs",
@@ -38,6 +40,13 @@ _SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed"
     multiple=True,
     metavar="A A_PRIME",
     help="One more pair that shows the same difference; may be given again.",
+)
+@click.option(
+    "--manifest",
+    type=PATH,
+    metavar="FILE",
+    help="Learn a difference from each row of a .csv or .jsonl instead: A, A_prime, id (its name), "
+    "caption_a, caption_a_prime.",
 )
 @click.option("--name", metavar="N", help="What to call it; default: from the files' names.")
 @backbone_option
@@ -76,15 +85,34 @@ _SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed"
 )
 @click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="X", help="Learning rate.")
 @seed_option
+@on_option
 @device_option
 @memory_option
 @detach_option
 @json_option
-def invert(as_json: bool, detach: bool, **options: Any) -> None:
+@click.pass_context
+def invert(
+    ctx: click.Context,
+    manifest: Path | None,
+    on: str,
+    as_json: bool,
+    detach: bool,
+    **options: Any,
+) -> None:
     """Learn the difference between the pictures A and A_PRIME and keep it in the library.
 
     After Ctrl-C the job goes on by itself; 'diffinv jobs' watches, cancels and resumes it.
+    With --manifest every row is a job of its own, or with --on ray the machines of a cluster share
+    them; rows that the library has are left out, so the same command goes on after a crash.
     """
+    _check_pictures(manifest, options, on, detach)
+    if manifest:
+        from .inverting_many import invert_rows
+
+        example = _request(**options | {"a": manifest, "a_prime": manifest})
+        if not invert_rows(manifest, example, on, as_json):
+            ctx.exit(1)
+        return
     request = _request(**options)
     from ..difference import read_info
     from ..jobs.planning import plan_inversion
@@ -136,6 +164,21 @@ def _request(
         settings=inversion_settings(preset, **changes),
         **options,
     )
+
+
+def _check_pictures(manifest: Path | None, options: dict[str, Any], on: str, detach: bool) -> None:
+    if manifest is None:
+        if options["a"] is None or options["a_prime"] is None:
+            raise UsageError("Name two pictures, A and A_PRIME, or a --manifest of them.")
+        if on != LOCAL:
+            raise UsageError("--on is for many differences at once: give a --manifest of them.")
+        return
+    single = ("a", "more_pairs", "name", "caption_a", "caption_a_prime")
+    if any(options[name] for name in single) or detach:
+        raise UsageError(
+            "With --manifest pictures, names and captions come from its rows: leave out A, "
+            "A_PRIME, --pair, --name, --caption-a, --caption-a-prime and --detach."
+        )
 
 
 def _check_captions(pairs: int, befores: int, afters: int) -> None:

@@ -103,6 +103,25 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
     """Check an InvertRequest. Raises DiffinvError or UsageError for the first problem."""
     check_settings(request.settings)
     device = find_device(request.device)
+    backbone, delta_encoder, captioner = inversion_parts(request)
+    assert isinstance(backbone.spec, BackboneSpec)
+    lesson = read_lesson(name_of(request), request.pairs, request.captions, request.tags)
+    library = open_library(request.library)
+    _refuse_taken(request, library)
+    use = Use(backbone.weights, device.key, request.memory, learning=True)
+    return InversionPlan(
+        lesson=lesson,
+        library=library,
+        backbone=backbone,
+        delta_encoder=delta_encoder,
+        captioner=captioner,
+        warnings=(*lesson.warnings, *device.warnings),
+        notes=registry().preflight(backbone.spec, use),
+    )
+
+
+def inversion_parts(request: InvertRequest) -> tuple[Part, Part, Part | None]:
+    """The backbone, the delta encoder and the captioner, None if captions are given."""
     parts = registry()
     backbone = backbone_part(parts, request.backbone)
     assert isinstance(backbone.spec, BackboneSpec)
@@ -114,19 +133,7 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
         captioner = suited_part(
             parts, "captioner", request.captioner, backbone.spec, backbone.spec.captioner
         )
-    lesson = read_lesson(_title(request), request.pairs, request.captions, request.tags)
-    library = open_library(request.library)
-    _refuse_taken(request, library)
-    use = Use(backbone.weights, device.key, request.memory, learning=True)
-    return InversionPlan(
-        lesson=lesson,
-        library=library,
-        backbone=backbone,
-        delta_encoder=delta_encoder,
-        captioner=captioner,
-        warnings=(*lesson.warnings, *device.warnings),
-        notes=parts.preflight(backbone.spec, use),
-    )
+    return backbone, delta_encoder, captioner
 
 
 def plan_application(request: ApplyRequest, resumed: bool = False) -> ApplicationPlan:
@@ -336,8 +343,8 @@ def _application_captioner(parts: Registry, request: ApplyRequest, backbone: Par
     return suited_part(parts, "captioner", wanted, backbone.spec, None)
 
 
-def _title(request: InvertRequest) -> str:
-    """The name asked for, or one made from the files' names."""
+def name_of(request: InvertRequest) -> str:
+    """What a difference will be called: the name asked for, or one made from the files' names."""
     if request.name is not None:
         checked_name(request.name)
         return request.name

@@ -20,7 +20,11 @@ from diffinv.engines import engine_of
 from diffinv.engines.local import LocalEngine
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.jobs.manifest import FILE
+from diffinv.jobs.requests import InvertRequest
 from diffinv.jobs.tasks import run_application, run_inversion
+from diffinv.method.settings import inversion_settings
+from diffinv.storage.store import Library
+from diffinv.system.paths import library_folder
 
 ROOT = Path(__file__).parents[2]
 
@@ -180,3 +184,29 @@ def test_a_comparison_is_the_same_on_the_cluster(ray_on, tmp_path):
     for path in (tmp_path / "local" / "pictures").rglob("*.png"):
         other = tmp_path / "ray" / path.relative_to(tmp_path / "local")
         assert path.read_bytes() == other.read_bytes()
+
+
+def test_differences_of_a_manifest_are_learned_on_the_cluster(ray_on, toy, pair, tmp_path, capsys):
+    rows = ["id,A,A_prime,caption_a,caption_a_prime", "one,a.png,a2.png,red,blue"]
+    rows += ["two,a2.png,a.png,,", "same,a.png,a.png,,", "gone,a.png,nothing.png,,"]
+    (tmp_path / "pairs.csv").write_text("\n".join(rows))
+    command = ["invert", "--manifest", str(tmp_path / "pairs.csv"), "--backbone", "toy"]
+    command += ["--steps", "3", "--device", "cpu", "--json"]
+    assert run([*command, "--on", "ray"]) == 1
+    said = capsys.readouterr()
+    assert json.loads(said.out)["learned"] == ["one", "two"]
+    assert "line 5 names" in said.err
+    assert "same: A and A′ are the same picture" in said.err
+    learned = Library(library_folder())
+    alone = run_inversion(
+        InvertRequest(
+            ((tmp_path / "a2.png", tmp_path / "a.png"),),
+            name="alone",
+            backbone="toy",
+            settings=inversion_settings(steps=3),
+            device="cpu",
+        )
+    )[0]
+    assert (learned.load("two").tokens == alone.tokens).all()
+    assert run([*command, "--on", "ray"]) == 1
+    assert "2 of 3 are in the library already" in capsys.readouterr().err

@@ -1,0 +1,114 @@
+"""``diffinv invert --manifest``: a difference from each row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..engines import LOCAL, engine_of
+from ..errors import DiffinvError, UsageError
+from .output import complain, print_json, say, stdout_for_data
+from .progress import ProgressDisplay
+
+if TYPE_CHECKING:
+    from ..engines import Engine
+    from ..evaluation.layouts import Row
+    from ..jobs.requests import InvertRequest
+
+
+def invert_rows(manifest: Path, example: InvertRequest, on: str, as_json: bool) -> bool:
+    """Learn what the library does not have, with the settings of an example; whether all went
+    well."""
+    from ..jobs.many import is_learned
+    from ..jobs.planning import name_of, open_library
+
+    with stdout_for_data():
+        engine = engine_of(on)
+        requests, faults = _requests(manifest, example)
+        library = open_library(example.library)
+        left = [request for request in requests if not is_learned(library, request)]
+        if len(left) < len(requests):
+            complain(f"{len(requests) - len(left)} of {len(requests)} are in the library already.")
+        if on == LOCAL:
+            faults += _one_after_another(left)
+        elif left:
+            faults += _at_once(engine, left)
+    for fault in faults:
+        complain(f"Error: {fault}")
+    names = [name_of(r) for r in requests if library.has(name_of(r), exactly=True)]
+    if as_json:
+        print_json({"learned": names, "faults": faults})
+    else:
+        say(f"{len(names)} of {len(requests)} differences are in the library.")
+    return not faults
+
+
+def _requests(manifest: Path, example: InvertRequest) -> tuple[list[InvertRequest], list[str]]:
+    """A request for each row whose pictures are there, and what is wrong with the others."""
+    from ..evaluation.layouts import of_manifest
+
+    if manifest.suffix.casefold() not in (".csv", ".jsonl"):
+        raise UsageError(f"--manifest {str(manifest)!r}: a manifest is a .csv or a .jsonl.")
+    rows, faults = of_manifest(manifest)
+    found: dict[str, InvertRequest] = {}
+    for row in rows:
+        try:
+            if row.id in found:
+                raise UsageError(f"has the id {row.id!r} of another row")
+            found[row.id] = _request_of(row, example)
+        except UsageError as error:
+            faults.append(f"{row.where} {error}")
+    if not found:
+        reasons = "; ".join(faults[:3]) or "it has no rows"
+        raise UsageError(f"There is no pair in {str(manifest)!r}: {reasons}.")
+    return list(found.values()), faults
+
+
+def _request_of(row: Row, example: InvertRequest) -> InvertRequest:
+    """Raises UsageError, worded to follow the row's place."""
+    before, after = (row.pictures.get(key) for key in ("a", "a_prime"))
+    if not isinstance(before, Path) or not isinstance(after, Path):
+        raise UsageError("has no A or no A_prime")
+    if missing := next((path for path in (before, after) if not path.is_file()), None):
+        raise UsageError(f"names {str(missing)!r}, which is missing")
+    texts = row.captions or {}
+    given = [texts[key] for key in ("a", "a_prime") if key in texts]
+    if len(given) == 1:
+        raise UsageError("has one caption of two")
+    captions = ((given[0], given[1]),) if given else ()
+    return replace(example, pairs=((before, after),), name=row.id, captions=captions)
+
+
+def _one_after_another(requests: Sequence[InvertRequest]) -> list[str]:
+    """As jobs of the queue, where the app shows them, and which go on after Ctrl-C."""
+    from ..jobs.store import JobStore
+    from .following import error_of, submit_and_follow, watch
+
+    jobs = [submit_and_follow(request, detach=True) for request in requests]
+    faults = []
+    for job, request in zip(jobs, requests, strict=True):
+        if error := error_of(watch(JobStore(), job.id)):
+            faults.append(f"{request.name}: {error}")
+    return faults
+
+
+def _at_once(engine: Engine, requests: Sequence[InvertRequest]) -> list[str]:
+    """On the machines of a cluster; what failed."""
+    from ..jobs.many import learn_many
+    from ..running.progress import LEARNING, Progress
+
+    done = 0
+    with ProgressDisplay() as show:
+
+        def on_learned(_request: InvertRequest, _found: object) -> None:
+            nonlocal done
+            done += 1
+            show(Progress(LEARNING, done, len(requests)))
+
+        show(Progress(LEARNING, 0, len(requests)))
+        try:
+            return list(learn_many(engine, requests, on_learned))
+        except DiffinvError as error:
+            return [str(error)]
