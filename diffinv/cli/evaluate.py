@@ -14,6 +14,8 @@ from .comparing import ablation, alpha, methods_command, report, table1, tokens,
 from .options import PATH, device_option, json_option
 from .output import complain, print_json, print_table, stdout_for_data
 from .plugin_commands import ExtensibleGroup
+from .study import read as read_study
+from .study import study
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,8 +30,9 @@ def evaluate() -> None:
     """The paper's tables and analogies with known truth."""
 
 
-for command in (table1, ablation, tokens, alpha, transfer, report, methods_command):
+for command in (table1, ablation, tokens, alpha, transfer, report, methods_command, study):
     evaluate.add_command(command)
+evaluate.add_command(read_study, "table2")
 
 
 @evaluate.command(short_help="Score results by image encoders.")

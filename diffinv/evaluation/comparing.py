@@ -105,6 +105,29 @@ def compare(
     return table
 
 
+def open_run(folder: Path) -> Run:
+    """A comparison that was made in a folder. Raises DiffinvError if there is none, or if its data
+    have changed."""
+    wanted = Comparison.locked(folder / LOCK)
+    data = open_data(wanted.data, wanted.count, wanted.seed)
+    _lock(wanted, data, folder / LOCK)
+    return Run(folder, data, wanted.columns, wanted.seed)
+
+
+def contestants(run: Run) -> list[str]:
+    """The columns that people and models choose between: those that did not see the truth."""
+    columns = [c.name for c in run.columns if c.method != "copy-b" and not _sees_truth(c)]
+    if len(columns) < 2:
+        raise UsageError(
+            f"{str(run.folder)!r} has answers of {len(columns)} methods that could be compared."
+        )
+    return columns
+
+
+def _sees_truth(column: Column) -> bool:
+    return any(need.endswith("b_prime") for need in column.spec.needs)
+
+
 def _answerer(wanted: Comparison, data: Dataset) -> Callable[[], Work]:
     """What makes an answerer, on whatever machine: it opens the data there."""
     what = wanted.data if data.spec else str(Path(wanted.data).absolute())
@@ -119,33 +142,31 @@ def _lock(wanted: Comparison, data: Dataset, path: Path) -> None:
         known = wanted.sources
         id = next((i for i in known if known[i] != sources.get(i)), "a new one")
         raise UsageError(f"The pictures are not those of the lock: the triplet {id!r} differs.")
-    about = asdict(wanted)
-    del about["sources"]
+    about = {k: v for k, v in asdict(wanted).items() if k != "sources"}
     lock: dict[str, Any] = {
         "comparison": about,
         "sources": sources,
         "versions": {name: metadata.version(name) for name in ("diffinv", "torch", "diffusers")},
     }
     lock = json.loads(json.dumps(lock))
-    if path.is_file():
-        try:
-            known = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            known = {}
-        differing = [k for k in ("comparison", "sources") if known.get(k) != lock[k]]
-        if differing:
-            what = _first_difference(known.get(differing[0]), lock[differing[0]])
-            raise UsageError(
-                f"{str(path.parent)!r} holds another comparison ({what}); choose another --out."
-            )
-        return
-    atomic_write(path, json.dumps(lock, indent=1).encode())
+    if not path.is_file():
+        atomic_write(path, json.dumps(lock, indent=1).encode())
+    elif differing := _first_difference(path, lock):
+        raise UsageError(
+            f"{str(path.parent)!r} holds another comparison ({differing}); choose another --out."
+        )
 
 
-def _first_difference(known: object, now: Mapping[str, Any]) -> str:
-    if not isinstance(known, dict):
+def _first_difference(path: Path, lock: Mapping[str, Any]) -> str:
+    """In what a lock differs from one on disk; nothing if it does not. What a lock of an earlier
+    version does not say is as it was by default."""
+    try:
+        known = Comparison.locked(path)
+    except DiffinvError:
         return "its lock is damaged"
-    return next((f"its {key} differs" for key in now if known.get(key) != now[key]), "its data")
+    was, now = json.loads(json.dumps(asdict(known))), lock["comparison"]
+    keys = [key for key in now if was[key] != now[key]]
+    return f"its {keys[0]} differs" if keys else "its data" * (was["sources"] != lock["sources"])
 
 
 def _encoders(wanted: Comparison) -> dict[str, Any]:

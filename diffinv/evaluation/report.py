@@ -73,23 +73,23 @@ def _grid(run: Run, index: int) -> tuple[str, str, list[tuple[str, str, str]]]:
         triplet = entry.open()
     except DiffinvError as error:
         return entry.id, str(error), []
-    figures = [("A", _data(triplet.a), ""), ("A′", _data(triplet.a_prime), "")]
-    figures.append(("B", _data(triplet.b), ""))
+    figures = [("A", data_uri(triplet.a), ""), ("A′", data_uri(triplet.a_prime), "")]
+    figures.append(("B", data_uri(triplet.b), ""))
     for column in run.columns:
         place = run.picture_of(column.name, entry.id)
         answer = run.answers.get((column.name, entry.id))
         why = (answer.error or "") if answer else "not made yet"
-        source = _data(open_image(place)) if place.is_file() and not why else ""
+        source = data_uri(open_image(place)) if place.is_file() and not why else ""
         figures.append((column.name, source, why))
     if triplet.b_prime is not None:
-        figures.append(("true B′", _data(triplet.b_prime), ""))
+        figures.append(("true B′", data_uri(triplet.b_prime), ""))
     return entry.id, triplet.instruction, figures
 
 
-def _data(image: Image) -> str:
-    """A picture as a data URI, at most twice as large as it is shown."""
+def data_uri(image: Image, side: int = 2 * _SIDE) -> str:
+    """A picture as a data URI, its longer side at most ``side`` pixels."""
     small = image.convert("RGB")
-    small.thumbnail((2 * _SIDE, 2 * _SIDE))
+    small.thumbnail((side, side))
     buffer = BytesIO()
     small.save(buffer, "WEBP", quality=85)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
