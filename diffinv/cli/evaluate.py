@@ -11,6 +11,7 @@ import click
 
 from ..errors import UsageError
 from .comparing import ablation, alpha, methods_command, report, table1, tokens, transfer
+from .judging import judge
 from .options import PATH, device_option, json_option
 from .output import complain, print_json, print_table, stdout_for_data
 from .plugin_commands import ExtensibleGroup
@@ -30,9 +31,10 @@ def evaluate() -> None:
     """The paper's tables and analogies with known truth."""
 
 
-for command in (table1, ablation, tokens, alpha, transfer, report, methods_command, study):
+for command in (table1, ablation, tokens, alpha, transfer, report, methods_command, study, judge):
     evaluate.add_command(command)
 evaluate.add_command(read_study, "table2")
+evaluate.add_command(judge, "table3")
 
 
 @evaluate.command(short_help="Score results by image encoders.")

@@ -6,7 +6,7 @@ batch first and float32; internally a part may compute in any dtype.
 """
 
 from .backbone import Backbone, PredictionType
-from .captioner import Captioner
+from .captioner import Captioner, Conversant
 from .conditioning import Conditioning, DiffTokens, Reencode, TokenSpace, concatenate
 from .delta_encoder import DeltaEncoder
 from .editor import Editor, Trajectory
@@ -32,6 +32,7 @@ __all__ = [
     "Captioner",
     "CaptionerSpec",
     "Conditioning",
+    "Conversant",
     "DeltaEncoder",
     "DeltaEncoderSpec",
     "DiffTokens",

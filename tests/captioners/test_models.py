@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from diffinv.conformance import check_part
+from diffinv.contracts import Conversant
 from diffinv.errors import DiffinvError, UsageError
 from diffinv_captioners import blip2, vlm
 from diffinv_captioners.answers import MAX_LENGTH, MAX_TOKENS, clean
@@ -303,3 +304,11 @@ def test_a_text_model_is_no_captioner(folders, tmp_path):
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(DiffinvError, match="does not read pictures"):
         vlm.load(str(folder), "cpu")
+
+
+def test_a_conversation_may_show_several_pictures(folders):
+    captioner = vlm.load(str(folders / "qwen2.5-vl"), "cpu")
+    assert isinstance(captioner, Conversant)
+    pictures = [Image.new("RGB", (40, 40), colour) for colour in ("red", "blue")]
+    question = ["First:", pictures[0], "Second:", pictures[1], "Which one?"]
+    assert captioner.ask(question) == captioner.ask(question)

@@ -90,10 +90,12 @@ class EndpointCaptioner:
 
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
         """One sentence per picture, asked for one by one."""
-        return [clean(self._ask(image), f"The server {self.host}") for image in images]
+        host = f"The server {self.host}"
+        return [clean(self.ask([image, PROMPT]), host) for image in images]
 
-    def _ask(self, image: Image.Image) -> str:
-        body = json.dumps(_question(self.model, image)).encode()
+    def ask(self, content: Sequence[str | Image.Image]) -> str:
+        """The server's answer, after some patience if it is busy."""
+        body = json.dumps(_question(self.model, content)).encode()
         for last in [False] * (TRIES - 1) + [True]:
             try:
                 return _content(self._post(body), self._fail)
@@ -223,23 +225,25 @@ def _headers() -> dict[str, str]:
     return headers | {"Authorization": f"Bearer {key}"}
 
 
-def _question(model: str, image: Image.Image) -> dict[str, Any]:
-    picture = image.convert("RGB")
-    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
-    data = io.BytesIO()
-    picture.save(data, "PNG")
-    url = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
-    content = [
-        {"type": "image_url", "image_url": {"url": url}},
-        {"type": "text", "text": PROMPT},
-    ]
+def _question(model: str, content: Sequence[str | Image.Image]) -> dict[str, Any]:
     return {
         "model": model,
-        "messages": [{"role": "user", "content": content}],
+        "messages": [{"role": "user", "content": [_part(one) for one in content]}],
         "max_tokens": MAX_TOKENS,
         "temperature": 0,
         "seed": 0,
     }
+
+
+def _part(one: str | Image.Image) -> dict[str, Any]:
+    if isinstance(one, str):
+        return {"type": "text", "text": one}
+    picture = one.convert("RGB")
+    picture.thumbnail((_LARGEST_SIDE, _LARGEST_SIDE))
+    data = io.BytesIO()
+    picture.save(data, "PNG")
+    url = "data:image/png;base64," + base64.b64encode(data.getvalue()).decode()
+    return {"type": "image_url", "image_url": {"url": url}}
 
 
 def _content(body: bytes, fail: Callable[[str], NoReturn]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from PIL import Image
@@ -44,13 +45,26 @@ class VlmCaptioner:
         return [self._caption(image.convert("RGB")) for image in images]
 
     def _caption(self, image: Image.Image) -> str:
-        content = [{"type": "image", "image": image}, {"type": "text", "text": PROMPT}]
+        said, cut = self._answer([image, PROMPT])
+        return clean(said, f"The model {self.name!r}", cut)
+
+    def ask(self, content: Sequence[str | Image.Image]) -> str:
+        """The model's answer: greedy, so always the same."""
+        return self._answer(content)[0]
+
+    def _answer(self, content: Sequence[str | Image.Image]) -> tuple[str, bool]:
+        """What it says, and whether it was cut off before the end."""
         inputs = self.processor.apply_chat_template(
-            [{"role": "user", "content": content}],
+            [{"role": "user", "content": [_part(one) for one in content]}],
             add_generation_prompt=True,
             tokenize=True,
             return_dict=True,
             return_tensors="pt",
         )
-        said, cut = answer(self.model, self.processor.tokenizer, inputs)
-        return clean(said, f"The model {self.name!r}", cut)
+        return answer(self.model, self.processor.tokenizer, inputs)
+
+
+def _part(one: str | Image.Image) -> dict[str, Any]:
+    if isinstance(one, str):
+        return {"type": "text", "text": one}
+    return {"type": "image", "image": one.convert("RGB")}
