@@ -19,8 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from diffinv.contracts import Backbone, Conditioning, PredictionType
-from diffinv.method.sampling import alpha_bar, predicted_noise
+from diffinv.contracts import (
+    Backbone,
+    Conditioning,
+    Level,
+    PredictionType,
+    RectifiedFlow,
+    Schedule,
+    Timestep,
+    VariancePreserving,
+)
+from diffinv.method.sampling import predicted_noise, predicted_original
 from diffinv.method.settings import ApplicationSettings, InversionSettings
 from diffinv_diorama.backbone import DioramaBackbone
 from diffinv_diorama.captions import caption
@@ -45,6 +54,7 @@ KINDS = (
     Kind("narrow", 64, 1.0, "epsilon", "cosine"),
     Kind("wide", 768, 8.0, "v_prediction", "scaled linear"),
     Kind("faint", 512, 0.125, "epsilon", "linear"),
+    Kind("flow", 160, 1.0, "flow", "rectified flow"),
 )
 
 
@@ -59,13 +69,19 @@ class Disguised:
         self.joint_space, self.token_width = model.joint_space, kind.width
         self.prediction_type = kind.prediction_type
         self._turn, self._mean = _turn(model, kind.width)
-        self._steps = _spaced(model.alphas_cumprod, kind.schedule)
-        self.alphas_cumprod = model.alphas_cumprod[self._steps]
+        self.schedule: Schedule
+        if kind.schedule == "rectified flow":
+            self.schedule = RectifiedFlow()
+        else:
+            self._steps = _spaced(model.schedule.alphas_cumprod, kind.schedule)
+            self.schedule = VariancePreserving(model.schedule.alphas_cumprod[self._steps])
         self.encode_images, self.decode = model.encode_images, model.decode
         self.count_tokens = model.count_tokens
 
-    def timesteps(self, steps: int) -> list[int]:
+    def timesteps(self, steps: int) -> list[Timestep]:
         """Evenly spaced from the noisiest down."""
+        if isinstance(self.schedule, RectifiedFlow):
+            return [1 - i / steps for i in range(steps)]
         return [int(t) for t in np.linspace(len(self._steps) - 1, 0, steps, endpoint=False)]
 
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
@@ -74,13 +90,26 @@ class Disguised:
         return Conditioning(hidden @ self._turn * self.kind.scale)
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        """The model's prediction, as noise if this kind predicts that."""
+        """The model's prediction, as noise or flow if this kind predicts that."""
         own = Conditioning(self._back(conditioning.prompt_embeds) + self._mean)
+        level = self.schedule.at(timesteps)
+        if self.prediction_type == "flow":
+            return self._flow(noisy, level, own)
         found = self._model.predict(noisy, self._steps[timesteps], own)
         if self.prediction_type == "v_prediction":
             return found
-        a_bar = alpha_bar(self.alphas_cumprod, timesteps)
-        return predicted_noise(noisy, found, a_bar, "v_prediction")
+        return predicted_noise(noisy, found, level, "v_prediction")
+
+    def _flow(self, noisy: Tensor, level: Level, own: Conditioning) -> Tensor:
+        """eps - x_0. A place on the straight path, brought to a variance of 1, is one on the
+        model's own, at the timestep with the same share of noise."""
+        path = self._model.schedule
+        shares = (level.a2 / level.total).flatten()
+        nearest = (path.alphas_cumprod[None] - shares[:, None]).abs().argmin(1)
+        sample, there = noisy / level.total.sqrt(), path.at(nearest)
+        found = self._model.predict(sample, nearest, own)
+        eps = predicted_noise(sample, found, there, "v_prediction")
+        return eps - predicted_original(sample, found, there, "v_prediction")
 
     def project_tokens(self, tokens: Tensor) -> Tensor:
         """As the model projects them."""

@@ -28,7 +28,7 @@ from diffinv.evaluation.statistics import bootstrap
 from diffinv.method.deltas import deltas
 from diffinv.method.editors import seeded_noise
 from diffinv.method.objective import change_weight, token_consistency
-from diffinv.method.sampling import add_noise, alpha_bar, training_target
+from diffinv.method.sampling import add_noise, training_target
 from diffinv.method.settings import ApplicationSettings, inversion_settings
 from diffinv.pictures.tensors import to_tensor
 from diffinv_diorama.captions import caption
@@ -150,9 +150,9 @@ def consistency(batch: Batch, before: Conditioning, after: Conditioning) -> Tens
     for i in range(DRAWS):
         t = torch.full((len(latents),), int((i + 0.5) / DRAWS * len(model.alphas_cumprod)))
         noise = seeded_noise(latents[:1].shape, 31 + i, latents.device).expand_as(latents)
-        a_bar = alpha_bar(model.alphas_cumprod, t)
-        found = model.predict(add_noise(latents, noise, a_bar), t, both)
-        target = training_target(latents, noise, a_bar, model.prediction_type)
+        level = model.schedule.at(t)
+        found = model.predict(add_noise(latents, noise, level), t, both)
+        target = training_target(latents, noise, level, model.prediction_type)
         total += token_consistency(target, found, weight, "rms") / DRAWS
     return total
 
@@ -201,8 +201,8 @@ def reliance(model: Ruleful, count: int = 128) -> Iterator[tuple[str, float]]:
     right = model.encode_prompts([caption(s, rng) for s in chosen])
     noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(0))
     t = torch.linspace(20, 980, count).long()
-    a_bar = alpha_bar(model.alphas_cumprod, t)
-    target = training_target(latents, noise, a_bar, model.prediction_type)
+    level = model.schedule.at(t)
+    target = training_target(latents, noise, level, model.prediction_type)
     first = model.towers[0].width
     for part in ("none", "CLIP-L's", "bigG's", "the pooled", "all"):
         embeds, extra = right.prompt_embeds.clone(), dict(right.extra)
@@ -212,7 +212,7 @@ def reliance(model: Ruleful, count: int = 128) -> Iterator[tuple[str, float]]:
             embeds[..., first:] = embeds[..., first:].roll(1, 0)
         if part in ("the pooled", "all"):
             extra["text_embeds"] = extra["text_embeds"].roll(1, 0)
-        found = model.predict(add_noise(latents, noise, a_bar), t, Conditioning(embeds, extra))
+        found = model.predict(add_noise(latents, noise, level), t, Conditioning(embeds, extra))
         yield part, float(F.mse_loss(found, target))
 
 

@@ -10,7 +10,14 @@ from torch import nn
 
 from diffinv.conformance import check_part
 from diffinv.conformance.kit import KITS
-from diffinv.contracts import Conditioning, EditorSpec, Trajectory
+from diffinv.contracts import (
+    Conditioning,
+    EditorSpec,
+    RectifiedFlow,
+    Trajectory,
+    VariancePreserving,
+)
+from diffinv.method.sampling import training_target
 from diffinv.plugins.loading import registry
 
 
@@ -59,7 +66,7 @@ class Right(nn.Module):
         self.requires_grad_(False)
         self.eval()
         self.device = torch.device("cpu")
-        self.alphas_cumprod = torch.linspace(0.99, 0.01, 40)
+        self.schedule = VariancePreserving(torch.linspace(0.99, 0.01, 40))
         self.known = None
 
     def timesteps(self, steps):
@@ -99,13 +106,13 @@ class NoId(Right):
 
 
 class OddType(Right):
-    prediction_type = "sample"
+    prediction_type = "score"
 
 
 class RisingNoise(Right):
     def __init__(self):
         super().__init__()
-        self.alphas_cumprod = self.alphas_cumprod.flip(0)
+        self.schedule = VariancePreserving(self.schedule.alphas_cumprod.flip(0))
 
 
 class Ascending(Right):
@@ -263,17 +270,50 @@ class Oracle(Right):
     gives = "epsilon"
 
     def predict(self, noisy, timesteps, conditioning):
-        a_bar = self.alphas_cumprod[timesteps][:, None, None, None]
+        level = self.schedule.at(timesteps)
         clean = self.known[: len(noisy)]
-        eps = (noisy - a_bar.sqrt() * clean) / (1 - a_bar).sqrt()
+        eps = (noisy - level.a * clean) / level.s
         small = 1e-3 * super().predict(noisy, timesteps, conditioning)
-        if self.gives == "epsilon":
-            return eps + small
-        return a_bar.sqrt() * eps - (1 - a_bar).sqrt() * clean + small
+        return training_target(clean, eps, level, self.gives) + small
 
 
 class HonestV(Oracle):
     gives = prediction_type = "v_prediction"
+
+
+class HonestFlow(Oracle):
+    gives = prediction_type = "flow"
+
+    def __init__(self):
+        super().__init__()
+        self.schedule = RectifiedFlow(shift=3.0)
+
+    def timesteps(self, steps):
+        return [1 - i / steps for i in range(steps)]
+
+
+class HonestSample(Oracle):
+    gives = prediction_type = "sample"
+
+
+class ClaimsFlow(HonestFlow):
+    gives = "epsilon"
+
+
+class WholeFlow(HonestFlow):
+    def timesteps(self, steps):
+        return list(range(steps, 0, -1))
+
+
+class OneDraw(Right):
+    def __init__(self):
+        super().__init__()
+        self.schedule = _OneDraw(self.schedule.alphas_cumprod)
+
+
+class _OneDraw(VariancePreserving):
+    def draw(self, count, generator):
+        return torch.full((count,), 3)
 
 
 class ClaimsEpsilon(Oracle):
@@ -297,7 +337,9 @@ class MeanProjection(Right):
 FAULTS = {
     NoId: "attributes_are_there",
     OddType: "prediction_type_is_known",
-    RisingNoise: "noise_schedule_falls",
+    RisingNoise: "noise_schedule_leads_to_noise",
+    OneDraw: "draws_are_timesteps",
+    WholeFlow: "timesteps_descend",
     Ascending: "timesteps_descend",
     TooManySteps: "timesteps_descend",
     HalfLatents: "latents_are_latents",
@@ -326,6 +368,7 @@ FAULTS = {
     UnsignedTokens: "strength_zero_is_the_prompt",
     ClaimsEpsilon: "prediction_type_is_honoured",
     ClaimsV: "prediction_type_is_honoured",
+    ClaimsFlow: "prediction_type_is_honoured",
     NoProjection: "tokens_are_projected",
     MeanProjection: "tokens_are_projected",
 }
@@ -339,8 +382,16 @@ def test_a_wrong_backbone_fails_the_check_that_is_meant_for_it(wrong):
 
 
 def test_trained_backbones_of_either_type_are_told_apart():
-    for honest in (Oracle, HonestV):
-        assert "prediction_type_is_honoured" not in failures("backbone", honest())
+    for honest in (Oracle, HonestV, HonestFlow, HonestSample):
+        assert set(failures("backbone", honest())) <= {"prediction_ignores_the_batch"}
+
+
+def test_a_joint_space_is_not_needed():
+    class Alone(HonestFlow):
+        joint_space = None
+        project_tokens = None
+
+    assert set(failures("backbone", Alone())) <= {"prediction_ignores_the_batch"}
 
 
 def test_gradients_on_weights_are_found():

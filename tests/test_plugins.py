@@ -64,6 +64,7 @@ BROKEN = {
     "bad_odd": "OddError: not an Exception",
     "no_hooks": "none of diffinv's hooks",
     "future_api": f"version 99 of the plugin interface; this diffinv has version {API_VERSION}",
+    "past_api": f"version 1 of the plugin interface; this diffinv has version {API_VERSION}",
     "exits": "sys.exit(3)",
 }
 

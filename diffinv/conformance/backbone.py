@@ -9,8 +9,16 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..contracts import Backbone, Conditioning, DiffTokens, PredictionType, TokenSpace
-from ..method.sampling import add_noise, alpha_bar, training_target
+from ..contracts import (
+    CLEAN,
+    Backbone,
+    Conditioning,
+    DiffTokens,
+    PredictionType,
+    Timestep,
+    TokenSpace,
+)
+from ..method.sampling import add_noise, training_target
 from ..pictures.framing import model_size
 from ..pictures.tensors import to_tensor
 from .kit import Check, require
@@ -23,7 +31,10 @@ _ROWS = 1e-3
 
 def attributes_are_there(backbone: Backbone) -> None:
     """The attributes of a backbone exist and have the right types."""
-    for name in ("id", "weights_id", "joint_space"):
+    texts = ["id", "weights_id"]
+    if backbone.joint_space is not None:
+        texts.append("joint_space")
+    for name in texts:
         value = getattr(backbone, name)
         require(isinstance(value, str) and bool(value), f"{name} is {value!r}, not a text")
     for name in ("resolution", "token_budget", "token_width"):
@@ -34,30 +45,52 @@ def attributes_are_there(backbone: Backbone) -> None:
 
 
 def prediction_type_is_known(backbone: Backbone) -> None:
-    """prediction_type is epsilon or v_prediction."""
+    """prediction_type is epsilon, v_prediction, flow or sample."""
     known = get_args(PredictionType)
     kind = backbone.prediction_type
-    require(kind in known, f"it is {kind!r}, neither {' nor '.join(known)}")
+    require(kind in known, f"it is {kind!r}, not one of {', '.join(known)}")
 
 
-def noise_schedule_falls(backbone: Backbone) -> None:
-    """alphas_cumprod is a strictly falling float32 vector within (0, 1]."""
-    alphas = check_tensor(backbone.alphas_cumprod, "alphas_cumprod", (None,))
-    require(len(alphas) > 1, "alphas_cumprod has fewer than two timesteps")
-    require(float(alphas.max()) <= 1 and float(alphas.min()) > 0, "it leaves (0, 1]")
-    require(bool((alphas.diff() < 0).all()), "it does not fall from each timestep to the next")
+def noise_schedule_leads_to_noise(backbone: Backbone) -> None:
+    """schedule.at gives float32 a and s in [0, 1]: a falls to noise and s grows, strictly, from no
+    noise at CLEAN."""
+    shares = [0.05 * i for i in range(1, 20)]
+    grown = [backbone.schedule.timestep(share) for share in shares]
+    require(grown == sorted(grown), "schedule.timestep does not grow with its share")
+    times = torch.tensor([CLEAN, *sorted(set(grown))], device=backbone.device)
+    level = backbone.schedule.at(times)
+    shape = (len(times), 1, 1, 1)
+    a, s = (check_tensor(x, n, shape).flatten() for x, n in ((level.a, "a"), (level.s, "s")))
+    inside = all(bool((x >= 0).all() and (x <= 1).all()) for x in (a, s))
+    require(inside, "a or s leaves [0, 1]")
+    require((float(a[0]), float(s[0])) == (1, 0), "a is not 1, or s not 0, at CLEAN")
+    require(bool((a.diff() < 0).all()), "a does not fall from each timestep to the next")
+    require(bool((s.diff() > 0).all()), "s does not grow from each timestep to the next")
+    a2, s2 = level.a2.flatten(), level.s2.flatten()
+    squares = torch.allclose(a2, a * a) and torch.allclose(s2, s * s, atol=1e-6)
+    right = squares and torch.allclose(a2 + s2, level.total.flatten())
+    require(right, "a2, s2 and total are not the squares of a and s, and their sum")
+
+
+def draws_are_timesteps(backbone: Backbone) -> None:
+    """schedule.draw gives random timesteps of the schedule, the same for the same generator."""
+    one, two = (backbone.schedule.draw(64, torch.Generator().manual_seed(0)) for _ in range(2))
+    require(tuple(one.shape) == (64,), f"it gives the shape {list(one.shape)} for 64")
+    require(torch.equal(one, two), "the same generator gives two draws")
+    require(len(set(one.tolist())) > 1, "all draws are the same")
+    wrong = backbone.schedule.refused(one.tolist())
+    require(wrong is None, f"a draw is none of its timesteps: {wrong}")
 
 
 def timesteps_descend(backbone: Backbone) -> None:
-    """timesteps(n) gives n whole numbers, strictly descending, within the noise schedule."""
-    total = len(backbone.alphas_cumprod)
-    for steps in sorted({1, 2, min(20, total)}):
+    """timesteps(n) gives n of the schedule's timesteps, strictly descending."""
+    for steps in (1, 2, 20):
         found = backbone.timesteps(steps)
         require(isinstance(found, list), f"timesteps({steps}) is a {type(found).__name__}")
-        require(all(type(t) is int for t in found), f"timesteps({steps}) has more than ints")
         require(len(found) == steps, f"timesteps({steps}) has {len(found)}: {found}")
         require(found == sorted(set(found), reverse=True), f"{found} does not descend")
-        require(found[-1] >= 0 and found[0] < total, f"{found} leaves 0 to {total - 1}")
+        wrong = backbone.schedule.refused(found)
+        require(wrong is None, str(wrong))
 
 
 def latents_are_latents(backbone: Backbone) -> str:
@@ -103,7 +136,7 @@ def sizes_are_kept(backbone: Backbone) -> str:
         images = F.interpolate(_images(backbone), (height, width))
         latents = check_tensor(backbone.encode_images(images), "latents", (2, None, None, None))
         check_tensor(backbone.decode(latents), f"{width} x {height}", (2, 3, height, width))
-        times = torch.full((2,), len(backbone.alphas_cumprod) // 2, device=backbone.device)
+        times = torch.full((2,), backbone.schedule.timestep(0.5), device=backbone.device)
         prompts = backbone.encode_prompts(list(_PROMPTS))
         found = backbone.predict(latents, times, prompts)
         check_tensor(found, f"the prediction at {width} x {height}", tuple(latents.shape))
@@ -259,18 +292,16 @@ def strength_zero_is_the_prompt(backbone: Backbone) -> None:
 def prediction_type_is_honoured(backbone: Backbone) -> str:
     """Halfway to noise, the prediction looks like its own prediction type, not the other one."""
     latents = _latents(backbone)
-    alphas = backbone.alphas_cumprod
-    halfway = int((alphas - 0.5).abs().argmin())
-    times = torch.full((2,), halfway, device=backbone.device)
+    times = torch.full((2,), _halfway(backbone), device=backbone.device)
     eps = noise(latents.shape, 5).to(latents)
-    a_bar = alpha_bar(alphas, times)
-    noisy = add_noise(latents, eps, a_bar)
+    level = backbone.schedule.at(times)
+    noisy = add_noise(latents, eps, level)
     found = backbone.predict(noisy, times, backbone.encode_prompts(["", ""])).detach().flatten()
     kinds: tuple[PredictionType, ...] = get_args(PredictionType)
-    targets = {kind: training_target(latents, eps, a_bar, kind).flatten() for kind in kinds}
+    targets = {kind: training_target(latents, eps, level, kind).flatten() for kind in kinds}
     alike = {k: float(F.cosine_similarity(found, target, dim=0)) for k, target in targets.items()}
     own = backbone.prediction_type
-    other = next(kind for kind in kinds if kind != own)
+    other = max((kind for kind in kinds if kind != own), key=alike.__getitem__)
     wrong = alike[other] > 0.6 and alike[other] > alike[own] + 0.1
     figures = f"cosine {alike[own]:.2f} with {own}, {alike[other]:.2f} with {other}"
     require(not wrong, f"it says {own}, but {figures}")
@@ -278,7 +309,10 @@ def prediction_type_is_honoured(backbone: Backbone) -> str:
 
 
 def tokens_are_projected(backbone: Backbone) -> str:
-    """project_tokens maps [n, token_width] to the joint space, row by row, with a gradient."""
+    """project_tokens maps [n, token_width] to the joint space, row by row, with a gradient, unless
+    there is none."""
+    if backbone.joint_space is None:
+        return "no joint space: differences are learned by token consistency alone"
     tokens = noise((3, backbone.token_width), 6).to(backbone.device).requires_grad_()
     found = backbone.project_tokens(tokens)
     value = check_tensor(found.detach(), "the result", (3, None))
@@ -294,7 +328,8 @@ def tokens_are_projected(backbone: Backbone) -> str:
 CHECKS: list[Check] = [
     attributes_are_there,
     prediction_type_is_known,
-    noise_schedule_falls,
+    noise_schedule_leads_to_noise,
+    draws_are_timesteps,
     timesteps_descend,
     latents_are_latents,
     encoding_repeats,
@@ -335,10 +370,17 @@ def _round_trip(backbone: Backbone) -> Tensor:
 def _noisy(backbone: Backbone) -> tuple[Tensor, Tensor]:
     """Two noisy latents at two timesteps."""
     latents = _latents(backbone)
-    total = len(backbone.alphas_cumprod)
-    times = torch.tensor([total // 3, 2 * total // 3], device=backbone.device)
-    a_bar = alpha_bar(backbone.alphas_cumprod, times)
-    return add_noise(latents, noise(latents.shape, 1).to(latents), a_bar), times
+    shares = (1 / 3, 2 / 3)
+    times = torch.tensor([backbone.schedule.timestep(x) for x in shares], device=backbone.device)
+    level = backbone.schedule.at(times)
+    return add_noise(latents, noise(latents.shape, 1).to(latents), level), times
+
+
+def _halfway(backbone: Backbone) -> Timestep:
+    """The timestep at which there is as much of the latents as of noise."""
+    times = [backbone.schedule.timestep(i / 200) for i in range(1, 200)]
+    level = backbone.schedule.at(torch.tensor(times, device=backbone.device))
+    return times[int((level.a - level.s).abs().argmin())]
 
 
 def _predict_with(backbone: Backbone, tokens: DiffTokens | None, strength: float) -> Tensor:

@@ -11,7 +11,14 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, Conditioning, Editor, PredictionType, Trajectory
+from ..contracts import (
+    Backbone,
+    Conditioning,
+    Editor,
+    PredictionType,
+    Trajectory,
+    VariancePreserving,
+)
 from .kit import Check, require
 from .tensors import check_same, check_tensor, noise
 
@@ -23,7 +30,7 @@ class _Arithmetic:
 
     id = weights_id = "arithmetic"
     device = torch.device("cpu")
-    alphas_cumprod = torch.linspace(0.999, 0.01, 50)
+    schedule = VariancePreserving(torch.linspace(0.999, 0.01, 50))
     prediction_type: PredictionType = "epsilon"
 
     def timesteps(self, steps: int) -> list[int]:

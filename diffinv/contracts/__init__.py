@@ -11,6 +11,7 @@ from .conditioning import Conditioning, DiffTokens, Reencode, TokenSpace, concat
 from .delta_encoder import DeltaEncoder
 from .editor import Editor, Trajectory
 from .method import Bench, Method, Network, Triplet, World
+from .schedule import CLEAN, Level, RectifiedFlow, Schedule, Timestep, VariancePreserving
 from .specs import (
     API_VERSION,
     BackboneSpec,
@@ -29,6 +30,7 @@ __all__ = [
     "Backbone",
     "Bench",
     "BackboneSpec",
+    "CLEAN",
     "Captioner",
     "CaptionerSpec",
     "Conditioning",
@@ -39,16 +41,21 @@ __all__ = [
     "Editor",
     "EditorSpec",
     "Kind",
+    "Level",
     "Method",
     "MethodSpec",
     "Network",
     "PredictionType",
+    "RectifiedFlow",
     "Reencode",
+    "Schedule",
     "Spec",
+    "Timestep",
     "TokenSpace",
     "Trajectory",
     "Triplet",
     "Use",
+    "VariancePreserving",
     "World",
     "WorldSpec",
     "concatenate",

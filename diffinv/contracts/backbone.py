@@ -10,8 +10,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from .conditioning import Conditioning
+    from .schedule import Schedule, Timestep
 
-PredictionType = Literal["epsilon", "v_prediction"]
+PredictionType = Literal["epsilon", "v_prediction", "flow", "sample"]
+"""What a denoiser predicts of z = a x_0 + s eps: eps, a eps - s x_0, eps - x_0, or x_0."""
 
 
 class Backbone(Protocol):
@@ -21,9 +23,11 @@ class Backbone(Protocol):
     ``resolution`` is the side of its square pictures in pixels. With a ``size_multiple`` it takes
     pictures of other shapes too, of about as many pixels, whose sides are multiples of it; None
     means squares of ``resolution`` alone. One that knows whole scenes alone may say so by
-    ``knows_parts`` False: its results are then not made anew in tiles. ``alphas_cumprod`` is the
-    [T] float32 noise schedule, ``token_budget`` the length of the longest prompt in tokens, not
-    counting start and end, ``joint_space`` the id of the space :meth:`project_tokens` maps to.
+    ``knows_parts`` False: its results are then not made anew in tiles. ``schedule`` is the path
+    from latents to noise, ``token_budget`` the length of the longest prompt in tokens, not counting
+    start and end, ``joint_space`` the id of the space :meth:`project_tokens` maps to. A model that
+    shares no space with pictures has None there, and its differences are learned by token
+    consistency alone.
     """
 
     id: str
@@ -31,13 +35,13 @@ class Backbone(Protocol):
     resolution: int
     size_multiple: int | None
     device: torch.device
-    alphas_cumprod: Tensor
+    schedule: Schedule
     prediction_type: PredictionType
     token_budget: int
     token_width: int
-    joint_space: str
+    joint_space: str | None
 
-    def timesteps(self, steps: int) -> list[int]:
+    def timesteps(self, steps: int) -> Sequence[Timestep]:
         """The timesteps of a sampling run, descending, as the model's own scheduler spaces them."""
 
     def encode_images(self, images: Tensor) -> Tensor:
@@ -53,9 +57,9 @@ class Backbone(Protocol):
         """How much of ``token_budget`` a prompt takes."""
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
-        """The denoiser: epsilon or v (``prediction_type``) for noisy latents [n, c, h', w'] at
-        timesteps [n] (int64). Differentiable in the conditioning."""
+        """The denoiser: its ``prediction_type`` for noisy latents [n, c, h', w'] at timesteps [n]
+        (int64, or float32 if the schedule's are). Differentiable in the conditioning."""
 
     def project_tokens(self, tokens: Tensor) -> Tensor:
         """Vectors in the text encoder's output space [n, ``token_width``] to the joint space
-        [n, d]. Differentiable."""
+        [n, d]. Differentiable. Not called if ``joint_space`` is None."""

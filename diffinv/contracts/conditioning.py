@@ -51,11 +51,18 @@ class Conditioning:
     ``prompt_embeds`` are hidden states [n, length, width]; ``extra`` holds whatever else a model
     needs per row (a pooled embedding, sizes); ``reencode`` runs the text encoder again with word
     embeddings after the prompt's words (input space), if the backbone can.
+
+    Where prompts differ in length, ``mask`` [n, length] (bool) says which hidden states are the
+    prompt's, the others being filled up; without it all are. ``reach`` [n, length] (bool) says
+    which of them an additive token is added to: without it all but the first, the start token's.
+    A chat template's own tokens are left out of it.
     """
 
     prompt_embeds: Tensor
     extra: Mapping[str, Tensor] = field(default_factory=dict)
     reencode: Reencode | None = None
+    mask: Tensor | None = None
+    reach: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.prompt_embeds)
@@ -87,12 +94,19 @@ class Conditioning:
 
     def _add(self, values: Tensor) -> Conditioning:
         vector = values.sum(dim=1, keepdim=True)
+        if self.reach is not None:
+            reached = self.reach.to(self.prompt_embeds)[:, :, None]
+            return replace(self, prompt_embeds=self.prompt_embeds + reached * vector)
         start, rest = self.prompt_embeds[:, :1], self.prompt_embeds[:, 1:]
         return replace(self, prompt_embeds=_cat([start, rest + vector], dim=1))
 
     def _append(self, values: Tensor) -> Conditioning:
         rows = values.expand(len(self), -1, -1)
-        return replace(self, prompt_embeds=_cat([self.prompt_embeds, rows], dim=1))
+        embeds = _cat([self.prompt_embeds, rows], dim=1)
+        mask = _longer(self.mask, rows.shape[1], True)
+        return replace(
+            self, prompt_embeds=embeds, mask=mask, reach=_longer(self.reach, rows.shape[1])
+        )
 
     def _insert(self, values: Tensor, strength: float) -> Conditioning:
         if self.reencode is None:
@@ -110,20 +124,47 @@ class Conditioning:
 
     def repeat(self, times: int) -> Conditioning:
         """The whole batch ``times`` times over."""
-        extra = {k: _cat([v] * times) for k, v in self.extra.items()}
-        embeds = _cat([self.prompt_embeds] * times)
-        return Conditioning(embeds, extra)
+        return concatenate(*[self] * times)
 
     def __getitem__(self, index: slice | Tensor) -> Conditioning:
         extra = {k: v[index] for k, v in self.extra.items()}
-        return Conditioning(self.prompt_embeds[index], extra)
+        mask, reach = (None if x is None else x[index] for x in (self.mask, self.reach))
+        return Conditioning(self.prompt_embeds[index], extra, mask=mask, reach=reach)
 
 
 def concatenate(*parts: Conditioning) -> Conditioning:
-    """One batch from several; shorter sequences are refused (they would attend to padding)."""
+    """One batch from several. Shorter sequences are filled up if they have masks, and else refused
+    by torch: they would attend to padding."""
     keys = parts[0].extra.keys()
     extra = {k: _cat([p.extra[k] for p in parts]) for k in keys}
-    return Conditioning(_cat([p.prompt_embeds for p in parts]), extra)
+    longest = max(p.prompt_embeds.shape[1] for p in parts)
+    if all(p.mask is not None for p in parts):
+        parts = tuple(_filled(p, longest) for p in parts)
+    mask, reach = (_all([getattr(p, name) for p in parts]) for name in ("mask", "reach"))
+    return Conditioning(_cat([p.prompt_embeds for p in parts]), extra, mask=mask, reach=reach)
+
+
+def _filled(one: Conditioning, length: int) -> Conditioning:
+    """With as many hidden states more as it takes, which nothing attends to or reaches."""
+    from torch.nn.functional import pad
+
+    more = length - one.prompt_embeds.shape[1]
+    embeds = pad(one.prompt_embeds, (0, 0, 0, more)) if more else one.prompt_embeds
+    mask, reach = _longer(one.mask, more), _longer(one.reach, more)
+    return replace(one, prompt_embeds=embeds, mask=mask, reach=reach)
+
+
+def _longer(mask: Tensor | None, more: int, value: bool = False) -> Tensor | None:
+    """A mask [n, length], if there is one, with so many places more."""
+    from torch.nn.functional import pad
+
+    return None if mask is None else pad(mask, (0, more), value=value)
+
+
+def _all(values: Sequence[Tensor | None]) -> Tensor | None:
+    """Masks one after another, if there are any."""
+    found = [value for value in values if value is not None]
+    return _cat(found) if found else None
 
 
 def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:

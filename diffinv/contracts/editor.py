@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
     from .backbone import Backbone
     from .conditioning import Conditioning
+    from .schedule import Timestep
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Trajectory:
     after each step; with them the steps are DDPM's (eta 1), without them DDIM's.
     """
 
-    timesteps: list[int]
+    timesteps: Sequence[Timestep]
     samples: Tensor
     corrections: Tensor | None = None
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 Kind = Literal["backbone", "captioner", "delta encoder", "editor", "method", "world"]
 """The kinds of parts a plugin can bring, in the words shown to users."""
 
-API_VERSION = 1
+API_VERSION = 2
 """The version of these contracts. A spec for a later one is refused, with the reason."""
 
 

@@ -76,7 +76,9 @@ def check_width(encoder: DeltaEncoder, delta: Tensor, width: int, of: str) -> No
 
 @torch.no_grad()
 def check_space(encoder: DeltaEncoder, backbone: Backbone, delta: Tensor) -> None:
-    """Refuse a delta [d] that the backbone's tokens cannot be compared with."""
+    """Refuse a delta [d] that the backbone's tokens cannot be compared with, if they are."""
+    if backbone.joint_space is None:
+        return
     token = torch.zeros(1, backbone.token_width, device=backbone.device)
     width = backbone.project_tokens(token).shape[-1]
     check_width(encoder, delta, width, f"the tokens of {backbone.id!r}")

@@ -17,7 +17,7 @@ from ..pictures.tensors import to_arrays
 from . import answers
 from .editors import ddpm_mean, seeded_noise
 from .objective import blur
-from .sampling import add_noise, alpha_bar, predicted_noise, timestep_pairs
+from .sampling import add_noise, predicted_noise, rows, timestep_pairs
 from .settings import ApplicationSettings
 from .words import Wording
 
@@ -231,22 +231,21 @@ def difference_mask(
     """Where a difference acts on B: a soft mask [n, 1, h, w] in [0, 1].
 
     The mean over three timesteps and two noises of
-    |noise_pred({prompt_B, D}) - noise_pred(prompt_B)| / sqrt(a_bar), blurred 3x3, as a share of
+    |noise_pred({prompt_B, D}) - noise_pred(prompt_B)| / a_t, blurred 3x3, as a share of
     its 97th percentile, on a ramp. A difference that acts on most of the picture gets all of it.
     """
     total = latents.new_zeros(len(latents), 1, *latents.shape[-2:])
-    steps = len(backbone.alphas_cumprod)
     for i, share in enumerate(share for share in _MASK_SHARES for _ in range(_MASK_NOISES)):
-        rows = torch.full((len(latents),), int(share * steps), device=latents.device)
-        a_bar = alpha_bar(backbone.alphas_cumprod, rows)
+        times = rows(backbone.schedule.timestep(share), latents)
+        level = backbone.schedule.at(times)
         noise = seeded_noise(latents[:1].shape, 7919 + i, latents.device)
-        noisy = add_noise(latents, noise, a_bar)
-        plain, changed = _two_predictions(backbone, noisy, rows, source, target)
+        noisy = add_noise(latents, noise, level)
+        plain, changed = _two_predictions(backbone, noisy, times, source, target)
         kind = backbone.prediction_type
-        change = predicted_noise(noisy, changed, a_bar, kind) - predicted_noise(
-            noisy, plain, a_bar, kind
+        change = predicted_noise(noisy, changed, level, kind) - predicted_noise(
+            noisy, plain, level, kind
         )
-        total += change.abs().mean(1, keepdim=True) / a_bar.sqrt()
+        total += change.abs().mean(1, keepdim=True) / level.a
     return ramp_mask(blur(total))
 
 
@@ -269,14 +268,14 @@ def ramp_mask(change: Tensor) -> Tensor:
 def _two_predictions(
     backbone: Backbone,
     noisy: Tensor,
-    rows: Tensor,
+    times: Tensor,
     source: Conditioning,
     target: Conditioning,
 ) -> tuple[Tensor, Tensor]:
     if source.prompt_embeds.shape == target.prompt_embeds.shape:
         both = concatenate(source, target)
         twice = noisy.repeat(2, 1, 1, 1)
-        plain, changed = answers.prediction(backbone, twice, rows.repeat(2), both).chunk(2)
+        plain, changed = answers.prediction(backbone, twice, times.repeat(2), both).chunk(2)
         return plain, changed
-    plain = answers.prediction(backbone, noisy, rows, source)
-    return plain, answers.prediction(backbone, noisy, rows, target)
+    plain = answers.prediction(backbone, noisy, times, source)
+    return plain, answers.prediction(backbone, noisy, times, target)

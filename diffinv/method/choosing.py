@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from ..contracts import Backbone, Conditioning, DiffTokens
 from . import answers
 from .editors import noise_like_each
-from .sampling import add_noise, alpha_bar
+from .sampling import add_noise
 from .words import Wording
 
 if TYPE_CHECKING:
@@ -78,12 +78,11 @@ def _choose(
 def _prediction(backbone: Backbone, latents: Tensor, conditioning: Conditioning) -> Tensor:
     """What the denoiser makes of B's noised latents [1, c, h, w]: one row [c * h * w] for each
     prompt."""
-    rows = len(conditioning)
-    steps = len(backbone.alphas_cumprod)
-    timesteps = torch.full((rows,), int(_SHARE * steps), device=latents.device)
+    count = len(conditioning)
+    timesteps = torch.full((count,), backbone.schedule.timestep(_SHARE), device=latents.device)
     noise = noise_like_each(latents, _NOISE_SEED)
-    noisy = add_noise(latents, noise, alpha_bar(backbone.alphas_cumprod, timesteps[:1]))
-    many = noisy.expand(rows, -1, -1, -1)
+    noisy = add_noise(latents, noise, backbone.schedule.at(timesteps[:1]))
+    many = noisy.expand(count, -1, -1, -1)
     return answers.prediction(backbone, many, timesteps, conditioning).flatten(1).float()
 
 

@@ -11,14 +11,15 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, Conditioning, PredictionType, Trajectory
+from ..contracts import Backbone, Conditioning, PredictionType, Timestep, Trajectory
 from . import answers
 from .sampling import (
     add_noise,
-    alpha_bar,
     ddim_coefficients,
     ddim_step,
     guided,
+    predicted_noise,
+    rows,
     step_variance,
     timestep_pairs,
 )
@@ -35,10 +36,6 @@ def noise_like_each(latents: Tensor, seed: int) -> Tensor:
     return seeded_noise(latents[:1].shape, seed, latents.device).expand_as(latents)
 
 
-def _rows(t: int, latents: Tensor) -> Tensor:
-    return torch.full((len(latents),), t, dtype=torch.long, device=latents.device)
-
-
 class Ddim:
     """DDIM inversion at guidance 1, the exact inverse of each step by fixed-point iteration.
 
@@ -47,7 +44,12 @@ class Ddim:
     50 steps a random denoiser needs 8 passes a step to come back within 1e-3, where v needs 3.
     """
 
-    iterations: Mapping[PredictionType, int] = {"epsilon": 8, "v_prediction": 4}
+    iterations: Mapping[PredictionType, int] = {
+        "epsilon": 8,
+        "v_prediction": 4,
+        "flow": 4,
+        "sample": 8,
+    }
     """Passes through the denoiser per step of the inversion: its whole cost."""
 
     @torch.no_grad()
@@ -69,15 +71,25 @@ class Ddim:
         return Trajectory(timesteps, torch.stack(samples[::-1]))
 
     def _invert_step(
-        self, backbone: Backbone, x_prev: Tensor, t: int, t_prev: int, source: Conditioning
+        self,
+        backbone: Backbone,
+        x_prev: Tensor,
+        t: Timestep,
+        t_prev: Timestep,
+        source: Conditioning,
     ) -> Tensor:
-        rows = _rows(t, x_prev)
-        a_bar = alpha_bar(backbone.alphas_cumprod, rows)
-        a_bar_prev = alpha_bar(backbone.alphas_cumprod, _rows(t_prev, x_prev))
-        a, b = ddim_coefficients(a_bar, a_bar_prev, backbone.prediction_type)
+        times, kind = rows(t, x_prev), backbone.prediction_type
+        level = backbone.schedule.at(times)
+        prev = backbone.schedule.at(rows(t_prev, x_prev))
+        # The last step forgets x_t if the model predicts x_0 itself; its noise does not.
+        solved: PredictionType = "epsilon" if kind == "sample" else kind
+        a, b = ddim_coefficients(level, prev, solved)
         x = x_prev
-        for _ in range(self.iterations[backbone.prediction_type]):
-            x = (x_prev - b * answers.prediction(backbone, x, rows, source)) / a
+        for _ in range(self.iterations[kind]):
+            output = answers.prediction(backbone, x, times, source)
+            if solved != kind:
+                output = predicted_noise(x, output, level, kind)
+            x = (x_prev - b * output) / a
         return x
 
 
@@ -105,8 +117,7 @@ class SDEdit:
         timesteps = every[len(every) - max(1, int(len(every) * self.share)) :]
         noise = noise_like_each(latents, seed)
         noisy = [
-            add_noise(latents, noise, alpha_bar(backbone.alphas_cumprod, _rows(t, latents)))
-            for t in timesteps
+            add_noise(latents, noise, backbone.schedule.at(rows(t, latents))) for t in timesteps
         ]
         return Trajectory(timesteps, torch.stack([*noisy, latents]))
 
@@ -134,7 +145,7 @@ class EditFriendly:
             add_noise(
                 latents,
                 noise_like_each(latents, seed * 1000 + i),
-                alpha_bar(backbone.alphas_cumprod, _rows(t, latents)),
+                backbone.schedule.at(rows(t, latents)),
             )
             for i, t in enumerate(timesteps)
         ]
@@ -149,17 +160,17 @@ class EditFriendly:
 def ddpm_mean(
     backbone: Backbone,
     sample: Tensor,
-    t: int,
-    t_prev: int,
+    t: Timestep,
+    t_prev: Timestep,
     conditioning: Conditioning,
     empty: Conditioning,
     guidance_scale: float,
     eta: float = 1.0,
 ) -> Tensor:
     """The mean of x_{t-1} under guidance; ``eta`` 1 is DDPM, 0 is DDIM."""
-    rows = _rows(t, sample)
-    a_bar = alpha_bar(backbone.alphas_cumprod, rows)
-    a_bar_prev = alpha_bar(backbone.alphas_cumprod, _rows(t_prev, sample))
-    output = guided(backbone, sample, rows, conditioning, empty, guidance_scale)
-    variance = eta**2 * step_variance(a_bar, a_bar_prev)
-    return ddim_step(sample, output, a_bar, a_bar_prev, backbone.prediction_type, variance)
+    times = rows(t, sample)
+    level = backbone.schedule.at(times)
+    prev = backbone.schedule.at(rows(t_prev, sample))
+    output = guided(backbone, sample, times, conditioning, empty, guidance_scale)
+    variance = eta**2 * step_variance(level, prev)
+    return ddim_step(sample, output, level, prev, backbone.prediction_type, variance)

@@ -17,7 +17,7 @@ from . import answers
 from .deltas import Deltas
 from .deltas import deltas as deltas_of
 from .objective import change_weight, clip_loss, token_consistency, total_loss
-from .sampling import add_noise, alpha_bar, training_target
+from .sampling import add_noise, training_target
 from .settings import InversionSettings
 
 if TYPE_CHECKING:
@@ -353,11 +353,11 @@ def _start(
 
 def _random_draw(backbone: Backbone, problem: _Problem, generators: list[torch.Generator]) -> _Draw:
     """t_before, t_after ~ U(0, T) and eps_before, eps_after ~ N(0, I), each from its generator."""
-    steps, shape = len(backbone.alphas_cumprod), problem.z_a.shape[1:]
+    shape = problem.z_a.shape[1:]
     times, noises = [], []
     for owner in problem.owner.tolist():
         generator = generators[owner]
-        times.append(torch.randint(0, steps, (2,), generator=generator))
+        times.append(backbone.schedule.draw(2, generator))
         noises.append(torch.randn(2, *shape, generator=generator))
     timesteps = torch.stack(times, dim=1).flatten().to(backbone.device)
     noise = torch.stack(noises, dim=1).flatten(0, 1).to(backbone.device)
@@ -367,7 +367,7 @@ def _random_draw(backbone: Backbone, problem: _Problem, generators: list[torch.G
 def _fixed_draw(backbone: Backbone, problem: _Problem, index: int) -> _Draw:
     """The index-th draw for scoring candidates, the same for every pair."""
     rows = 2 * len(problem.z_a)
-    t = int((index + 0.5) / _SCORE_DRAWS * len(backbone.alphas_cumprod))
+    t = backbone.schedule.timestep((index + 0.5) / _SCORE_DRAWS)
     generator = torch.Generator().manual_seed(104729 + index)
     noise = torch.randn(1, *problem.z_a.shape[1:], generator=generator).to(backbone.device)
     timesteps = torch.full((rows,), t, device=backbone.device)
@@ -392,14 +392,21 @@ def _losses(
     before = problem.prompt_a_prime.extend(each, -1.0)
     after = problem.prompt_a.extend(each, 1.0)
     latents = torch.cat([problem.z_a, problem.z_a_prime])
-    a_bar = alpha_bar(backbone.alphas_cumprod, draw.timesteps)
-    noisy = add_noise(latents, draw.noise, a_bar)
+    level = backbone.schedule.at(draw.timesteps)
+    noisy = add_noise(latents, draw.noise, level)
     prediction = answers.prediction(backbone, noisy, draw.timesteps, concatenate(before, after))
-    target = training_target(latents, draw.noise, a_bar, backbone.prediction_type)
+    target = training_target(latents, draw.noise, level, backbone.prediction_type)
     per_pair = token_consistency(target, prediction, problem.weight, settings.tc_norm)
     tc = problem.per_difference(per_pair)
-    clip = clip_loss(backbone.project_tokens(tokens.mean(dim=1)), problem.d_inter)
+    clip = _clip(backbone, tokens, problem)
     return torch.stack([total_loss(tc, clip, settings), tc, clip], dim=1)
+
+
+def _clip(backbone: Backbone, tokens: Tensor, problem: _Problem) -> Tensor:
+    """L_clip of each difference, [n]; 0 if the backbone shares no space with pictures."""
+    if backbone.joint_space is None:
+        return tokens.new_zeros(len(tokens))
+    return clip_loss(backbone.project_tokens(tokens.mean(dim=1)), problem.d_inter)
 
 
 def _step(

@@ -1,89 +1,97 @@
-"""The diffusion arithmetic on ``alphas_cumprod``: noise, targets, DDIM both ways, guidance.
+"""The diffusion arithmetic on a path z_t = a x_0 + s eps: noise, targets, steps, guidance.
 
-A DDIM step is linear in the sample and the model's output,
-``x_prev = a * x + b * model_output``, for both epsilon and v; its exact inverse follows.
+A deterministic step is linear in the sample and the model's output,
+``x_prev = a * x + b * model_output``, whatever the model predicts; its exact inverse follows.
 Everything is written for batches with one timestep per row.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, Conditioning, PredictionType
+from ..contracts import CLEAN, Backbone, Conditioning, Level, PredictionType, Timestep
 from ..contracts.conditioning import concatenate
 from . import answers
 
-CLEAN = -1
-"""The timestep that stands for no noise: alphas_cumprod is 1 there."""
+
+def rows(t: Timestep, latents: Tensor) -> Tensor:
+    """One timestep for every row of a batch, in the schedule's own type."""
+    return torch.full((len(latents),), t, device=latents.device)
 
 
-def alpha_bar(alphas_cumprod: Tensor, timesteps: Tensor) -> Tensor:
-    """alphas_cumprod at ``timesteps`` [n], 1 at :data:`CLEAN`; shape [n, 1, 1, 1]."""
-    picked = alphas_cumprod[timesteps.clamp_min(0)]
-    return torch.where(timesteps < 0, torch.ones_like(picked), picked)[:, None, None, None]
-
-
-def add_noise(latents: Tensor, noise: Tensor, a_bar: Tensor) -> Tensor:
-    """z_t = sqrt(a_bar) z + sqrt(1 - a_bar) eps."""
-    return a_bar.sqrt() * latents + (1 - a_bar).sqrt() * noise
+def add_noise(latents: Tensor, noise: Tensor, level: Level) -> Tensor:
+    """z_t = a z + s eps."""
+    return level.a * latents + level.s * noise
 
 
 def training_target(
-    latents: Tensor, noise: Tensor, a_bar: Tensor, prediction_type: PredictionType
+    latents: Tensor, noise: Tensor, level: Level, prediction_type: PredictionType
 ) -> Tensor:
-    """What the denoiser was trained to predict: eps, or v = sqrt(a_bar) eps - sqrt(1 - a_bar) z."""
+    """What the denoiser was trained to predict: eps, v = a eps - s z, the flow eps - z, or z."""
     if prediction_type == "epsilon":
         return noise
-    return a_bar.sqrt() * noise - (1 - a_bar).sqrt() * latents
+    if prediction_type == "v_prediction":
+        return level.a * noise - level.s * latents
+    return noise - latents if prediction_type == "flow" else latents
 
 
 def predicted_noise(
-    sample: Tensor, model_output: Tensor, a_bar: Tensor, prediction_type: PredictionType
+    sample: Tensor, model_output: Tensor, level: Level, prediction_type: PredictionType
 ) -> Tensor:
-    """noise_pred from either kind of model output."""
+    """noise_pred from any kind of model output."""
     if prediction_type == "epsilon":
         return model_output
-    return a_bar.sqrt() * model_output + (1 - a_bar).sqrt() * sample
+    if prediction_type == "v_prediction":
+        return (level.a * model_output + level.s * sample) / level.total
+    if prediction_type == "flow":
+        return (sample + level.a * model_output) / (level.a + level.s)
+    return (sample - level.a * model_output) / level.s
 
 
 def predicted_original(
-    sample: Tensor, model_output: Tensor, a_bar: Tensor, prediction_type: PredictionType
+    sample: Tensor, model_output: Tensor, level: Level, prediction_type: PredictionType
 ) -> Tensor:
     """The clean latents that a model output implies."""
     if prediction_type == "epsilon":
-        return (sample - (1 - a_bar).sqrt() * model_output) / a_bar.sqrt()
-    return a_bar.sqrt() * sample - (1 - a_bar).sqrt() * model_output
+        return (sample - level.s * model_output) / level.a
+    if prediction_type == "v_prediction":
+        return (level.a * sample - level.s * model_output) / level.total
+    if prediction_type == "flow":
+        return (sample - level.s * model_output) / (level.a + level.s)
+    return model_output
 
 
-def step_variance(a_bar: Tensor, a_bar_prev: Tensor) -> Tensor:
-    """sigma_t^2 of a DDPM step (DDIM with eta = 1)."""
-    return (1 - a_bar_prev) / (1 - a_bar) * (1 - a_bar / a_bar_prev)
+def step_variance(level: Level, prev: Level) -> Tensor:
+    """The variance of z_prev given z_t and z_0: a DDPM step's sigma^2 (DDIM with eta = 1)."""
+    between = level.total - level.a2 / prev.a2 * prev.total
+    return prev.s2 / level.s2 * between
 
 
 def ddim_step(
     sample: Tensor,
     model_output: Tensor,
-    a_bar: Tensor,
-    a_bar_prev: Tensor,
+    level: Level,
+    prev: Level,
     prediction_type: PredictionType,
     variance: Tensor | float = 0.0,
 ) -> Tensor:
-    """The mean of x_{t-1}; with ``variance`` sigma^2, the caller adds noise of that variance."""
-    original = predicted_original(sample, model_output, a_bar, prediction_type)
-    noise_pred = predicted_noise(sample, model_output, a_bar, prediction_type)
-    return (
-        a_bar_prev.sqrt() * original + (1 - a_bar_prev - variance).clamp_min(0).sqrt() * noise_pred
-    )
+    """The mean of x_{t-1}; with ``variance`` sigma^2, the caller adds noise of that variance. On a
+    straight path this is Euler's step."""
+    original = predicted_original(sample, model_output, level, prediction_type)
+    noise_pred = predicted_noise(sample, model_output, level, prediction_type)
+    return prev.a * original + (prev.s2 - variance).clamp_min(0).sqrt() * noise_pred
 
 
 def ddim_coefficients(
-    a_bar: Tensor, a_bar_prev: Tensor, prediction_type: PredictionType
+    level: Level, prev: Level, prediction_type: PredictionType
 ) -> tuple[Tensor, Tensor]:
     """(a, b) of ``x_prev = a * x + b * model_output``, by stepping unit inputs."""
-    one, zero = torch.ones_like(a_bar), torch.zeros_like(a_bar)
-    a = ddim_step(one, zero, a_bar, a_bar_prev, prediction_type)
-    b = ddim_step(zero, one, a_bar, a_bar_prev, prediction_type)
+    one, zero = torch.ones_like(level.a), torch.zeros_like(level.a)
+    a = ddim_step(one, zero, level, prev, prediction_type)
+    b = ddim_step(zero, one, level, prev, prediction_type)
     return a, b
 
 
@@ -112,6 +120,6 @@ def guided(
     return without + guidance_scale * (with_prompt - without)
 
 
-def timestep_pairs(timesteps: list[int]) -> list[tuple[int, int]]:
+def timestep_pairs(timesteps: Sequence[Timestep]) -> list[tuple[Timestep, Timestep]]:
     """(t, the next lower timestep) of a descending run, the last one paired with CLEAN."""
     return list(zip(timesteps, [*timesteps[1:], CLEAN], strict=True))

@@ -102,10 +102,11 @@ def check_spec(spec: object, expected: type[Spec]) -> None:
     if not isinstance(spec, expected):
         raise BrokenPluginError(f"gave a {type(spec).__name__}, not a {expected.__name__}")
     version = spec.api_version
-    if not _is_number(version, int) or not 1 <= version <= API_VERSION:
+    if not _is_number(version, int) or version != API_VERSION:
         raise BrokenPluginError(
             f"{spec.id!r} is made for version {version!r} of the plugin interface; "
-            f"this diffinv has version {API_VERSION}: update diffinv or the plugin"
+            f"this diffinv has version {API_VERSION}: update diffinv or the plugin "
+            "(docs/plugins.md says what changed)"
         )
     if not isinstance(spec.id, str) or not _ID.fullmatch(spec.id):
         raise BrokenPluginError(f"{spec.id!r} is not an id: use letters, digits, '.', '_' and '-'")

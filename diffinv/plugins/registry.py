@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 import pluggy
 
 from ..contracts import (
+    API_VERSION,
     BackboneSpec,
     Bench,
     CaptionerSpec,
@@ -123,7 +124,14 @@ class Registry:
             kind = kind_of(spec)
             raise UsageError(f"The {kind} {spec.id!r} takes no weights: leave out '={weights}'.")
         arguments = (device,) if isinstance(spec, WorldSpec) else (weights, device)
-        return self._made(spec, weights, () if isinstance(spec, EditorSpec) else arguments, {})
+        made = self._made(spec, weights, () if isinstance(spec, EditorSpec) else arguments, {})
+        if isinstance(spec, BackboneSpec) and not hasattr(made, "schedule"):
+            raise DiffinvError(
+                f"The backbone {spec.id!r} has no schedule: it is made for version 1 of the plugin "
+                f"interface, and this diffinv has version {API_VERSION}; update the plugin "
+                "(docs/plugins.md says what changed)."
+            )
+        return made
 
     def create_method(
         self, spec: MethodSpec, weights: str | None, bench: Bench, settings: Mapping[str, Any]

@@ -58,8 +58,9 @@ class Teachers:
 
 
 def check_spaces(backbone: Backbone, encoder: DeltaEncoder) -> None:
-    """Refuse a delta encoder unless the backbone projects its tokens to the encoder's space."""
-    if backbone.joint_space != encoder.space:
+    """Refuse a delta encoder unless the backbone projects its tokens to the encoder's space, or to
+    none."""
+    if backbone.joint_space not in (None, encoder.space):
         raise UsageError(
             f"The delta encoder {encoder.id!r} works in the joint space {encoder.space!r}, but the "
             f"backbone {backbone.id!r} projects its tokens to {backbone.joint_space!r}, so the two "
@@ -80,6 +81,11 @@ def learn(
     """
     check_spaces(teachers.backbone, teachers.delta_encoder)
     groups, remarks = _describe(teachers, lessons, settings, meter)
+    if teachers.backbone.joint_space is None:
+        meter.warn(
+            f"The backbone {teachers.backbone.id!r} shares no space with pictures: the difference "
+            "is learned by token consistency alone."
+        )
 
     def work(backbone: Backbone) -> tuple[list[InversionResult], list[Image]]:
         roomy = replace(teachers, backbone=backbone)

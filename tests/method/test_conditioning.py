@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from diffinv.contracts import Conditioning, DiffTokens
+from diffinv.contracts import Conditioning, DiffTokens, concatenate
 
 SPACES = ["additive", "input", "output"]
 
@@ -77,3 +77,47 @@ def test_several_differences_at_once_keep_the_batch(prompt, space):
 def test_a_backbone_without_input_space_refuses():
     with pytest.raises(ValueError, match="input-space"):
         Conditioning(torch.zeros(1, 4, 32)).extend(tokens("input"))
+
+
+def ragged(*lengths):
+    """One prompt for each length, filled up; a template's two tokens first, out of reach."""
+    parts = []
+    for length in lengths:
+        mask = torch.ones(1, length, dtype=torch.bool)
+        reach = mask.clone()
+        reach[:, :2] = False
+        embeds = torch.randn(1, length, 4, generator=torch.Generator().manual_seed(length))
+        parts.append(Conditioning(embeds, mask=mask, reach=reach))
+    return concatenate(*parts), parts
+
+
+def test_prompts_of_different_lengths_are_filled_up():
+    both, (short, long) = ragged(3, 5)
+    assert both.prompt_embeds.shape == (2, 5, 4)
+    assert both.mask.sum(1).tolist() == [3, 5]
+    assert both.reach.sum(1).tolist() == [1, 3]
+    assert torch.equal(both.prompt_embeds[:1, :3], short.prompt_embeds)
+    assert torch.equal(both[1:].prompt_embeds, long.prompt_embeds)
+    assert both.repeat(2).mask.shape == (4, 5)
+
+
+def test_additive_tokens_reach_the_prompts_own_words_alone():
+    both, _ = ragged(3, 5)
+    moved = both.extend(DiffTokens(torch.ones(1, 1, 4), "additive"))
+    changed = (moved.prompt_embeds - both.prompt_embeds).abs().sum(-1) > 0
+    assert torch.equal(changed, both.reach)
+    back = moved.extend(DiffTokens(torch.ones(1, 1, 4), "additive"), -1.0)
+    torch.testing.assert_close(back.prompt_embeds, both.prompt_embeds)
+
+
+def test_output_tokens_are_attended_to_behind_the_filling():
+    both, _ = ragged(3, 5)
+    longer = both.extend(DiffTokens(torch.ones(1, 2, 4), "output"))
+    assert longer.mask.tolist()[0] == [True] * 3 + [False] * 2 + [True] * 2
+    assert longer.reach.sum(1).tolist() == [1, 3]
+
+
+def test_without_masks_lengths_must_agree():
+    one, other = (Conditioning(torch.zeros(1, n, 4)) for n in (3, 5))
+    with pytest.raises(RuntimeError):
+        concatenate(one, other)

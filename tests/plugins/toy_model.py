@@ -5,7 +5,7 @@ import os
 import numpy as np
 import torch
 
-from diffinv.contracts import Conditioning
+from diffinv.contracts import Conditioning, VariancePreserving
 
 WIDTH = 8
 
@@ -34,7 +34,7 @@ class Toy:
         if weights:
             raise OSError(f"{weights} does not exist")
         self.device = torch.device(device)
-        self.alphas_cumprod = torch.linspace(0.99, 0.05, 100)
+        self.schedule = VariancePreserving(torch.linspace(0.99, 0.05, 100))
 
     def timesteps(self, steps):
         return [int(t) for t in np.linspace(99, 0, steps)]

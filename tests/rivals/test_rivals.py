@@ -21,7 +21,7 @@ from diffinv.contracts import Triplet
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.evaluation.bench import ModelBench
 from diffinv.method import answers
-from diffinv.method.sampling import add_noise, alpha_bar, training_target
+from diffinv.method.sampling import add_noise, training_target
 from diffinv.plugins.loading import registry
 from diffinv_diorama.diorama_world import DioramaWorld
 from diffinv_diorama.tuned import TUNED
@@ -316,14 +316,14 @@ class TestDia:
         latents = answers.latents(bench.backbone, [triplet.a])
         rows = torch.tensor([700])
         noise = torch.randn(latents.shape, generator=torch.Generator().manual_seed(1))
-        a_bar = alpha_bar(bench.backbone.alphas_cumprod, rows)
+        level = bench.backbone.schedule.at(rows)
         kind = bench.backbone.prediction_type
-        target = training_target(latents, noise, a_bar, kind)
+        target = training_target(latents, noise, level, kind)
         errors = []
         for iterations in (0, 40):
             states = method(bench, "dia", iterations=iterations, lr=0.1).conditioning(triplet.a, 0)
             with torch.no_grad():
-                made = bench.backbone.predict(add_noise(latents, noise, a_bar), rows, states)
+                made = bench.backbone.predict(add_noise(latents, noise, level), rows, states)
             errors.append(float((made - target).square().mean()))
         assert errors[1] < errors[0]
 

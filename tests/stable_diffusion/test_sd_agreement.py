@@ -20,7 +20,7 @@ from diffusers import (
 from diffinv.contracts import DiffTokens, Trajectory
 from diffinv.method.application import denoise
 from diffinv.method.editors import Ddim, SDEdit
-from diffinv.method.sampling import add_noise, alpha_bar, training_target
+from diffinv.method.sampling import add_noise, training_target
 from diffinv_stable_diffusion.backbone import load
 
 PROMPT = "the red cat in the cab"
@@ -181,11 +181,11 @@ def test_training_targets_equal_the_schedulers(backbone):
     theirs = DDPMScheduler.from_config(backbone.scheduler.config)
     latents, eps = noise(6, 4, 8, 8), noise(6, 4, 8, 8, seed=2)
     timesteps = torch.tensor([0, 1, 250, 500, 998, 999])
-    a_bar = alpha_bar(backbone.alphas_cumprod, timesteps)
+    level = backbone.schedule.at(timesteps)
     assert torch.allclose(
-        add_noise(latents, eps, a_bar), theirs.add_noise(latents, eps, timesteps), atol=1e-6
+        add_noise(latents, eps, level), theirs.add_noise(latents, eps, timesteps), atol=1e-6
     )
-    target = training_target(latents, eps, a_bar, backbone.prediction_type)
+    target = training_target(latents, eps, level, backbone.prediction_type)
     wanted = (
         eps
         if backbone.prediction_type == "epsilon"

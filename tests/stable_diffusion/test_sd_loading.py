@@ -44,7 +44,7 @@ def predictions(backbone):
         pictures,
         backbone.encode_images(pictures),
         backbone.encode_prompts(PROMPTS).prompt_embeds,
-        backbone.alphas_cumprod,
+        backbone.schedule.alphas_cumprod,
     ]
 
 
@@ -86,7 +86,7 @@ def test_a_single_file_may_say_that_it_predicts_velocity(
     save_file({**tensors, "v_pred": torch.ones(0), "ztsnr": torch.ones(0)}, path)
     backbone = load(family, str(path), "cpu")
     assert backbone.prediction_type == "v_prediction"
-    assert backbone.alphas_cumprod[-1] < 1e-6
+    assert backbone.schedule.alphas_cumprod[-1] < 1e-6
 
 
 def test_the_bundled_settings_are_those_of_the_families():

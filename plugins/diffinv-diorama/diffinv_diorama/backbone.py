@@ -11,7 +11,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
-from diffinv.contracts import Conditioning, PredictionType
+from diffinv.contracts import Conditioning, PredictionType, VariancePreserving
 
 from .weights import pipeline_folder, without_loading_bars
 
@@ -52,7 +52,7 @@ class DioramaBackbone:
         for model in (self.text_encoder, self.unet, self.vae):
             model.to(device).eval().requires_grad_(False)
         self.scheduler = DDIMScheduler.from_pretrained(folder / "scheduler")
-        self.alphas_cumprod = self.scheduler.alphas_cumprod.float().to(device)
+        self.schedule = VariancePreserving(self.scheduler.alphas_cumprod.float().to(device))
         self.prediction_type: PredictionType = self.scheduler.config.prediction_type
         self.resolution: int = self.vae.config.sample_size
         self.size_multiple = 2 ** (len(self.vae.config.block_out_channels) - 1)

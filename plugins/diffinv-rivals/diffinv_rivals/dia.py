@@ -10,14 +10,13 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.nn import functional as F
 
-from diffinv.contracts import Conditioning, DiffTokens, Trajectory
+from diffinv.contracts import Conditioning, DiffTokens, Timestep, Trajectory
 from diffinv.errors import DiffinvError
 from diffinv.method import answers
 from diffinv.method.application import denoise
 from diffinv.method.editors import seeded_noise
 from diffinv.method.sampling import (
     add_noise,
-    alpha_bar,
     ddim_step,
     timestep_pairs,
     training_target,
@@ -74,7 +73,7 @@ class Dia:
         """What the denoiser draws a picture from, learned from views of it."""
         backbone, generator = self.bench.backbone, torch.Generator().manual_seed(seed)
         latents = answers.latents(backbone, views(image, self.batch, generator))
-        alphas, kind = backbone.alphas_cumprod, backbone.prediction_type
+        kind = backbone.prediction_type
         times = torch.tensor(self._timesteps)
         rows = times[torch.randint(len(times), (self.batch,), generator=generator)]
         rows = rows.to(latents.device)
@@ -88,10 +87,10 @@ class Dia:
         optimiser = torch.optim.AdamW([values], lr=self.lr)
         for _ in range(self.iterations):
             noise = torch.randn(latents.shape, generator=generator).to(latents.device)
-            a_bar = alpha_bar(alphas, rows)
+            level = backbone.schedule.at(rows)
             states = empty.extend(DiffTokens(values, "input")).repeat(self.batch)
-            predicted = answers.prediction(backbone, add_noise(latents, noise, a_bar), rows, states)
-            loss = F.mse_loss(predicted, training_target(latents, noise, a_bar, kind))
+            predicted = answers.prediction(backbone, add_noise(latents, noise, level), rows, states)
+            loss = F.mse_loss(predicted, training_target(latents, noise, level, kind))
             if float(loss.detach()) < self.enough:
                 break
             optimiser.zero_grad()
@@ -104,8 +103,8 @@ class Dia:
     def noise(self, latents: Tensor, source: Conditioning, seed: int) -> Tensor:
         """The noise [1, c, h, w] from which DDIM comes to B's latents, as nearly as L-BFGS gets."""
         first = torch.tensor([self._timesteps[0]], device=latents.device)
-        a_bar = alpha_bar(self.bench.backbone.alphas_cumprod, first)
-        start = add_noise(latents, seeded_noise(latents.shape, seed, latents.device), a_bar)
+        level = self.bench.backbone.schedule.at(first)
+        start = add_noise(latents, seeded_noise(latents.shape, seed, latents.device), level)
         found = start.flatten().requires_grad_()  # L-BFGS takes gradients as they lie in memory
         search = torch.optim.LBFGS([found], lr=self.noise_lr, max_iter=self.noise_iterations)
 
@@ -123,13 +122,13 @@ class Dia:
         backbone = self.bench.backbone
         for pair in timestep_pairs(self._timesteps):
             t, t_prev = (torch.tensor([one], device=sample.device) for one in pair)
-            now, after = (alpha_bar(backbone.alphas_cumprod, one) for one in (t, t_prev))
+            now, after = (backbone.schedule.at(one) for one in (t, t_prev))
             output = answers.prediction(backbone, sample, t, source)
             sample = ddim_step(sample, output, now, after, backbone.prediction_type)
         return sample
 
     @property
-    def _timesteps(self) -> list[int]:
+    def _timesteps(self) -> Sequence[Timestep]:
         return self.bench.backbone.timesteps(self.steps)
 
 

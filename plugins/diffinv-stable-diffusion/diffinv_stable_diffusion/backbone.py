@@ -8,7 +8,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from diffinv.contracts import Conditioning, PredictionType
+from diffinv.contracts import Conditioning, PredictionType, VariancePreserving
 from diffinv.errors import UsageError
 
 from .encoding import Tower
@@ -57,7 +57,7 @@ class StableDiffusion:
         self.vae = parts.vae.to(device)
         self.scheduler = parts.scheduler
         self.towers = _towers(parts, plan, device)
-        self.alphas_cumprod = self.scheduler.alphas_cumprod.float().to(device)
+        self.schedule = VariancePreserving(self.scheduler.alphas_cumprod.float().to(device))
         self.prediction_type: PredictionType = self.scheduler.config.prediction_type
         self.resolution = resolution(source)
         self.size_multiple = _size_multiple(parts)
@@ -70,7 +70,7 @@ class StableDiffusion:
 
         Raises UsageError for more steps than the model was trained on.
         """
-        most = len(self.alphas_cumprod) - self.scheduler.config.steps_offset
+        most = len(self.schedule.alphas_cumprod) - self.scheduler.config.steps_offset
         if steps > most:
             raise UsageError(f"The backbone {self.id!r} takes at most {most} --steps, not {steps}.")
         self.scheduler.set_timesteps(steps)

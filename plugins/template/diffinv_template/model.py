@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from diffinv.contracts import Conditioning
+from diffinv.contracts import Conditioning, VariancePreserving
 
 WIDTH, WORDS, JOINT = 16, 32, 8  # of a token, in a prompt, of the joint space
 
@@ -48,7 +48,8 @@ class Model:
         state = self.denoiser.state_dict().values()
         numbers = b"".join(value.cpu().numpy().tobytes() for value in state)
         self.weights_id = hashlib.sha256(numbers).hexdigest()
-        self.alphas_cumprod = (1 - torch.linspace(1e-4, 0.02, 1000)).cumprod(0).to(device)
+        alphas_cumprod = (1 - torch.linspace(1e-4, 0.02, 1000)).cumprod(0).to(device)
+        self.schedule = VariancePreserving(alphas_cumprod)
 
     def timesteps(self, steps):
         return [int(t) for t in torch.linspace(999, 0, steps)]
