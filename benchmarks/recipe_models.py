@@ -150,16 +150,19 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--seed", type=int, default=2)
     parser.add_argument("--lr", type=float, nargs="+", default=[0.03, 0.1, 0.3])
+    parser.add_argument("--model", nargs="+", choices=[kind.name for kind in KINDS])
+    parser.add_argument("--editor", default="edit-friendly")
     args = parser.parse_args()
-    parts, chosen = load_parts("edit-friendly", "cpu"), analogies(args.count, args.seed)
+    parts, chosen = load_parts(args.editor, "cpu"), analogies(args.count, args.seed)
+    kinds = [kind for kind in KINDS if not args.model or kind.name in args.model]
     print("| model | width | scale | predicts | schedule | lr | right |")
     print("|---|---|---|---|---|---|---|")
-    for kind in KINDS:
+    for kind in kinds:
         model = cast(Backbone, Disguised(cast(DioramaBackbone, parts.backbone), kind))
         for lr in (*args.lr, None):
             settings = InversionSettings(lr=lr or 0.1)
             method = "tokens-only" if lr else "true-caption"
-            application = ApplicationSettings(reword=False)
+            application = ApplicationSettings(args.editor, reword=False)
             rows = evaluate(
                 chosen, replace(parts, backbone=model), settings, application, [method], 12
             )

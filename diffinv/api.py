@@ -413,6 +413,10 @@ class Model:
         encoder = encoder or suited_part(registry(), "delta encoder", None, spec, None)
         loaded: DeltaEncoder = self._models.get(encoder, self.device)
         check_spaces(self.backbone, loaded)
+        take = getattr(self.backbone, "take_projection", None)
+        matrix = getattr(loaded, "text_projection", None)
+        if take is not None and matrix is not None:
+            take(matrix)
         writer = self._captioner if captioner else None
         chosen = encoder
         return Teachers(

@@ -27,7 +27,9 @@ class Backbone(Protocol):
     from latents to noise, ``token_budget`` the length of the longest prompt in tokens, not counting
     start and end, ``joint_space`` the id of the space :meth:`project_tokens` maps to. A model that
     shares no space with pictures has None there, and its differences are learned by token
-    consistency alone.
+    consistency alone. One whose checkpoint may lack the text projection can have
+    ``take_projection(matrix)``, which is called with the delta encoder's [width, d], if that has
+    one, before anything is learned.
     """
 
     id: str

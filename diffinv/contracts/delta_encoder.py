@@ -19,7 +19,8 @@ class DeltaEncoder(Protocol):
 
     An encoder may have a ``vocabulary``, a sequence of the words it knows, the most common first:
     differences are then described by the nearest of them, and prompts of B that contradict a
-    difference are reworded with them.
+    difference are reworded with them. And it may have its text tower's ``text_projection``, a
+    matrix [width, d], for backbones whose checkpoints lack it.
     """
 
     id: str

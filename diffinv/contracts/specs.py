@@ -38,7 +38,8 @@ class Use:
 
     ``weights`` and ``device`` are what its factory will get; ``memory`` is ``auto``, ``low`` or
     ``high``, or None to leave it to the environment. The backbone will learn a difference
-    (``learning``) or make ``pictures`` at once.
+    (``learning``), with a delta encoder that may bring the ``text_projection``, or make
+    ``pictures`` at once.
     """
 
     weights: str | None
@@ -46,6 +47,7 @@ class Use:
     memory: str | None = None
     learning: bool = False
     pictures: int = 1
+    text_projection: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,10 @@ class CaptionerSpec(Spec):
 
 @dataclass(frozen=True)
 class DeltaEncoderSpec(Spec):
-    """A joint space of pictures and texts."""
+    """A joint space of pictures and texts. ``text_projection`` says that its encoders have one: see
+    :class:`diffinv.contracts.DeltaEncoder`."""
+
+    text_projection: bool = False
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,8 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
     lesson = read_lesson(name_of(request), request.pairs, request.captions, request.tags)
     library = open_library(request.library)
     _refuse_taken(request, library)
-    use = Use(backbone.weights, device.key, request.memory, learning=True)
+    brought = getattr(delta_encoder.spec, "text_projection", False)
+    use = Use(backbone.weights, device.key, request.memory, learning=True, text_projection=brought)
     return InversionPlan(
         lesson=lesson,
         library=library,

@@ -16,6 +16,7 @@ from transformers import CLIPTokenizer
 from diffinv.conformance import check_part
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.method.prompts import HardPromptEncoder, make_prompts
+from diffinv.plugins.loading import registry
 from diffinv.system import local_models
 from diffinv_clip.encoder import load, load_h14, load_l14
 from diffinv_clip.network import space_of
@@ -80,6 +81,12 @@ def pictures(count=3):
 def reference(folder):
     model, _, preprocess = open_clip.create_model_and_transforms(f"local-dir:{folder}")
     return model.eval(), preprocess
+
+
+def test_it_brings_its_text_projection(folder, encoder):
+    state = load_file(folder / "open_clip_model.safetensors")
+    assert torch.equal(encoder.text_projection, state["text_projection"])
+    assert all(s.text_projection for id, s in registry().delta_encoders.items() if "clip" in id)
 
 
 def test_it_agrees_with_open_clip_itself(folder, encoder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,12 +13,13 @@ from ldm import write_single_file
 from safetensors.torch import load_file, save_file
 from tiny_sd import make_checkpoint, write_configs, write_projection
 
-from diffinv.contracts import DiffTokens
+from diffinv.contracts import DiffTokens, Use
 from diffinv.errors import DiffinvError
 from diffinv_stable_diffusion import sources
 from diffinv_stable_diffusion.backbone import load
 from diffinv_stable_diffusion.families import FAMILIES
 from diffinv_stable_diffusion.identity import weights_id
+from diffinv_stable_diffusion.preflight import preflight
 from diffinv_stable_diffusion.projection import VARIABLE
 
 PROMPTS = ["the red cat", ""]
@@ -248,6 +250,28 @@ def test_the_projection_comes_from_a_clip_checkpoint(checkpoints, tmp_path, monk
     matrix = load_file(write_projection(tmp_path / "again.safetensors"))["text_projection"]
     tokens = torch.randn(2, 32, generator=torch.Generator().manual_seed(0))
     assert torch.allclose(backbone.project_tokens(tokens), tokens @ matrix, atol=1e-6)
+
+
+def test_the_projection_may_come_from_the_delta_encoder(checkpoints, tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    backbone = load("sd21", str(checkpoints("sd21")), "cpu")
+    matrix, tokens = torch.randn(32, 8), torch.randn(2, 32)
+    backbone.take_projection(matrix)
+    assert torch.equal(backbone.project_tokens(tokens), tokens @ matrix)
+    with pytest.raises(DiffinvError, match="16 wide, the text encoder of 'sd21' gives 32"):
+        backbone.take_projection(torch.randn(16, 8))
+    use = Use(str(checkpoints("sd21")), "cpu", learning=True)
+    with pytest.raises(DiffinvError, match="carry no text projection"):
+        preflight("sd21", use)
+    assert preflight("sd21", replace(use, text_projection=True))
+
+
+def test_a_checkpoints_own_projection_comes_first(checkpoints):
+    backbone = load("sdxl", str(checkpoints("sdxl")), "cpu")
+    tokens = torch.randn(2, backbone.token_width)
+    before = load("sdxl", str(checkpoints("sdxl")), "cpu").project_tokens(tokens)
+    backbone.take_projection(torch.randn(backbone.towers[-1].width, 8))
+    assert torch.equal(backbone.project_tokens(tokens), before)
 
 
 def test_a_checkpoint_without_a_projection_says_where_to_get_it(checkpoints, tmp_path, monkeypatch):

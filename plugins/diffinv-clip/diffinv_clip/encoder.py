@@ -75,6 +75,14 @@ class OpenClip:
             )
 
     @property
+    def text_projection(self) -> Tensor | None:
+        """The text tower's own, [width, d]; None if it is no plain matrix."""
+        found = getattr(getattr(self.model, "text", self.model), "text_projection", None)
+        if isinstance(found, nn.Linear):
+            return found.weight.T if found.bias is None else None
+        return found if isinstance(found, Tensor) else None
+
+    @property
     def embedding(self) -> nn.Embedding:
         """The table of word embeddings."""
         table: nn.Embedding = getattr(self.model, "text", self.model).token_embedding

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from diffinv.contracts import Conditioning, PredictionType, VariancePreserving
-from diffinv.errors import UsageError
+from diffinv.errors import DiffinvError, UsageError
 
 from .encoding import Tower
 from .families import FAMILIES
@@ -64,6 +64,7 @@ class StableDiffusion:
         self.token_budget = min(tower.length for tower in self.towers) - 2
         self.token_width = sum(tower.width for tower in self.towers)
         self._force_zeros = source.force_zeros
+        self._brought: Tensor | None = None
 
     def timesteps(self, steps: int) -> list[int]:
         """Descending timesteps, as the checkpoint's own scheduler spaces them.
@@ -143,9 +144,26 @@ class StableDiffusion:
         """
         return tokens[:, -self.towers[-1].width :] @ self._projection
 
+    def take_projection(self, matrix: Tensor) -> None:
+        """Use a delta encoder's text projection [width, d] if the checkpoint has none of its own.
+
+        Raises DiffinvError if it is of another width: the encoder is not of this text encoder's
+        family then.
+        """
+        if self.towers[-1].width != len(matrix):
+            raise DiffinvError(
+                f"The delta encoder's text projection takes vectors {len(matrix)} wide, the text "
+                f"encoder of {self.id!r} gives {self.towers[-1].width}; choose the "
+                "--delta-encoder that the text encoder was taken from."
+            )
+        self._brought = matrix.detach().float().to(self.device)
+
     @cached_property
     def _projection(self) -> Tensor:
-        return text_projection(self.family, self.towers[-1].model).to(self.device)
+        model = self.towers[-1].model
+        if self._brought is not None and getattr(model, "text_projection", None) is None:
+            return self._brought
+        return text_projection(self.family, model).to(self.device)
 
 
 def _size_multiple(parts: Parts) -> int:

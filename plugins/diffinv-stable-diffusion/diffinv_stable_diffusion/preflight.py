@@ -15,10 +15,11 @@ from .sources import find_source
 def preflight(family: str, use: Use) -> list[str]:
     """A note on the expected peak memory. Raises for a checkpoint that cannot be used as asked.
 
-    Learning needs the text projection of the joint space; applying does not.
+    Learning needs the text projection of the joint space, unless the delta encoder brings it;
+    applying does not.
     """
     source = find_source(FAMILIES[family], use.weights)
-    if use.learning:
+    if use.learning and not use.text_projection:
         check_projection(source)
     return [expectation(source, use)]
 
