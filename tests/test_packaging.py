@@ -108,19 +108,28 @@ def test_the_version_is_set_everywhere_by_one_command(tmp_path):
         shutil.copy(ROOT / name, tmp_path / name)
     subprocess.run([sys.executable, tmp_path / ".ci" / "version", "9.8.7"], check=True)
     changed = [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "version"]
-    assert sum("9.8.7" in path.read_text(encoding="utf-8") for path in changed) == 7
+    assert sum("9.8.7" in path.read_text(encoding="utf-8") for path in changed) == 8
     assert not any(f'=={__version__}"' in path.read_text(encoding="utf-8") for path in changed)
 
 
 @pytest.mark.parametrize(
     ("name", "inside"),
     [
-        ("diffinv", ["diffinv/py.typed", "diffinv_tui/app.tcss", "diffinv_tui/py.typed"]),
+        (
+            "diffinv",
+            [
+                "diffinv/py.typed",
+                "diffinv/evaluation/study_page.html",
+                "diffinv_tui/app.tcss",
+                "diffinv_tui/py.typed",
+            ],
+        ),
         ("diffinv-diorama", ["diffinv_diorama/py.typed", "diffinv_diorama/example/a.png"]),
         ("diffinv-stable-diffusion", ["diffinv_stable_diffusion/configs/", "py.typed"]),
         ("diffinv-clip", ["diffinv_clip/py.typed"]),
         ("diffinv-captioners", ["diffinv_captioners/py.typed"]),
         ("diffinv-rivals", ["diffinv_rivals/py.typed"]),
+        ("diffinv-flow", ["diffinv_flow/py.typed"]),
         ("diffinv-template", ["diffinv_template/py.typed"]),
     ],
 )
@@ -154,9 +163,11 @@ def test_the_extras_name_our_distributions(wheels):
         ("clip", "clip"),
         ("captioners", "captioners"),
         ("rivals", "rivals"),
+        ("flow", "flow"),
     ):
         assert f'diffinv-{name}=={__version__}; extra == "{extra}"' in wanted
-    extras = {"sd", "clip", "captioners", "rivals", "evaluate", "photo", "pictures", "serve", "all"}
+    extras = {"sd", "flow", "clip", "captioners", "rivals", "evaluate", "logging", "ray", "photo"}
+    extras |= {"pictures", "serve", "all"}
     assert set(about.get_all("Provides-Extra")) == extras
 
 

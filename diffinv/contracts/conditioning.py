@@ -86,7 +86,7 @@ class Conditioning:
 
         Prompts of different lengths cannot be blended: ``after`` counts from half the share on.
         """
-        if before.prompt_embeds.shape != after.prompt_embeds.shape:
+        if not (_are_alike(before, after) and _are_alike(self, after)):
             return after if share >= 0.5 else self
         change = after.prompt_embeds - before.prompt_embeds
         extra = {k: v + share * (after.extra[k] - before.extra[k]) for k, v in self.extra.items()}
@@ -142,6 +142,13 @@ def concatenate(*parts: Conditioning) -> Conditioning:
         parts = tuple(_filled(p, longest) for p in parts)
     mask, reach = (_all([getattr(p, name) for p in parts]) for name in ("mask", "reach"))
     return Conditioning(_cat([p.prompt_embeds for p in parts]), extra, mask=mask, reach=reach)
+
+
+def _are_alike(one: Conditioning, other: Conditioning) -> bool:
+    """Whether two batches have prompts of the same lengths."""
+    if one.prompt_embeds.shape != other.prompt_embeds.shape:
+        return False
+    return one.mask is None or other.mask is None or bool((one.mask == other.mask).all())
 
 
 def _filled(one: Conditioning, length: int) -> Conditioning:

@@ -28,6 +28,7 @@ OWN_DISTRIBUTIONS = (
     "diffinv-clip",
     "diffinv-captioners",
     "diffinv-rivals",
+    "diffinv-flow",
 )
 """The project's own distributions; plugins from any other are third-party."""
 

@@ -121,3 +121,12 @@ def test_without_masks_lengths_must_agree():
     one, other = (Conditioning(torch.zeros(1, n, 4)) for n in (3, 5))
     with pytest.raises(RuntimeError):
         concatenate(one, other)
+
+
+def test_words_of_other_lengths_take_the_place_of_the_prompt():
+    both, (short, long) = ragged(3, 5)
+    longer = concatenate(long, long)
+    assert both.moved(both, longer, 1.0) is longer
+    assert both.moved(both, longer, 0.3) is both
+    halfway = long.moved(long, Conditioning(long.prompt_embeds + 2, mask=long.mask), 0.5)
+    torch.testing.assert_close(halfway.prompt_embeds, long.prompt_embeds + 1)

@@ -15,10 +15,10 @@ from tiny_sd import make_checkpoint, write_configs, write_projection
 
 from diffinv.contracts import DiffTokens, Use
 from diffinv.errors import DiffinvError
+from diffinv.system.weights import weights_id
 from diffinv_stable_diffusion import sources
 from diffinv_stable_diffusion.backbone import load
 from diffinv_stable_diffusion.families import FAMILIES
-from diffinv_stable_diffusion.identity import weights_id
 from diffinv_stable_diffusion.preflight import preflight
 from diffinv_stable_diffusion.projection import VARIABLE
 

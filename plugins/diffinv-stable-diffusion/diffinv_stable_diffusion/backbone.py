@@ -10,10 +10,10 @@ from torch import Tensor
 
 from diffinv.contracts import Conditioning, PredictionType, VariancePreserving
 from diffinv.errors import DiffinvError, UsageError
+from diffinv.system.weights import weights_id
 
 from .encoding import Tower
 from .families import FAMILIES
-from .identity import weights_id
 from .loading import Parts, load_parts
 from .memory import MemoryPlan, plan_memory, resolution
 from .projection import text_projection

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from diffinv.errors import DiffinvError
-from diffinv.system.files import atomic_write
-from diffinv.system.paths import cache_folder
+from ..errors import DiffinvError
+from .files import atomic_write
+from .paths import cache_folder
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 

@@ -1,0 +1,1 @@
+"""Flow-matching models as diffinv backbones."""
