@@ -14,7 +14,7 @@ from diffusers import (
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
-from tokenizers import Tokenizer, models, pre_tokenizers
+from letters import LETTERS, tokenizer
 
 import diffinv
 from diffinv.conformance import check_part
@@ -22,24 +22,8 @@ from diffinv.contracts import Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.method.editors import Ddim, EditFriendly
 from diffinv.method.sampling import ddim_step, guided, rows, timestep_pairs
-from diffinv_flow.folders import preflight
+from diffinv_flow.folders import preflight_z_image
 from diffinv_flow.z_image import load
-
-LETTERS = ["<pad>", "<unk>", "<user>", "<end>", "<bot>", *map(chr, range(32, 127))]
-TEMPLATE = "<user>{% for m in messages %}{{ m['content'] }}{% endfor %}<end><bot>"
-
-
-def tokenizer():
-    """Every letter a token, Qwen's template in small: one token before the prompt, two behind."""
-    vocab = {letter: i for i, letter in enumerate(LETTERS)}
-    letters = Tokenizer(models.WordLevel(vocab, unk_token="<unk>"))
-    letters.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    found = transformers.PreTrainedTokenizerFast(
-        tokenizer_object=letters, pad_token="<pad>", unk_token="<unk>",
-        additional_special_tokens=LETTERS[2:5],
-    )  # fmt: skip
-    found.chat_template = TEMPLATE
-    return found
 
 
 def make(folder, **scheduler):
@@ -180,10 +164,10 @@ def test_what_is_no_z_image_is_one_sentence(folder, tmp_path):
     settings = json.loads(config.read_text())
     config.write_text(json.dumps(settings | {"_class_name": "FluxTransformer2DModel"}))
     with pytest.raises(UsageError, match="FluxTransformer2DModel"):
-        preflight(Use(str(other), "cpu"))
+        preflight_z_image(Use(str(other), "cpu"))
     config.write_text(json.dumps(settings))
     (weights,) = (other / "transformer").glob("*.safetensors")
     weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(DiffinvError, match="never loaded"):
-        preflight(Use(str(other), "cpu"))
-    assert preflight(Use(str(folder), "cpu")) == []
+        preflight_z_image(Use(str(other), "cpu"))
+    assert preflight_z_image(Use(str(folder), "cpu")) == []

@@ -5,23 +5,35 @@ from __future__ import annotations
 from diffinv.contracts import BackboneSpec
 from diffinv.hookspecs import hookimpl
 
-Z_IMAGE = "Tongyi-MAI/Z-Image"
+from .folders import KLEIN, Z_IMAGE
 
 
 @hookimpl
 def register_backbones() -> list[BackboneSpec]:
-    """``z-image``, the base model."""
+    """``flux2-klein`` and ``z-image``, the base models."""
     return [
         BackboneSpec(
-            id="z-image",
-            title="Z-Image",
+            id=KLEIN.id,
+            title=KLEIN.title,
+            factory="diffinv_flow.klein:load",
+            description="A flow model of 4B, 1024 px: flux2-klein=FOLDER or =HUB_ID.",
+            licence="Apache-2.0",
+            size_mb=16_000,
+            defaults={"model": KLEIN.model},
+            captioner="blip2",
+            delta_encoder="open-clip-h14",
+            preflight="diffinv_flow.folders:preflight_klein",
+        ),
+        BackboneSpec(
+            id=Z_IMAGE.id,
+            title=Z_IMAGE.title,
             factory="diffinv_flow.z_image:load",
             description="A flow model of 6B, 1024 px: z-image=FOLDER or =HUB_ID.",
             licence="Apache-2.0",
             size_mb=20_500,
-            defaults={"model": Z_IMAGE},
+            defaults={"model": Z_IMAGE.model},
             captioner="blip2",
             delta_encoder="open-clip-h14",
-            preflight="diffinv_flow.folders:preflight",
-        )
+            preflight="diffinv_flow.folders:preflight_z_image",
+        ),
     ]
