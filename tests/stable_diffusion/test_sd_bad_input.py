@@ -140,7 +140,16 @@ def test_the_width_of_the_vectors_tells_families_apart(own_copy):
 def test_an_inpainting_model(own_copy):
     folder = own_copy("sd15")
     change(folder, "unet/config.json", in_channels=9)
-    assert "takes 9 channels, not 4" in str(error_of("sd15", folder))
+    assert "takes 9 channels, not 4: it is made for inpainting" in str(error_of("sd15", folder))
+    change(folder, "unet/config.json", in_channels=8)
+    assert "InstructPix2Pix" in str(error_of("sd15", folder))
+
+
+def test_a_scheduler_of_a_flow(own_copy):
+    folder = own_copy("sd15")
+    name = "FlowMatchEulerDiscreteScheduler"
+    change(folder, "scheduler/scheduler_config.json", _class_name=name)
+    assert "a scheduler of flow matching" in str(error_of("sd15", folder))
 
 
 def test_weights_that_do_not_fit_their_settings(own_copy):

@@ -91,6 +91,34 @@ def test_a_single_file_may_say_that_it_predicts_velocity(
     assert backbone.schedule.alphas_cumprod[-1] < 1e-6
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("family", ["sd15", "sdxl"])
+def test_a_single_file_may_hold_eight_bits(checkpoint, family, tmp_path, tiny_configs, scaled):
+    """The denoiser's matrices in fp8, with ComfyUI's scales or without; the rest in halves; and
+    averaged weights beside them, which are not read."""
+    path = write_single_file(checkpoint, tmp_path / "fp8.safetensors", family)
+    whole, small = load_file(path), {}
+    for key, value in whole.items():
+        matrix = key.startswith("model.diffusion_model.") and value.ndim == 2
+        if not matrix:
+            small[key] = value.to(torch.bfloat16) if value.is_floating_point() else value
+            continue
+        scale = value.abs().max() / 100 if scaled else torch.tensor(1.0)
+        small[key] = (value / scale).to(torch.float8_e4m3fn)
+        if scaled:
+            small[f"{key.removesuffix('weight')}scale_weight"] = scale
+    if scaled:
+        small["scaled_fp8"] = torch.zeros(2, dtype=torch.float8_e4m3fn)
+    small["model_ema.decay"] = torch.tensor(0.99)
+    small["model_ema.diffusion_modelout2bias"] = torch.full((4,), 9.0)
+    save_file(small, path)
+    found, wanted = load(family, str(path), "cpu"), load(family, str(checkpoint), "cpu")
+    for one, other in zip(found.unet.parameters(), wanted.unet.parameters(), strict=True):
+        assert one.dtype == torch.float32
+        assert float((one - other).abs().max()) <= 0.07 * float(other.abs().max()) + 1e-3
+    assert predictions(found)[0].isfinite().all()
+
+
 def test_the_bundled_settings_are_those_of_the_families():
     for family in FAMILIES.values():
         folder = sources.CONFIGS / family.id

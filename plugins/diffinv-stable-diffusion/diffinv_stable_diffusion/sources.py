@@ -229,7 +229,13 @@ def _readable(path: Path, name: str) -> Path:
 
 
 def _check_settings(source: Source) -> None:
-    """Refuse settings that we use ourselves and that make no sense."""
+    """Refuse settings that we use ourselves and that make no sense, and schedulers of a flow."""
+    kind = str(source.scheduler.get("_class_name"))
+    if kind.startswith("FlowMatch"):
+        raise UsageError(
+            f"The model {source.name!r} has a scheduler of flow matching ({kind}), which no model "
+            f"of {source.family.id!r} was trained by; get its own scheduler_config.json."
+        )
     encoders = {part: source.config(part) for part in towers(source.family)}
     wrong = wrong_settings(source.config("unet"), source.config("vae"), source.scheduler, encoders)
     if wrong:
@@ -258,11 +264,16 @@ def _check_family(source: Source, two_towers: bool) -> None:
     check_prediction(source)
 
 
+_TASKS = {8: "editing by instructions (InstructPix2Pix)", 9: "inpainting"}
+"""What models are made for whose denoiser sees more than noisy latents, by its channels."""
+
+
 def _check_channels(source: Source, channels: object) -> None:
     if channels != 4:
+        task = _TASKS.get(channels, "another task") if isinstance(channels, int) else "another task"
         raise UsageError(
-            f"The model {source.name!r} takes {channels} channels, not 4: it is made for "
-            f"inpainting or another task; name a text-to-image model of {source.family.id!r}."
+            f"The model {source.name!r} takes {channels} channels, not 4: it is made for {task}; "
+            f"name a text-to-image model of {source.family.id!r}."
         )
 
 
