@@ -15,21 +15,16 @@ from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
 from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
-from transformers import AutoModel
 
-from diffinv.contracts import Conditioning, PredictionType, RectifiedFlow
-from diffinv.errors import DiffinvError
-from diffinv.system.weights import weights_id
+from diffinv.contracts import Conditioning
 
-from .folders import KLEIN, find_folder, weight_files
-from .loading import dtype_on, loaded, network, scheduler, shift_of, sigmas, tokenizer
-from .prompts import MAX_TOKENS, ChatPrompts
+from .chat_flow import ChatFlow
+from .folders import KLEIN, find_folder
+from .loading import loaded
+from .prompts import MAX_TOKENS
 
 LAYERS = (9, 18, 27)
 """The hidden states that the transformer reads, of the 36 layers of the real text encoder."""
-
-_USUAL_STEPS = 50
-_SIDE = 1024
 
 
 def load(weights: str | None, device: str) -> Klein:
@@ -37,36 +32,21 @@ def load(weights: str | None, device: str) -> Klein:
     return loaded(Klein, find_folder(KLEIN, weights), device)
 
 
-class Klein:
+class Klein(ChatFlow):
     """See :class:`diffinv.contracts.Backbone`. Latents are patches of 2 x 2 of the autoencoder's,
     normalised by its own statistics: [n, 128, h / 16, w / 16]."""
 
-    id = KLEIN.id
-    joint_space = None
-    prediction_type: PredictionType = "flow"
+    family = KLEIN
+    transformer_class, vae_class = Flux2Transformer2DModel, AutoencoderKLFlux2
+    thinking = False
 
     def __init__(self, folder: Path, device: torch.device) -> None:
-        self.device, dtype = device, dtype_on(device)
-        self.weights_id = weights_id(weight_files(folder))
-        self.transformer = network(Flux2Transformer2DModel, folder / "transformer", device, dtype)
-        self.vae = network(AutoencoderKLFlux2, folder / "vae", device, torch.float32)
-        self.text_encoder = network(AutoModel, folder / "text_encoder", device, dtype)
-        self.prompts = ChatPrompts(tokenizer(folder), thinking=False)
-        self.scheduler = scheduler(folder)
-        self.size_multiple = 2 ** len(self.vae.config.block_out_channels)
-        self.resolution: int = min(_SIDE, self.vae.config.sample_size)
-        self.token_width: int = len(LAYERS) * self.text_encoder.config.hidden_size
-        self.token_budget = self.prompts.budget
-        self.schedule = RectifiedFlow(shift=shift_of(self.scheduler, self._mu(_USUAL_STEPS)))
+        super().__init__(folder, device)
+        self.token_width *= len(LAYERS)
 
-    def timesteps(self, steps: int) -> list[float]:
-        """Shares of noise from 1 down, as the checkpoint's own scheduler spaces them."""
-        return sigmas(self.scheduler, steps, self._mu(steps))
-
-    def _mu(self, steps: int) -> float:
-        """The shift's logarithm for so many steps and pictures of this resolution."""
-        patches = (self.resolution // self.size_multiple) ** 2
-        return compute_empirical_mu(patches, steps)
+    def log_shift(self, steps: int) -> float:
+        """As its authors found it."""
+        return float(compute_empirical_mu(self.patches, steps))
 
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
@@ -86,10 +66,6 @@ class Klein:
         norm = self.vae.bn
         deviation = (norm.running_var + self.vae.config.batch_norm_eps).sqrt()
         return norm.running_mean[None, :, None, None], deviation[None, :, None, None]
-
-    def count_tokens(self, prompt: str) -> int:
-        """A prompt's tokens without those of the chat template."""
-        return self.prompts.count(prompt)
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
@@ -117,10 +93,6 @@ class Klein:
             return_dict=False,
         )[0]
         return found.float().transpose(1, 2).unflatten(2, (height, width))
-
-    def project_tokens(self, tokens: Tensor) -> Tensor:
-        """There is no joint space."""
-        raise DiffinvError("FLUX.2's words share no space with pictures.")
 
 
 def _places(count: int, height: int, width: int, length: int, device: torch.device) -> Tensor:
