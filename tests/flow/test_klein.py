@@ -24,7 +24,7 @@ from diffinv.errors import UsageError
 from diffinv.method.editors import Ddim, EditFriendly
 from diffinv.method.sampling import ddim_step, guided, rows, timestep_pairs
 from diffinv_flow import klein, z_image
-from diffinv_flow.folders import preflight_klein
+from diffinv_flow.folders import KLEIN, preflight_klein
 
 LAYERS = (1, 2, 3)
 
@@ -152,3 +152,15 @@ def test_a_distilled_model_is_refused_with_the_reason(folder, tmp_path):
         preflight_klein(Use(str(other), "cpu"))
     with pytest.raises(UsageError, match="not of the family 'z-image'"):
         z_image.load(str(folder), "cpu")
+
+
+def test_models_list_and_pull_know_it(capsys):
+    from diffinv.cli.app import run
+    from diffinv_stable_diffusion.hub import choose_files, resolve_id
+
+    assert resolve_id("flux2-klein") == KLEIN.model
+    assert run(["models", "list"]) == 0
+    assert KLEIN.model in capsys.readouterr().out
+    names = ["model_index.json", "transformer/diffusion_pytorch_model.safetensors"]
+    names += ["transformer/config.json", "flux-2-klein-base-4b.safetensors"]
+    assert choose_files(names, False) == [names[0], names[2], names[1]]

@@ -257,7 +257,7 @@ def test_rm_deletes_a_model(models, hub, tmp_path):
 @pytest.mark.parametrize(
     ("args", "code", "sentence"),
     [
-        (("pull", "what"), 2, "'what' is neither a backbone (sd15, sd21-base, sd21, sdxl) nor the"),
+        (("pull", "what"), 2, "'what' is neither a backbone (sd15, sd21-base, sd21, sdxl,"),
         (("pull", "other/model", "--yes"), 2, "The hub has no model 'other/model' that you may"),
         (("path", "other/model"), 2, "is not on this machine: fetch it with 'diffinv models pull"),
     ],

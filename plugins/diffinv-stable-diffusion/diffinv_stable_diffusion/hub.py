@@ -24,7 +24,10 @@ from .sources import find_source
 if TYPE_CHECKING:
     from huggingface_hub import CachedRepoInfo
 
-_FOLDERS = ("unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2")
+_FOLDERS = (
+    *("unet", "transformer", "vae"),
+    *("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"),
+)
 _TEXT = (".json", ".txt", ".model", ".jinja")
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = r"(diffusion_pytorch_model|model)"
@@ -57,14 +60,25 @@ class HubModel:
 
 def resolve_id(name: str) -> str:
     """The hub id that a backbone's id or a hub id stands for."""
-    if name in FAMILIES:
-        return FAMILIES[name].model
+    backbones = _backbones()
+    if name in backbones:
+        return backbones[name]
     if re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+", name) and _may_be_at_the_hub(name):
         return name
     raise UsageError(
-        f"{text_safe(name)!r} is neither a backbone ({', '.join(FAMILIES)}) nor the id of a model, "
-        "as in OWNER/NAME."
+        f"{text_safe(name)!r} is neither a backbone ({', '.join(backbones)}) nor the id of a "
+        "model, as in OWNER/NAME."
     )
+
+
+def _backbones() -> dict[str, str]:
+    """The hub id of each backbone's usual model: ours first, then other plugins'."""
+    found = {family.id: family.model for family in FAMILIES.values()}
+    for spec in registry().backbones.values():
+        model = spec.defaults.get("model")
+        if isinstance(model, str):
+            found.setdefault(spec.id, model)
+    return found
 
 
 def _may_be_at_the_hub(name: str) -> bool:
@@ -98,7 +112,8 @@ def _needed() -> dict[str, tuple[list[str], str]]:
     what uses each, and its licence."""
     found = registry()
     needed: dict[str, tuple[list[str], str]] = {}
-    for spec in (*found.captioners.values(), *found.delta_encoders.values()):
+    others = [spec for id, spec in found.backbones.items() if id not in FAMILIES]
+    for spec in (*others, *found.captioners.values(), *found.delta_encoders.values()):
         model = spec.defaults.get("model")
         if isinstance(model, str):
             needed.setdefault(model, ([], spec.licence))[0].append(spec.id)
