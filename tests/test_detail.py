@@ -94,7 +94,7 @@ def test_a_small_picture_has_no_more_detail(model):
 
 
 def test_a_job_gives_what_the_api_gives(model, difference, tmp_path, monkeypatch):
-    monkeypatch.setattr("diffinv.jobs.tasks._model", lambda *_: model)
+    monkeypatch.setattr("diffinv.jobs.tasks.model_of", lambda *_: model)
     (picture, _) = pictures()
     picture.save(tmp_path / "b.png")
     file = difference.save(tmp_path / "d.safetensors")

@@ -89,7 +89,7 @@ def run(home: Path, *command: object) -> str:
 
 def test_there_is_one_version():
     projects = [ROOT / "pyproject.toml", *ROOT.glob("plugins/diffinv-*/pyproject.toml")]
-    assert len(projects) == 6
+    assert len(projects) == 7
     for path in projects:
         text = path.read_text(encoding="utf-8")
         about = tomllib.loads(text)["project"]

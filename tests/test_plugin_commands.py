@@ -63,7 +63,7 @@ def test_the_template_keeps_every_promise(diffinv):
     ]
     assert out.count("none failed") == 3
     assert "FAIL" not in out
-    assert "timesteps(n) gives n whole numbers, strictly descending" in out
+    assert "timesteps(n) gives n of the schedule's timesteps, strictly descending" in out
 
 
 def test_the_report_as_json(diffinv):
