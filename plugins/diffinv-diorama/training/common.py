@@ -10,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from diffusers import DDIMScheduler, UNet2DConditionModel
 from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from diffinv_diorama.render import SIZE
 from diffinv_diorama.world import Scene
@@ -38,6 +40,27 @@ def random_shape(rng: np.random.Generator) -> tuple[int, int]:
 def random_training_scene(rng: np.random.Generator, scenes: list[Scene]) -> Scene:
     """A scene from the list of combinations that may be trained on."""
     return scenes[int(rng.integers(len(scenes)))]
+
+
+def velocity_loss(
+    unet: UNet2DConditionModel,
+    scheduler: DDIMScheduler,
+    latents: Tensor,
+    hidden: Tensor,
+    condition: Tensor | None = None,
+    weight: Tensor | None = None,
+) -> Tensor:
+    """Mean squared error of the predicted velocity at uniformly drawn timesteps. ``condition``
+    [n, c, h, w] is what the network sees beside the noisy latents; ``weight`` weighs places."""
+    noise = torch.randn_like(latents)
+    timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (len(latents),))
+    noisy = scheduler.add_noise(latents, noise, timesteps)
+    target = scheduler.get_velocity(latents, noise, timesteps)
+    with torch.autocast("cpu", torch.bfloat16):
+        seen = noisy if condition is None else torch.cat([noisy, condition], dim=1)
+        predicted = unet(seen, timesteps, encoder_hidden_states=hidden).sample
+    error = F.mse_loss(predicted.float(), target, reduction="none")
+    return (error if weight is None else error * weight).mean()
 
 
 class Run:

@@ -7,12 +7,12 @@ of the sibling's file.
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import torch
 from diffusers import UNet2DConditionModel
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from diffinv_diorama.siblings import save_sibling
@@ -54,24 +54,19 @@ class Texts:
             return self._tower(input_ids=ids).last_hidden_state.float()
 
 
-def loss_of(
-    unet: UNet2DConditionModel,
-    scheduler: object,
-    latents: Tensor,
-    condition: Tensor,
-    hidden: Tensor,
-    weight: Tensor | None = None,
-) -> Tensor:
-    """The velocity's mean squared error where the network also sees ``condition`` [n, c, h, w]."""
-    noise = torch.randn_like(latents)
-    timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (len(latents),))
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    target = scheduler.get_velocity(latents, noise, timesteps)
-    with torch.autocast("cpu", torch.bfloat16):
-        seen = torch.cat([noisy, condition], dim=1)
-        predicted = unet(seen, timesteps, encoder_hidden_states=hidden).sample
-    error = F.mse_loss(predicted.float(), target, reduction="none")
-    return (error if weight is None else error * weight).mean()
+def options(about: str | None) -> argparse.Namespace:
+    """How a sibling is trained, from the command line."""
+    parser = argparse.ArgumentParser(description=about)
+    parser.add_argument("--out", type=Path, required=True, help="the sibling's folder")
+    parser.add_argument("--state", type=Path, required=True, help="folder of the run's state")
+    parser.add_argument("--minutes", type=float, default=45)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--pool", type=int, default=8192)
+    parser.add_argument("--lr", type=float, default=4e-4)
+    parser.add_argument("--threads", type=int, default=1)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    return args
 
 
 def keep(unet: UNet2DConditionModel, folder: Path) -> None:

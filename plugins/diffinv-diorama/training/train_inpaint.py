@@ -9,16 +9,13 @@ One caption in ten is empty.
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
-from common import SIZE, Run, random_training_scene, to_tensor
+from common import SIZE, Run, random_training_scene, to_tensor, velocity_loss
 from diffusers import AutoencoderKL, DDIMScheduler
 from numpy.typing import NDArray
 from PIL import Image
-from siblings import Texts, keep, loss_of, widened
+from siblings import Texts, keep, options, widened
 from torch import Tensor
 
 from diffinv_diorama.captions import caption
@@ -101,16 +98,7 @@ class Holes:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the sibling's folder")
-    parser.add_argument("--state", type=Path, required=True, help="folder of the run's state")
-    parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--pool", type=int, default=8192)
-    parser.add_argument("--lr", type=float, default=4e-4)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = options(__doc__)
     folder = pipeline_folder()
     vae = AutoencoderKL.from_pretrained(folder / "vae").float().eval().requires_grad_(False)
     texts, scheduler = Texts(folder), DDIMScheduler.from_pretrained(folder / "scheduler")
@@ -128,7 +116,7 @@ def main() -> None:
         pool.renew(rng, renewed)
         latents, masks, rest, said = pool.batch(rng, count)
         condition, weight = torch.cat([masks, rest], dim=1), 1 + (HOLE_WEIGHT - 1) * masks
-        loss = loss_of(unet, scheduler, latents, condition, texts(said), weight)
+        loss = velocity_loss(unet, scheduler, latents, texts(said), condition, weight)
         losses.append(float(loss.detach()))
         run.update(loss, decay=0.9995)
         run.report(150, loss=float(np.mean(losses[-150:])))

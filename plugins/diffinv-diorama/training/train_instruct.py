@@ -6,14 +6,11 @@ One instruction in twenty is empty, one picture in twenty is missing, and one ti
 
 from __future__ import annotations
 
-import argparse
-from pathlib import Path
-
 import numpy as np
 import torch
-from common import SIZE, Run, random_training_scene, to_tensor
+from common import SIZE, Run, random_training_scene, to_tensor, velocity_loss
 from diffusers import AutoencoderKL, DDIMScheduler
-from siblings import Texts, keep, loss_of, widened
+from siblings import Texts, keep, options, widened
 from torch import Tensor
 
 from diffinv_diorama.instructions import every_edit, instruction
@@ -73,16 +70,7 @@ class Pairs:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, required=True, help="the sibling's folder")
-    parser.add_argument("--state", type=Path, required=True, help="folder of the run's state")
-    parser.add_argument("--minutes", type=float, default=45)
-    parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--pool", type=int, default=8192)
-    parser.add_argument("--lr", type=float, default=4e-4)
-    parser.add_argument("--threads", type=int, default=1)
-    args = parser.parse_args()
-    torch.set_num_threads(args.threads)
+    args = options(__doc__)
     folder = pipeline_folder()
     vae = AutoencoderKL.from_pretrained(folder / "vae").float().eval().requires_grad_(False)
     texts, scheduler = Texts(folder), DDIMScheduler.from_pretrained(folder / "scheduler")
@@ -96,7 +84,7 @@ def main() -> None:
         rng = np.random.default_rng([22, run.step])
         pairs.renew(rng, RENEWED_PER_STEP)
         before, after, said = pairs.batch(rng, args.batch)
-        loss = loss_of(unet, scheduler, after, before, texts(said))
+        loss = velocity_loss(unet, scheduler, after, texts(said), before)
         losses.append(float(loss.detach()))
         run.update(loss, decay=0.9995)
         run.report(100, loss=float(np.mean(losses[-100:])), samples=run.step * args.batch)

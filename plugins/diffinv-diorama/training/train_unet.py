@@ -12,10 +12,17 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import SHAPES, SHARES, Run, random_shape, random_training_scene, to_tensor
+from common import (
+    SHAPES,
+    SHARES,
+    Run,
+    random_shape,
+    random_training_scene,
+    to_tensor,
+    velocity_loss,
+)
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
 from torch import Tensor
-from torch.nn import functional as F
 from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
 from diffinv_diorama.captions import caption
@@ -88,19 +95,6 @@ class Pool:
             "" if rng.random() < EMPTY_SHARE else caption(self.labels[int(i)], rng) for i in places
         ]
         return self.latents[places], texts
-
-
-def velocity_loss(
-    unet: UNet2DConditionModel, scheduler: DDIMScheduler, latents: Tensor, hidden: Tensor
-) -> Tensor:
-    """Mean squared error of the predicted velocity at uniformly drawn timesteps."""
-    noise = torch.randn_like(latents)
-    timesteps = torch.randint(0, scheduler.config.num_train_timesteps, (len(latents),))
-    noisy = scheduler.add_noise(latents, noise, timesteps)
-    target = scheduler.get_velocity(latents, noise, timesteps)
-    with torch.autocast("cpu", torch.bfloat16):
-        predicted = unet(noisy, timesteps, encoder_hidden_states=hidden).sample
-    return F.mse_loss(predicted.float(), target)
 
 
 def main() -> None:
