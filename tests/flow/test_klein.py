@@ -14,15 +14,14 @@ from diffusers import (
     Flux2KleinPipeline,
     Flux2Transformer2DModel,
 )
-from letters import LETTERS, tokenizer
 from PIL import Image
+from shared import LETTERS, sampled, there_and_back, tokenizer
 
 import diffinv
 from diffinv.conformance import check_part
 from diffinv.contracts import Use
 from diffinv.errors import UsageError
 from diffinv.method.editors import Ddim, EditFriendly
-from diffinv.method.sampling import ddim_step, guided, rows, timestep_pairs
 from diffinv_flow import klein, z_image
 from diffinv_flow.folders import KLEIN, preflight_klein
 
@@ -108,27 +107,15 @@ def test_sampling_is_the_pipelines(backbone, pipeline):
         prompt="a mill", height=32, width=32, num_inference_steps=4, guidance_scale=3.0,
         latents=noise.clone(), text_encoder_out_layers=LAYERS, output_type="pt",
     ).images  # fmt: skip
-    prompt, empty = backbone.encode_prompts(["a mill"]), backbone.encode_prompts([""])
-    sample = noise
-    with torch.no_grad():
-        for t, t_prev in timestep_pairs(backbone.timesteps(4)):
-            times = rows(t, sample)
-            output = guided(backbone, sample, times, prompt, empty, 3.0)
-            level, prev = (backbone.schedule.at(rows(x, sample)) for x in (t, t_prev))
-            sample = ddim_step(sample, output, level, prev, "flow")
+    sample = sampled(backbone, noise, 3.0)
     pictures = (backbone.decode(sample) / 2 + 0.5).clamp(0, 1)
     torch.testing.assert_close(pictures, wanted, atol=1e-4, rtol=1e-4)
 
 
 @pytest.mark.parametrize("editor", [Ddim(), EditFriendly()])
 def test_a_trajectory_comes_back_to_the_picture(backbone, editor):
-    from diffinv.method.application import denoise
-
     latents = torch.randn(1, 16, 8, 8, generator=torch.Generator().manual_seed(2))
-    source, empty = backbone.encode_prompts(["a mill"]), backbone.encode_prompts([""])
-    path = editor.trajectory(backbone, latents, source, empty, 30, 1.0, 0)
-    back = denoise(backbone, path, source, empty, 1.0, None)
-    assert float((back - latents).abs().max()) < 1e-2
+    assert there_and_back(backbone, latents, editor) < 1e-2
 
 
 def test_tokens_are_learned_and_applied(folder):

@@ -14,14 +14,13 @@ from diffusers import (
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
-from letters import LETTERS, tokenizer
+from shared import LETTERS, sampled, there_and_back, tokenizer
 
 import diffinv
 from diffinv.conformance import check_part
 from diffinv.contracts import Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.method.editors import Ddim, EditFriendly
-from diffinv.method.sampling import ddim_step, guided, rows, timestep_pairs
 from diffinv_flow.folders import preflight_z_image
 from diffinv_flow.z_image import load
 
@@ -98,14 +97,7 @@ def test_sampling_is_the_pipelines(tmp_path, dynamic):
         "a mill", height=32, width=32, num_inference_steps=4, guidance_scale=2.0,
         latents=noise.clone(), output_type="latent",
     ).images  # fmt: skip
-    prompt, empty = backbone.encode_prompts(["a mill"]), backbone.encode_prompts([""])
-    sample = noise
-    with torch.no_grad():
-        for t, t_prev in timestep_pairs(backbone.timesteps(4)):
-            times = rows(t, sample)
-            output = guided(backbone, sample, times, prompt, empty, 3.0)
-            level, prev = (backbone.schedule.at(rows(x, sample)) for x in (t, t_prev))
-            sample = ddim_step(sample, output, level, prev, "flow")
+    sample = sampled(backbone, noise, 3.0)
     torch.testing.assert_close(sample, wanted, atol=1e-4, rtol=1e-4)
     picture = backbone.decode(sample)
     shift, scale = pipeline.vae.config.shift_factor, pipeline.vae.config.scaling_factor
@@ -125,13 +117,8 @@ def test_prompts_of_different_lengths_do_not_disturb_each_other(backbone):
 
 @pytest.mark.parametrize("editor", [Ddim(), EditFriendly()])
 def test_a_trajectory_comes_back_to_the_picture(backbone, editor):
-    from diffinv.method.application import denoise
-
     latents = torch.randn(1, 4, 16, 16, generator=torch.Generator().manual_seed(2))
-    source, empty = backbone.encode_prompts(["a mill"]), backbone.encode_prompts([""])
-    path = editor.trajectory(backbone, latents, source, empty, 30, 1.0, 0)
-    back = denoise(backbone, path, source, empty, 1.0, None)
-    assert float((back - latents).abs().max()) < 1e-2
+    assert there_and_back(backbone, latents, editor) < 1e-2
 
 
 def test_tokens_are_learned_and_applied(folder, tmp_path):
