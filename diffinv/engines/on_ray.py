@@ -89,8 +89,9 @@ class _Actors:
         """As they are ready."""
         left, tries = deque(range(len(tasks))), [0] * len(tasks)
         busy: dict[Any, tuple[Any, int]] = {}
-        self._start(min(len(tasks), self._room()) - len(self._idle) - len(self._starting))
         while left or busy:
+            here = len(busy) + len(self._idle) + len(self._starting)
+            self._start(min(len(left) + len(busy), self._room()) - here)  # machines may join
             while left and self._idle:
                 actor, place = self._idle.pop(), left.popleft()
                 busy[actor.work.remote(tasks[place])] = actor, place
@@ -110,7 +111,6 @@ class _Actors:
                         f"{_TRIES} workers died of the same task: {describe(error)}"
                     ) from error
                 left.appendleft(place)
-                self._start(1)
                 continue
             self._idle.append(actor)
             yield place, result
@@ -118,17 +118,18 @@ class _Actors:
     def _room(self) -> int:
         have = self._ray.cluster_resources()
         if "num_gpus" in self._needs:
-            return int(have["GPU"])
+            return max(1, int(have.get("GPU", 0)))  # all may be gone for a while
         return max(1, int(have.get("CPU", 1) // self._needs["num_cpus"]))
 
     def _start(self, count: int) -> None:
+        """So many more actors, if any."""
         for _ in range(count):
             actor = self._class.remote(self._make)
             self._starting[actor.start.remote()] = actor
 
     def _welcome(self, ready: Any) -> None:
-        """Take in an actor that has started. If it died in starting, another one is started; if
-        its factory failed, all others would fail too."""
+        """Take in an actor that has started, unless it died in starting; if its factory failed, all
+        others would fail too."""
         actor = self._starting.pop(ready)
         try:
             self._ray.get(ready)
@@ -138,7 +139,6 @@ class _Actors:
             self._stillborn += 1
             if self._stillborn == _TRIES:
                 raise DiffinvError(f"No worker would start: {describe(error)}") from error
-            self._start(1)
             return
         self._has_started, self._stillborn = True, 0
         self._idle.append(actor)

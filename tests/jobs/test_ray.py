@@ -116,6 +116,20 @@ def test_every_task_is_done_once_by_several_workers(ray_on):
     assert len({pid for _, pid in found.values()}) == 2
 
 
+def test_a_machine_that_joins_takes_part(two_nodes, ray_on):
+    _, grow, kill = two_nodes
+    kill()
+    found = {}
+    with ray_on.started(doubled) as pool:
+        for place, result in pool.run(range(20, 620)):
+            found[place] = result
+            if len(found) == 20:
+                assert len({pid for _, pid in found.values()}) == 1
+                grow()
+    assert len(found) == 600
+    assert len({pid for _, pid in found.values()}) == 2
+
+
 def test_a_task_whose_worker_dies_is_done_by_another(ray_on, tmp_path):
     tasks = [str(tmp_path / name) for name in ("a", "deadly", "b", "c")]
     assert results(ray_on, mortal, tasks) == {0: "a", 1: "deadly", 2: "b", 3: "c"}
