@@ -9,14 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import UsageError
 from ..plugins.loading import registry
+from ..system.memory import VARIABLE
 from ..system.paths import given_path
 from .parts import Part
 
 if TYPE_CHECKING:
     from ..method.words import Vocabulary
-
-MEMORY = "DIFFINV_MEMORY"
-"""The environment variable that tells a backbone how to use the device's memory."""
 
 
 class Models:
@@ -31,10 +29,10 @@ class Models:
 
     def use_memory(self, setting: str | None) -> None:
         """Use ``auto``, ``low`` or ``high`` from now on; drop parts loaded with another setting."""
-        if setting is not None and setting != os.environ.get(MEMORY, "auto"):
+        if setting is not None and setting != os.environ.get(VARIABLE, "auto"):
             self._loaded.clear()
             self._vocabularies.clear()
-            os.environ[MEMORY] = setting
+            os.environ[VARIABLE] = setting
 
     def has(self, part: Part, device: str) -> bool:
         """Whether the part is already on the device and unchanged on disk."""

@@ -1,29 +1,22 @@
 """How much memory a model will take, and what to do if that is too much.
 
-``DIFFINV_MEMORY`` is ``high`` (everything stays on the device), ``low`` (gradient checkpointing,
-slices and tiles in the autoencoder, text encoders kept off the GPU) or ``auto``: high if it fits,
-else low.
+With low memory (see :mod:`diffinv.system.memory`) there is gradient checkpointing, slices and tiles
+in the autoencoder, and the text encoders are kept off the GPU.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from diffinv.contracts import Use
-from diffinv.errors import DiffinvError, UsageError
+from diffinv.system.memory import LIBRARIES, Choice, choose, free_bytes
 
 from .sources import Source
 
 if TYPE_CHECKING:
     import torch
 
-VARIABLE = "DIFFINV_MEMORY"
-SETTINGS = ("auto", "low", "high")
 TILE = 512
 """The side in pixels of the autoencoder's tiles when memory is low."""
 
@@ -32,9 +25,6 @@ _CHECKPOINTED = 0.18
 
 _PIXEL = 6_000
 """Bytes the autoencoder takes per pixel decoded at once, in float32."""
-
-_LIBRARIES = 700_000_000
-"""Bytes of a CPU process that has loaded torch, diffusers and transformers but no model."""
 
 
 @dataclass(frozen=True)
@@ -47,47 +37,34 @@ class MemoryPlan:
 
 
 def plan_memory(source: Source, device: torch.device, dtype: torch.dtype | None) -> MemoryPlan:
-    """The plan for a source on a device, according to :data:`VARIABLE`.
+    """The plan for a source on a device, according to what was asked for.
 
     Raises UsageError for an unknown setting, DiffinvError if the model does not fit.
     """
-    setting = _setting(None)
     dtype = dtype or default_dtype(device)
-    free = free_bytes(str(device))
-    low, peak = _choose(source, device.type, dtype.itemsize, setting, free)
-    if free is not None and peak > free:
-        raise DiffinvError(_too_little(source, device, peak, free, setting))
-    return MemoryPlan(dtype, low, peak)
+    choice = _choose(source, str(device), dtype.itemsize, None)
+    choice.check(source.name, str(device))
+    return MemoryPlan(dtype, choice.low, choice.peak)
 
 
 def expectation(source: Source, use: Use) -> str:
     """One line before loading: the expected peak, and what is free. No torch needed."""
-    kind = use.device.partition(":")[0]
-    item = 2 if kind == "cuda" else 4
-    free = free_bytes(use.device)
-    low, peak = _choose(source, kind, item, _setting(use.memory), free)
+    item = 2 if use.device.startswith("cuda") else 4
+    choice = _choose(source, use.device, item, use.memory)
     if not use.learning:
-        peak = expected_peak(source, kind, item, low, use.pictures)
-    line = f"{source.family.id} on {use.device}: expects {peak / 1e9:.1f} GB at its peak "
-    line += f"({'low' if low else 'high'} memory)"
-    return line if free is None else f"{line}, {free / 1e9:.1f} GB free"
+        peak = expected_peak(source, _kind(use.device), item, choice.low, use.pictures)
+        choice = replace(choice, peak=peak)
+    return choice.describe(source.family.id, use.device)
 
 
-def _setting(asked: str | None) -> str:
-    setting = asked or os.environ.get(VARIABLE, "").strip().lower() or "auto"
-    if setting not in SETTINGS:
-        raise UsageError(f"{VARIABLE} is one of {', '.join(SETTINGS)}, not {setting!r}.")
-    return setting
-
-
-def _choose(
-    source: Source, kind: str, item: int, setting: str, free: int | None
-) -> tuple[bool, int]:
+def _choose(source: Source, device: str, item: int, asked: str | None) -> Choice:
     """Whether to save memory, and the peak of learning with that choice."""
-    high = expected_peak(source, kind, item, low=False)
-    if setting == "high" or (setting == "auto" and (free is None or high <= free)):
-        return False, high
-    return True, expected_peak(source, kind, item, low=True)
+    high, low = (expected_peak(source, _kind(device), item, low) for low in (False, True))
+    return choose(asked, high, low, free_bytes(device))
+
+
+def _kind(device: str) -> str:
+    return device.partition(":")[0]
 
 
 def default_dtype(device: torch.device) -> torch.dtype:
@@ -110,7 +87,7 @@ def expected_peak(
     texts = sum(count for part, count in counts.items() if part.startswith("text_encoder"))
     weights = counts["unet"] * item + counts["vae"] * 4
     weights += 0 if low and kind != "cpu" else texts * item
-    weights += _LIBRARIES if kind == "cpu" else 0
+    weights += LIBRARIES if kind == "cpu" else 0
     pixels = resolution(source) ** 2
     factor = vae_factor(source) ** 2
     # Two rows per pair or picture: before and after, or with and without the prompt.
@@ -129,45 +106,3 @@ def vae_factor(source: Source) -> int:
 def resolution(source: Source) -> int:
     """The side of the model's pictures in pixels."""
     return int(source.config("unet")["sample_size"]) * vae_factor(source)
-
-
-def free_bytes(device: str) -> int | None:
-    """Free memory of a device in bytes; None if unknown."""
-    if device.startswith("cuda"):
-        torch = sys.modules.get("torch")
-        return int(torch.cuda.mem_get_info(device)[0]) if torch else _free_by_driver(device)
-    try:
-        for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError):
-        return None
-    return None
-
-
-def _free_by_driver(device: str) -> int | None:
-    """A GPU's free memory, without torch."""
-    import pynvml
-
-    index = int(device.partition(":")[2] or 0)
-    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    with contextlib.suppress(pynvml.NVMLError, IndexError, ValueError):
-        pynvml.nvmlInit()
-        try:
-            name = visible.split(",")[index].strip() if visible else str(index)
-            if name.startswith(("GPU-", "MIG-")):
-                handle = pynvml.nvmlDeviceGetHandleByUUID(name)
-            else:
-                handle = pynvml.nvmlDeviceGetHandleByIndex(int(name))
-            return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
-        finally:
-            pynvml.nvmlShutdown()
-    return None
-
-
-def _too_little(source: Source, device: torch.device, peak: int, free: int, setting: str) -> str:
-    advice = "use --memory low" if setting == "high" else "close other programs"
-    return (
-        f"The model {source.name!r} needs about {peak / 1e9:.1f} GB on {device} and "
-        f"{free / 1e9:.1f} GB are free; {advice} or choose a smaller backbone."
-    )

@@ -14,10 +14,11 @@ from safetensors import safe_open
 
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.system.paths import given_path
+from diffinv.system.tensor_files import read_shapes
 from diffinv.system.text import text_safe
 
 from .families import Family
-from .sources import Source, has_projection, read_shapes, towers
+from .sources import Source, has_projection, towers
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,13 +19,11 @@ from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTokenizer
 
 from diffinv.errors import DiffinvError
+from diffinv.system.tensor_files import widened
 
 from .sources import Source
 
 Tensors = dict[str, Tensor]
-
-_FP8 = (torch.float8_e4m3fn, torch.float8_e5m2)
-_SCALES = (".scale_weight", ".scale_input")
 
 _PREFIXES = {
     "sd15": {"text_encoder": "cond_stage_model.transformer."},
@@ -58,7 +56,7 @@ class SingleFile:
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.tensors = _without_fp8(load_file(source.path))
+        self.tensors = widened(load_file(source.path))
 
     def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
         """The denoiser."""
@@ -102,23 +100,6 @@ class SingleFile:
             )
         model.load_state_dict({key: weights[key] for key in expected})
         return model.to(dtype)
-
-
-def _without_fp8(tensors: Tensors) -> Tensors:
-    """Weights of eight bits as bfloat16, which has more, times the scale that may stand beside
-    them; the marks of such files are left out."""
-    if not any(value.dtype in _FP8 for value in tensors.values()):
-        return tensors
-    found = {}
-    for key, value in tensors.items():
-        if key.endswith(_SCALES) or key == "scaled_fp8":
-            continue
-        if value.dtype in _FP8:
-            scale = tensors.get(f"{key.removesuffix('weight')}scale_weight")
-            value = value.float() if scale is None else value.float() * scale.float()
-            value = value.to(torch.bfloat16)
-        found[key] = value
-    return found
 
 
 def _from_transformers(weights: Tensors) -> Tensors:

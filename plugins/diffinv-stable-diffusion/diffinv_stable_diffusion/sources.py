@@ -18,6 +18,7 @@ from typing import Any
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.system.local_models import find_snapshot
 from diffinv.system.paths import given_path
+from diffinv.system.tensor_files import Shapes, read_shapes
 from diffinv.system.text import text_safe
 
 from .component_settings import wrong_settings
@@ -29,11 +30,8 @@ CONFIGS = Path(__file__).parent / "configs"
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_MAX_HEADER = 100 * 2**20
 _DENOISER = "model.diffusion_model."
 _CROSS_ATTENTION = re.compile(r".*\.transformer_blocks\.0\.attn2\.to_k\.weight")
-
-Shapes = dict[str, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -378,35 +376,6 @@ def _file_family(shapes: Shapes) -> str | None:
 
 
 # Reading
-
-
-def read_shapes(path: Path, name: str) -> Shapes:
-    """The shapes of all tensors in a safetensors file, from its header.
-
-    Raises DiffinvError if the file is damaged or cut short.
-    """
-    problem = "is not a safetensors file"
-    try:
-        size = path.stat().st_size
-        with path.open("rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if 0 < length <= min(size - 8, _MAX_HEADER):
-                table = json.loads(file.read(length))
-                table.pop("__metadata__", None)
-                end = max((entry["data_offsets"][1] for entry in table.values()), default=0)
-                if end == size - 8 - length:
-                    return {key: tuple(entry["shape"]) for key, entry in table.items()}
-                problem = "is cut short or damaged"
-    except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-        raise _damaged(path, name, "cannot be read") from error
-    raise _damaged(path, name, problem)
-
-
-def _damaged(path: Path, name: str, problem: str) -> DiffinvError:
-    which = "" if Path(name).name == path.name else f" of the model {name!r}"
-    return DiffinvError(
-        f"The file {text_safe(path.name)!r}{which} {problem}; get another copy of it."
-    )
 
 
 def _count(shapes: Shapes) -> int:
