@@ -53,12 +53,12 @@ class BatchMaker:
         self.request, self.round, self.backbone = request, round, model.backbone
         self.settings = replace(request.settings, seed=round.seed)
         self.editing, self.prompting = model.editing(
-            plan.differences, plan.editor, self.settings, meter
+            round.differences, plan.editor, self.settings, meter
         )
         if request.prompt_b is not None:
             self.prompting.check(request.prompt_b)
         self.detail = None if request.detail == OFF else self.editing.detail
-        self.files = PictureFiles(request, plan.differences, round.manifest, self.editing, meter)
+        self.files = PictureFiles(request, round.differences, round.manifest, self.editing, meter)
 
     @cached_property
     def batches(self) -> list[Batch]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 
 from ..contracts import BackboneSpec, Use
@@ -41,6 +42,7 @@ from ..system.paths import library_folder
 from ..system.text import path_text, plural, text_safe
 from .manifest import Manifest, application_key
 from .requests import ApplyRequest, InvertRequest
+from .sweeping import strength_folder, strengths_asked
 
 _NAMED = 5
 """How many of the files that are left out are named."""
@@ -61,13 +63,14 @@ class InversionPlan:
 
 @dataclass(frozen=True)
 class Round:
-    """What is to be done with one seed.
+    """What is to be done with one seed, the differences each at one strength.
 
     ``targets`` are (B, where its B' goes) for every picture left to do, whether it opens or not;
     ``done`` are the results of an earlier run with the same request.
     """
 
     seed: int
+    differences: tuple[tuple[Difference, float], ...]
     manifest: Manifest
     targets: tuple[tuple[Path, Path], ...]
     done: tuple[AppliedImage, ...]
@@ -75,7 +78,8 @@ class Round:
 
 @dataclass(frozen=True)
 class ApplicationPlan:
-    """An ApplyRequest whose differences, ids and folders have been checked: a round for each seed.
+    """An ApplyRequest whose differences, ids and folders have been checked: a round for each seed
+    and each strength of a sweep.
     ``left_out`` says which files of the folders are no pictures."""
 
     differences: tuple[tuple[Difference, float], ...]
@@ -197,21 +201,27 @@ def _rounds(
     parts: Sequence[str],
     fresh: bool,
 ) -> tuple[Round, ...]:
-    """One for each seed. No two results of all of them share a file."""
+    """One for each seed and each strength of a sweep. No two results of all of them share a
+    file."""
     masks, inputs = _masks(request), find_inputs(request)
     taken: set[str] = set()
     rounds = []
-    for seed in range(request.settings.seed, request.settings.seed + request.results):
-        key = application_key(request, seed, differences, parts)
-        manifest = Manifest(request.out, key, fresh, masks)
+    seeds = range(request.settings.seed, request.settings.seed + request.results)
+    for strengths, seed in product(strengths_asked(request), seeds):
+        folder = strength_folder(strengths) if request.sweep else ""
+        loaded = (difference for difference, _ in differences)
+        made = tuple(zip(loaded, strengths, strict=True))
+        key = application_key(request, seed, made, parts)
+        manifest = Manifest(request.out / folder, key, fresh, masks)
         found = [(picture, relative, manifest.done(picture)) for picture, relative in inputs]
         done = tuple(result for *_, result in found if result)
         left = [
-            (picture, _by_seed(relative, seed) if request.results > 1 else relative)
+            (picture, folder / (_by_seed(relative, seed) if request.results > 1 else relative))
             for picture, relative, result in found
             if result is None
         ]
-        rounds.append(Round(seed, manifest, tuple(plan_outputs(request, left, taken)), done))
+        targets = tuple(plan_outputs(request, left, taken))
+        rounds.append(Round(seed, made, manifest, targets, done))
     return tuple(rounds)
 
 

@@ -30,7 +30,8 @@ def title_of(request: Request) -> str:
         a, a_prime = request.pairs[0]
         return text_safe(request.name or f"{a.stem} → {a_prime.stem}")
     names = " + ".join(_shown(name, strength) for name, strength in request.differences)
-    return text_safe(f"{names} on {_inputs(request.images)}")
+    several = f" at {len(request.sweep)} strengths" if len(request.sweep) > 1 else ""
+    return text_safe(f"{names} on {_inputs(request.images)}{several}")
 
 
 def _shown(name: str, strength: float) -> str:
@@ -104,12 +105,14 @@ def from_json(kind: Kind, text: str) -> Request:
     images = tuple(Path(path) for path in values.pop("images"))
     out = Path(values.pop("out"))
     mask = values.pop("mask", None)
+    sweep = tuple(float(by) for by in values.pop("sweep", ()))
     known = _known_values(ApplyRequest, values)
     return ApplyRequest(
         differences=differences,
         images=images,
         out=out,
         mask=None if mask is None else Path(mask),
+        sweep=sweep,
         settings=application,
         library=library,
         **known,

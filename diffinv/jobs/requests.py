@@ -52,8 +52,9 @@ class ApplyRequest:
     ``results`` are made of each B, with the seeds from the settings' own upwards, and are then
     named after them. ``fill`` computes ``batch`` pictures at once even if there are fewer, by
     repeating the last: a result's last bits depend on that number. ``detail`` is one of
-    :data:`diffinv.pictures.sizes.DETAILS`. ``on`` says which machines work, as in
-    :func:`diffinv.engines.engine_of`.
+    :data:`diffinv.pictures.sizes.DETAILS`. With ``sweep`` each B is made at several strengths: all
+    of them multiplied by each of these numbers, with a folder of ``out`` for each. ``on`` says
+    which machines work, as in :func:`diffinv.engines.engine_of`.
     """
 
     differences: tuple[tuple[str, float], ...]
@@ -78,6 +79,7 @@ class ApplyRequest:
     results: int = 1
     fill: bool = False
     detail: str = OFF
+    sweep: tuple[float, ...] = ()
     on: str = LOCAL
 
 

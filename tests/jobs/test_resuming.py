@@ -8,6 +8,7 @@ import random
 import shutil
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,9 +16,10 @@ import torch
 from working import pictures_in, start_worker
 
 from diffinv.difference import load
-from diffinv.errors import DiffinvError
+from diffinv.errors import DiffinvError, UsageError
 from diffinv.jobs import checkpointing as keeper
 from diffinv.jobs import tasks
+from diffinv.jobs.again import provenance_of
 from diffinv.jobs.job_rows import CHECKPOINT
 from diffinv.jobs.manifest import FILE
 from diffinv.jobs.reporter import JobStopped
@@ -248,6 +250,40 @@ def test_a_folder_killed_in_the_middle_is_finished_and_nothing_done_twice(
     assert kept.items() <= found.items()
     assert set(found) == {*(f"{i}.png" for i in range(8)), "deeper/0.png"}
     assert {str(o.output.relative_to(tmp_path / "out")) for o in job.outputs} == set(found)
+
+
+def test_a_sweep_that_is_killed_ends_as_if_each_strength_were_applied_alone(
+    blue, store, learn, applied, folder, tmp_path
+):
+    run_inversion(learn("killed", "mortal"))
+    out, picture = tmp_path / "out", (folder / "0.png",)
+    request = applied(differences=(("killed", 2.0),), images=picture, sweep=(-1, 0, 0.25, -0.0, 1))
+    job = store.submit(request)
+    assert job.title == "killed ×2 on 0.png at 5 strengths"
+    worker = start_worker(store, "--idle", "0", DIFFINV_TEST_DEATH="os.link:3")
+    assert worker.wait(60) == -signal.SIGKILL
+    kept = pictures_in(out)
+    assert len(kept) == 2
+    store.resume(job.id)
+    Worker(store, "cpu", idle=0).run()
+    made = {"strength -2": -2.0, "strength +0": 0.0, "strength +0.5": 0.5, "strength +2": 2.0}
+    assert set(pictures_in(out)) == {f"{name}/0.png" for name in made}
+    assert kept.items() <= pictures_in(out).items()
+    assert [o.output.parent.name for o in store.get(job.id).outputs] == list(made)
+    for name, strength in made.items():
+        (said,) = provenance_of(out / name / "0.png")["difference"]
+        assert said["strength"] == strength
+    alone = replace(request, differences=(("killed", 0.5),), sweep=(), out=tmp_path / "alone")
+    run_application(alone)
+    swept = out / "strength +0.5" / "0.png"
+    assert swept.read_bytes() == (tmp_path / "alone" / "0.png").read_bytes()
+    assert run_application(request).skipped == 4
+
+
+@pytest.mark.parametrize("sweep", [(float("nan"),), (1.0,) * 21])
+def test_a_sweep_that_cannot_be(blue, applied, sweep):
+    with pytest.raises(UsageError, match="A sweep has 1 to 20 numbers"):
+        run_application(applied(sweep=sweep))
 
 
 def test_the_same_again_does_only_what_is_new(blue, applied, folder, tmp_path):
