@@ -33,17 +33,18 @@ def _run(options: argparse.Namespace) -> int:
     from diffinv.system.streams import kept_for_python
 
     from .config import load_preferences, preferences_file
-    from .pictures import probe
+    from .pictures import blocks_of, probe
 
     if not _has_terminal():
         raise UsageError("diffinv-tui needs a terminal; without one, use diffinv.")
 
     preferences, _ = load_preferences(preferences_file())
-    picture_widget = probe(options.pictures or preferences.pictures)
+    mode = options.pictures or preferences.pictures
+    picture_widget, blocks = probe(mode), blocks_of(mode)
     with kept_for_python():
         from .app import DiffinvApp
 
-        app = DiffinvApp(picture_widget=picture_widget)
+        app = DiffinvApp(picture_widget=picture_widget, blocks=blocks)
         app.run()
     return app.return_code or 0
 
@@ -61,9 +62,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--pictures",
-        choices=["auto", "terminal", "blocks"],
-        help="how pictures are drawn: what the terminal can (auto), its own protocol inside tmux "
-        "too (terminal), or half blocks; default: as in the settings",
+        choices=["auto", "terminal", "blocks", "half", "quadrants", "sextants"],
+        help="how pictures are drawn: as finely as the terminal can (auto), by its own protocol "
+        "inside tmux too (terminal), out of the finest blocks it has (blocks), or of two, four or "
+        "six parts a cell (half, quadrants, sextants); default: as in the settings",
     )
     parser.add_argument("--serve", action="store_true", help="open the app to web browsers")
     parser.add_argument(

@@ -38,6 +38,7 @@ from diffinv.system.paths import library_folder
 from diffinv.system.text import path_text, plural
 
 from .bindings import APP, key_problems, key_shown
+from .blocks import Blocks, Drawing
 from .commands import DiffinvCommands
 from .config import load_preferences, preferences_file, save_preferences
 from .formatting import plain, tilde
@@ -81,12 +82,14 @@ class DiffinvApp(App[None]):
         store: JobStore | None = None,
         plugins: Callable[[], Registry] | None = None,
         picture_widget: type[Any] | None = None,
+        blocks: Blocks = "half",
         launcher: Callable[[JobStore], None] = ensure_worker,
     ) -> None:
         super().__init__()
         self.library = library or Library(library_folder())
         self.store = store or JobStore()
         self.picture_widget = picture_widget
+        self.drawing = Drawing(blocks, self.console.color_system == "256")
         self.registry: Registry | None = None
         self.jobs: list[Job] = []
         self.pause_reason: str | None = None

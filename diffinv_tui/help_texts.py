@@ -83,8 +83,9 @@ more and keeps less of the picture.""",
 _SETTINGS = {
     "theme": "The colours of the app. The terminal's own themes are among them.",
     "view": "How the library shows its differences: as cards with pictures, or as a table.",
-    "pictures": """How pictures are drawn: as fine as the terminal can, or out of half blocks,
-which every terminal can. Takes effect at the next start.""",
+    "pictures": """How pictures are drawn: as finely as the terminal can, or out of blocks. Every
+terminal has half blocks and nearly every one quadrants; sextants are as fine again, where its font
+has them. Takes effect at the next start.""",
     "backbone": "The picture model that a new difference begins with.",
     "device": _DEVICE,
 }

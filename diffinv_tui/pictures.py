@@ -1,4 +1,4 @@
-"""Pictures in a terminal: half blocks everywhere, and what the terminal itself can draw."""
+"""Pictures for a terminal: how it can show them, and where they come from."""
 
 from __future__ import annotations
 
@@ -7,22 +7,19 @@ import math
 import os
 import sys
 from collections.abc import Mapping
-from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
-from rich.color import Color, ColorType
-from rich.color_triplet import ColorTriplet
-from rich.segment import Segment
-from rich.style import Style
+from .blocks import Blocks, suited_blocks
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from diffinv.difference import Difference
 
-PictureMode = Literal["auto", "terminal", "blocks"]
-"""``auto`` asks the terminal, ``terminal`` asks it even inside tmux, ``blocks`` never does."""
+PictureMode = Literal["auto", "terminal", "blocks", "half", "quadrants", "sextants"]
+"""``auto`` asks the terminal, ``terminal`` asks it even inside tmux; the others never do, and draw
+with the finest blocks that it is known to have, or with those that are named."""
 
 THUMBNAIL_SIDE = 256
 """Pixels a side of what is kept of a picture for the app's panes."""
@@ -32,11 +29,11 @@ LARGE_SIDE = 8_192
 
 
 def probe(mode: PictureMode, environment: Mapping[str, str] = os.environ) -> type[Any] | None:
-    """The widget class of the terminal's own picture protocol, None for half blocks.
+    """The widget class of the terminal's own picture protocol, None for blocks.
 
     Asks the terminal, which is possible only before the app runs.
     """
-    if mode == "blocks" or not _is_terminal() or environment.get("TEXTUAL_DRIVER"):
+    if mode not in ("auto", "terminal") or not _is_terminal() or environment.get("TEXTUAL_DRIVER"):
         return None
     if mode == "auto" and (environment.get("TMUX") or environment.get("NO_COLOR")):
         return None
@@ -47,6 +44,13 @@ def probe(mode: PictureMode, environment: Mapping[str, str] = os.environ) -> typ
         return None
     own = renderable.Image in (renderable.TGPImage, renderable.SixelImage)
     return Image if own else None
+
+
+def blocks_of(mode: PictureMode, environment: Mapping[str, str] = os.environ) -> Blocks:
+    """The blocks that were asked for, or that suit the terminal."""
+    if mode in ("auto", "terminal", "blocks"):
+        return suited_blocks(environment)
+    return cast("Blocks", mode)
 
 
 def _is_terminal() -> bool:
@@ -61,36 +65,10 @@ def fit(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
     return max(1, min(columns, wide)), max(1, min(rows, high))
 
 
-def half_blocks(image: Image, columns: int, rows: int) -> list[list[Segment]]:
-    """A picture as ``rows`` lines of ``columns`` cells, two pixels a cell."""
-    from PIL import Image as Images
-
-    colours = image if image.mode == "RGB" else image.convert("RGB")
-    small = colours.resize((columns, rows * 2), Images.Resampling.BOX)
-    data = small.tobytes()
-    pixels = [ColorTriplet(data[i], data[i + 1], data[i + 2]) for i in range(0, len(data), 3)]
-    lines = []
-    for row in range(rows):
-        top = row * 2 * columns
-        pairs = zip(
-            pixels[top : top + columns],
-            pixels[top + columns : top + 2 * columns],
-            strict=True,
-        )
-        lines.append([Segment("▀", _style(upper, lower)) for upper, lower in pairs])
-    return lines
-
-
-@lru_cache(maxsize=8_192)
-def _style(upper: ColorTriplet, lower: ColorTriplet) -> Style:
-    """Colours without names, which take three times as long: a picture has a thousand of them."""
-    return Style.from_color(
-        Color("", ColorType.TRUECOLOR, triplet=upper), Color("", ColorType.TRUECOLOR, triplet=lower)
-    )
-
-
 def open_thumbnail(path: Path) -> Image:
     """A picture file, small. Slow: for threads. Raises DiffinvError as ``open_image`` does."""
+    import numpy  # noqa: F401 - which is needed to draw it; here nobody waits for it
+
     from diffinv.pictures.reading import open_image
 
     image = open_image(path)

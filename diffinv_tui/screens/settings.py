@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 _PICTURES = [
     ("what the terminal can", "auto"),
     ("the terminal's protocol, in tmux too", "terminal"),
-    ("half blocks", "blocks"),
+    ("the finest blocks it has", "blocks"),
+    ("half blocks, two parts a cell", "half"),
+    ("quadrants, four parts", "quadrants"),
+    ("sextants, six parts", "sextants"),
 ]
 _VIEWS = [("cards", "cards"), ("table", "table")]
 

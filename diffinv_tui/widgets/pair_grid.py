@@ -22,8 +22,9 @@ from textual.strip import Strip
 from textual.worker import get_current_worker
 
 from ..bindings import TILES
+from ..blocks import Drawing, draw
 from ..messages import tell
-from ..pictures import fit, half_blocks
+from ..pictures import fit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,7 +33,8 @@ if TYPE_CHECKING:
 GAP = 2
 _KEPT = 400
 _KEPT_DRAWN = 80
-_SIDE = 64
+_SIDE = 128
+"""Pixels a side of the pictures that are kept: at least two for each cell of a tile."""
 _LARGEST = 40
 """Cells a picture on a tile is wide at most; larger ones are seen by opening them."""
 
@@ -372,7 +374,8 @@ class PairGrid(ScrollView, can_focus=True):
         left, top = (columns - wide) // 2, (rows - high) // 2
         before = Segment(" " * left, back)
         after = Segment(" " * (columns - wide - left), back)
-        lines = [[before, *line, after] for line in half_blocks(image, wide, high)]
+        drawing = getattr(self.app, "drawing", Drawing())
+        lines = [[before, *line, after] for line in draw(image, wide, high, drawing)]
         return [blank] * top + lines + [blank] * (rows - high - top)
 
     # Pictures

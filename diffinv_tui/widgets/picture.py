@@ -10,8 +10,9 @@ from textual.geometry import Size
 from textual.strip import Strip
 from textual.widget import Widget
 
+from ..blocks import Drawing, draw
 from ..formatting import plain
-from ..pictures import cell_pixels, fit, half_blocks
+from ..pictures import cell_pixels, fit
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Picture(Widget):
-    """A picture in half blocks, or by the terminal's own protocol where the app found one."""
+    """A picture in blocks, or by the terminal's own protocol where the app found one."""
 
     DEFAULT_CSS = """
     Picture { width: 1fr; height: 1fr; align: center middle; color: $text-muted; }
@@ -102,9 +103,9 @@ class Picture(Widget):
         blank = Strip.blank(width, style)
         before = Segment(" " * left, style)
         after = Segment(" " * (width - columns - left), style)
-        lines = [
-            Strip([before, *line, after], width) for line in half_blocks(self._image, columns, rows)
-        ]
+        drawing = getattr(self.app, "drawing", Drawing())
+        drawn = draw(self._image, columns, rows, drawing)
+        lines = [Strip([before, *line, after], width) for line in drawn]
         return [blank] * top + lines + [blank] * (height - rows - top)
 
     def _draw_message(self, width: int, height: int) -> list[Strip]:
