@@ -31,6 +31,10 @@ pictures alone.""",
     "prompter": """What stands beside the difference while it is learned: **the captions**, or words
 that **PEZ** searches for each picture, which takes longer.""",
     "seed": "Chance starts here: the same seed with the same settings gives the same difference.",
+    "side": """The pictures are seen at about so many pixels squared while it is learned. Less than
+the model's own takes less time and memory, and misses what is small; results are made at full size
+all the same.""",
+    "preview": "How finely the preview is made, which shows A with the difference. 0 makes none.",
     "caption_a": "What A shows, in a sentence, where the captioner should not be asked.",
     "caption_a_prime": "What A′ shows, in a sentence. Say of both what differs.",
     "device": _DEVICE,

@@ -206,6 +206,8 @@ def test_a_difference_shows_itself(difference):
         (lambda m, _: m.invert(A, A_PRIME, lambda_tc=-1), "lambda_tc is a number from 0 up"),
         (lambda m, _: m.invert(A, A_PRIME, tc_norm="l1"), "choose from rms, mse, norm"),
         (lambda m, _: m.invert(A, A_PRIME, token_space="x"), "choose from additive, input"),
+        (lambda m, _: m.invert(A, A_PRIME, side=8), "side in pixels .--side. is between 32 and"),
+        (lambda m, _: m.invert(A, A_PRIME, preview=-1), "preview .--preview. is between 0 and"),
         (lambda m, _: m.invert(A, A_PRIME, prompter="x"), "choose from caption, pez"),
         (lambda m, _: m.invert(pairs=[(A,)]), "A pair is two pictures"),
         (lambda m, _: m.invert_many([A, A_PRIME]), "A pair is two pictures"),
@@ -241,6 +243,32 @@ def test_a_difference_of_another_model_is_refused(model, difference):
     other = replace(difference, info=replace(difference.info, backbone_weights="other"))
     with pytest.raises(diffinv.DiffinvError, match="does not fit 'diorama'"):
         model.apply(other, A)
+
+
+# The side and the preview
+
+
+def test_a_preview_has_no_part_in_what_is_learned(model):
+    plain = model.invert(A, A_PRIME, steps=2, preview=2, progress=False)
+    bare = model.invert(A, A_PRIME, steps=2, preview=0, progress=False)
+    assert plain.tokens.tobytes() == bare.tokens.tobytes()
+    assert set(plain.thumbnails) - set(bare.thumbnails) == {"preview"}
+    assert bare.info.settings["preview"] == 0
+    assert "preview" not in bare._repr_html_()
+
+
+def test_a_smaller_side_is_learned_at_and_recorded(model, difference, monkeypatch):
+    seen = set()
+    encode = model.backbone.encode_images
+    monkeypatch.setattr(
+        model.backbone, "encode_images", lambda images: seen.add(images.shape[2:]) or encode(images)
+    )
+    small = model.invert(A, A_PRIME, steps=2, side=48, preview=1, progress=False)
+    assert seen == {(48, 48)}
+    assert small.info.settings["side"] == 48
+    assert model.apply(small, QUERIES[0], num_inference_steps=1, progress=False).size == (96, 96)
+    assert difference.info.settings["side"] is None
+    assert seen == {(48, 48), (96, 96)}
 
 
 # Importing, and the documentation

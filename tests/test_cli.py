@@ -40,7 +40,7 @@ FLAGS = {
     "invert": [
         "--name", "--backbone", "--captioner", "--prompter", "--delta-encoder", "--caption-a",
         "--caption-a-prime", "--preset", "--token-space", "--tokens", "--alpha", "--steps", "--lr",
-        "--seed", "--device", "--detach", "--json", "--pair",
+        "--seed", "--side", "--preview", "--device", "--detach", "--json", "--pair",
     ],
     "apply": [
         "--out", "--with", "--backbone", "--editor", "--prompt-b", "--guidance-scale", "--steps",
@@ -375,6 +375,21 @@ def test_a_gpu_that_is_not_there_is_warned_of(diffinv, pictures, monkeypatch):
     assert "Warning: The NVIDIA driver knows of no GPU here, so 'cuda:0' may not work" in done.err
 
 
+def test_no_preview_and_a_side_that_the_model_does_not_take(diffinv, pictures):
+    learn = ("invert", pictures / "a.png", pictures / "a2.png", "--backbone", "toy")
+    done = diffinv(*learn, "--steps", 2, "--preview", "none", "--name", "bare", "--json")
+    assert done.code == 0, done.err
+    assert "preview" not in done.err
+    shown = diffinv("library", "show", "bare")
+    assert "preview 0" in shown.out
+    assert "side" not in shown.out
+    out = Path(done.json["path"]).parent.parent / "out"
+    assert diffinv("library", "export", "bare", "--out", out, "--json").json["preview"] is None
+    refused = diffinv(*learn, "--steps", 2, "--side", 64)
+    assert refused.code == 2
+    assert "pixels alone; leave out --side" in refused.err
+
+
 def test_a_equal_to_a_prime_is_a_wrong_request(diffinv, pictures):
     done = diffinv("invert", *bad_pair(pictures, "same pixels"), "--backbone", "toy")
     assert done.code == 2
@@ -391,6 +406,7 @@ BAD_PARTS = [
     (["--backbone", "toy", "--device", "warp"], 2, "diffinv doctor"),
     (["--backbone", "toy", "--token-space", "input"], 2, "--token-space"),
     (["--backbone", "toy", "--prompter", "pez"], 2, "--prompter caption"),
+    (["--backbone", "toy", "--preview", "some"], 2, "--preview"),
 ]
 
 

@@ -10,7 +10,14 @@ import click
 
 from ..engines import LOCAL
 from ..errors import UsageError
-from ..method.settings import MAX_LEARNING_STEPS, MAX_TOKENS, PRESETS
+from ..method.settings import (
+    MAX_DENOISING_STEPS,
+    MAX_LEARNING_STEPS,
+    MAX_SIDE,
+    MAX_TOKENS,
+    MIN_SIDE,
+    PRESETS,
+)
 from .options import (
     PATH,
     backbone_option,
@@ -26,7 +33,28 @@ from .output import print_job, print_json, say, stdout_for_data
 if TYPE_CHECKING:
     from ..jobs.requests import InvertRequest
 
-_SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed")
+_SETTINGS = (
+    "prompter",
+    "token_space",
+    "tokens",
+    "alpha",
+    "steps",
+    "lr",
+    "seed",
+    "side",
+    "preview",
+)
+
+
+class PreviewSteps(click.IntRange):
+    """A number of steps, or ``none``, which is 0."""
+
+    def __init__(self) -> None:
+        super().__init__(1, MAX_DENOISING_STEPS)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The number of steps."""
+        return 0 if value == "none" else super().convert(value, param, ctx)
 
 
 @click.command(short_help="Learn the difference between two pictures.")
@@ -84,6 +112,18 @@ _SETTINGS = ("prompter", "token_space", "tokens", "alpha", "steps", "lr", "seed"
     "--steps", type=click.IntRange(1, MAX_LEARNING_STEPS), metavar="N", help="How many updates."
 )
 @click.option("--lr", type=click.FloatRange(0, min_open=True), metavar="X", help="Learning rate.")
+@click.option(
+    "--side",
+    type=click.IntRange(MIN_SIDE, MAX_SIDE),
+    metavar="PX",
+    help="Learn at about PX times PX pixels, where the model's own size takes too long.",
+)
+@click.option(
+    "--preview",
+    type=PreviewSteps(),
+    metavar="none|N",
+    help="Sampling steps of the preview, default 20; none: make no preview.",
+)
 @seed_option
 @on_option
 @device_option

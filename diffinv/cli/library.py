@@ -344,7 +344,8 @@ def _fields(path: Path, info: DifferenceInfo) -> list[tuple[str, str]]:
     for title, pairs in (("caption", info.captions), ("prompt", info.prompts)):
         for before, after in pairs:
             fields += [(f"{title} of A", before), (f"{title} of A′", after)]
-    fields += [("settings", ", ".join(f"{k} {v}" for k, v in info.settings.items()))]
+    known = {k: v for k, v in info.settings.items() if v is not None}
+    fields += [("settings", ", ".join(f"{k} {v}" for k, v in known.items()))]
     fields += [("device", f"{info.device}, {info.dtype}"), ("seconds", f"{info.seconds:.1f}")]
     fields += [("versions", ", ".join(f"{k} {v}" for k, v in info.versions.items()))]
     fields += [("warning", warning) for warning in info.warnings]

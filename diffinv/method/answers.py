@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..contracts import Backbone, Captioner, DeltaEncoder, Kind
-from ..errors import DiffinvError
+from ..errors import DiffinvError, UsageError
 from ..pictures.framing import Size, model_size
 from ..pictures.tensors import to_images, to_tensor
 from ..system.text import plural, text_safe
@@ -116,10 +116,19 @@ def prediction(
     return found
 
 
-def seen_size(backbone: Backbone, size: Size) -> Size:
-    """The size at which a backbone sees a picture. One made before ``size_multiple`` was in the
-    contract takes squares alone."""
-    return model_size(size, backbone.resolution, getattr(backbone, "size_multiple", None))
+def seen_size(backbone: Backbone, size: Size, side: int | None = None) -> Size:
+    """The size at which a backbone sees a picture, of about ``side`` squared pixels (None: as many
+    as its own). One made before ``size_multiple`` was in the contract takes squares alone.
+
+    Raises UsageError if the backbone takes no other sizes.
+    """
+    own, multiple = backbone.resolution, getattr(backbone, "size_multiple", None)
+    if multiple is None and side not in (None, own):
+        raise UsageError(
+            f"The backbone {backbone.id!r} takes pictures of {own} x {own} pixels alone; leave "
+            "out --side."
+        )
+    return model_size(size, side or own, multiple)
 
 
 def pictures(backbone: Backbone, latents: Tensor) -> list[Image]:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _SCORE_DRAWS = 4
-"""Number of fixed (timestep, noise) draws on which candidate tokens are scored."""
+"""Number of fixed (timestep, noise) draws on which candidate tokens are scored, at most: scoring
+shall not take longer than a fifth of learning."""
 
 _SCORED_AT = (0.75, 1.0)
 """Shares of the run after which the tokens are scored. The last ones are best unless the run has
@@ -148,7 +149,7 @@ class Inversion:
         start = _start(backbone, self._problem, self._generators, settings)
         self._units = start.requires_grad_()
         self._optimiser = torch.optim.Adam([self._units], lr=settings.lr)
-        self._fixed = [_fixed_draw(backbone, self._problem, i) for i in range(_SCORE_DRAWS)]
+        self._fixed = _fixed_draws(backbone, self._problem, settings.steps)
         self._best = _Best(self._units)
         self._losses: list[Tensor] = []
 
@@ -176,7 +177,8 @@ class Inversion:
         draw = _random_draw(backbone, self._problem, self._generators)
         row = _step(backbone, self._problem, self._units, self._optimiser, draw, settings)
         self._losses.append(row)
-        if self.step in {math.ceil(share * settings.steps) for share in _SCORED_AT}:
+        shares = _SCORED_AT if self._fixed else _SCORED_AT[-1:]
+        if self.step in {math.ceil(share * settings.steps) for share in shares}:
             scores = _score(backbone, self._problem, self._units, self._fixed, settings)
             self._best.offer(self._units, scores, self.step)
         total, tc, clip = (float(x) for x in row.mean(0))
@@ -364,10 +366,17 @@ def _random_draw(backbone: Backbone, problem: _Problem, generators: list[torch.G
     return _Draw(timesteps, noise)
 
 
-def _fixed_draw(backbone: Backbone, problem: _Problem, index: int) -> _Draw:
-    """The index-th draw for scoring candidates, the same for every pair."""
+def _fixed_draws(backbone: Backbone, problem: _Problem, steps: int) -> list[_Draw]:
+    """The draws on which the candidates of so long a run are scored; none in one of a few steps,
+    whose last tokens are taken unseen."""
+    count = min(_SCORE_DRAWS, steps // 5)
+    return [_fixed_draw(backbone, problem, (i + 0.5) / count, i) for i in range(count)]
+
+
+def _fixed_draw(backbone: Backbone, problem: _Problem, share: float, index: int) -> _Draw:
+    """The index-th draw, at a share of the noise, the same for every pair."""
     rows = 2 * len(problem.z_a)
-    t = backbone.schedule.timestep((index + 0.5) / _SCORE_DRAWS)
+    t = backbone.schedule.timestep(share)
     generator = torch.Generator().manual_seed(104729 + index)
     noise = torch.randn(1, *problem.z_a.shape[1:], generator=generator).to(backbone.device)
     timesteps = torch.full((rows,), t, device=backbone.device)
@@ -437,7 +446,9 @@ def _score(
     fixed: list[_Draw],
     settings: InversionSettings,
 ) -> Tensor:
-    """The mean loss of each difference over the fixed draws, [n]."""
+    """The mean loss of each difference over the fixed draws, [n]; zeros if there are none."""
+    if not fixed:
+        return units.new_zeros(len(units))
     rows = [_losses(backbone, problem, units, draw, settings)[:, 0] for draw in fixed]
     return torch.stack(rows).mean(0)
 

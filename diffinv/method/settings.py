@@ -18,7 +18,8 @@ MAX_TOKENS = 1_000
 MAX_LEARNING_STEPS = 1_000_000
 MAX_DENOISING_STEPS = 1_000
 MAX_RESULTS = 100
-"""Upper limits of the settings: more is a typing mistake, or fails half-way through."""
+MIN_SIDE, MAX_SIDE = 32, 4096
+"""Limits of the settings: beyond them is a typing mistake, or fails half-way through."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,10 @@ class InversionSettings:
     differs. ``init_std`` 0 is the paper's zero start. It and ``lr`` are in units of the hidden
     states' root mean square (in the input space, of 1). ``prompter`` says how the frozen prompts
     are made.
+
+    The model sees the pair with about ``side`` squared pixels, None: with as many as it makes
+    itself. ``preview`` is the number of sampling steps of the preview, 0 for none; it has no part
+    in what is learned.
     """
 
     preset: str = "default"
@@ -48,6 +53,8 @@ class InversionSettings:
     steps: int = 80
     lr: float = 0.1
     seed: int = 0
+    side: int | None = None
+    preview: int = 20
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,11 @@ def check_settings(settings: InversionSettings) -> None:
     _check_range("number of steps (--steps)", settings.steps, 1, MAX_LEARNING_STEPS)
     _check_range("number of tokens (--tokens)", settings.tokens, 1, MAX_TOKENS)
     _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)
+    _check_range(
+        "number of steps of the preview (--preview)", settings.preview, 0, MAX_DENOISING_STEPS
+    )
+    if settings.side is not None:
+        _check_range("side in pixels (--side)", settings.side, MIN_SIDE, MAX_SIDE)
     for name in ("lambda_tc", "lambda_clip", "init_std"):
         if not _is_finite(value := getattr(settings, name)) or value < 0:
             raise UsageError(f"The setting {name} is a number from 0 up, not {value!r}.")

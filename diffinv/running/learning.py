@@ -41,7 +41,8 @@ _PREVIEWS_AT = (0.25, 0.5, 0.75)
 """Shares of the run after which the preview is renewed."""
 
 _QUICK_STEPS = 8
-"""Denoising steps of the previews along the way."""
+"""Denoising steps of the previews along the way. A preview of fewer takes the first wording that
+the words give: to have the denoiser choose one takes as long as six steps."""
 
 
 @dataclass(frozen=True)
@@ -87,15 +88,18 @@ def learn(
             "is learned by token consistency alone."
         )
 
-    def work(backbone: Backbone) -> tuple[list[InversionResult], list[Image]]:
+    def work(backbone: Backbone) -> tuple[list[InversionResult], Sequence[Image | None]]:
         roomy = replace(teachers, backbone=backbone)
         results = _learn(roomy, groups, settings, meter, keeper)
+        if not settings.preview:
+            return results, [None] * len(results)
         tokens = [result.tokens for result in results]
         directions = [result.delta_image for result in results]
         return results, _previews(roomy, groups, tokens, directions, settings, meter=meter)
 
     results, previews = with_room(work, teachers.backbone, meter)
-    keeper.show(previews[0])
+    if previews[0]:
+        keeper.show(previews[0])
     for own, result in zip(remarks, results, strict=True):
         own.extend(result.warnings)
     seconds = round(keeper.seconds() / len(lessons), 3)
@@ -137,7 +141,7 @@ def _pairs(
     from ..method.prompts import make_prompts
 
     shape = lesson.pictures[0][0].size
-    size = answers.seen_size(teachers.backbone, shape)
+    size = answers.seen_size(teachers.backbone, shape, settings.side)
     images = [to_model(of_shape(i, shape), size) for pair in lesson.pictures for i in pair]
     if lesson.captions or teachers.captioner is None:
         captions = [text for pair in lesson.captions for text in pair]
@@ -169,7 +173,8 @@ def _learn(
     _check_token_space(teachers.backbone, settings.token_space)
     inversion = Inversion(teachers.backbone, teachers.delta_encoder, groups, settings)
     keeper.restore(inversion, _decisive(teachers, groups, settings))
-    previews = {round(share * settings.steps) for share in _PREVIEWS_AT}
+    shares = _PREVIEWS_AT if settings.preview else ()
+    previews = {round(share * settings.steps) for share in shares}
     meter.phase(LEARNING, settings.steps, inversion.mean_losses())
     keeper.begin()
     while not inversion.is_done:
@@ -204,7 +209,8 @@ def _quick_preview(
     device = teachers.backbone.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         tokens, direction = inversion.tokens.detach()[0], inversion.deltas[0].image
-        return _previews(teachers, groups[:1], [tokens], [direction], settings, _QUICK_STEPS)[0]
+        steps = min(_QUICK_STEPS, settings.preview)
+        return _previews(teachers, groups[:1], [tokens], [direction], settings, steps)[0]
 
 
 def _previews(
@@ -216,7 +222,8 @@ def _previews(
     steps: int | None = None,
     meter: Meter | None = None,
 ) -> list[Image]:
-    """Each difference applied to the first A it was learned from, with the default settings."""
+    """Each difference applied to the first A it was learned from, with the default settings but for
+    the number of steps."""
     import torch
 
     from ..contracts import DiffTokens
@@ -226,7 +233,7 @@ def _previews(
 
     images = [pairs[0].a for pairs in groups]
     use = ApplicationSettings(seed=settings.seed)
-    use = replace(use, steps=steps or use.steps)
+    use = replace(use, steps=steps or settings.preview)
     if meter:
         meter.phase(PREVIEW, use.steps)
     editor = registry().create(registry().editors[use.editor])
@@ -238,7 +245,10 @@ def _previews(
     if words:
         rows = zip(prompts, directions, strict=True)
         found = [words.wordings(text, [direction]) for text, direction in rows]
-        wordings = choose_wordings(teachers.backbone, images, prompts, differences, found)
+        if use.steps >= _QUICK_STEPS:
+            wordings = choose_wordings(teachers.backbone, images, prompts, differences, found)
+        else:
+            wordings = [candidates[0] for candidates in found]
     return apply_differences(
         teachers.backbone,
         images,
@@ -255,12 +265,14 @@ def _decisive(
     teachers: Teachers, groups: list[list[Pair]], settings: InversionSettings
 ) -> list[object]:
     """Everything the tokens depend on. A checkpoint is valid only if it is all the same."""
+    chosen = asdict(settings)
+    del chosen["preview"], chosen["side"]  # the pictures below have the side they are seen at
     pairs = [pair for group in groups for pair in group]
     texts = [(p.caption_a, p.caption_a_prime, p.prompt_a, p.prompt_a_prime) for p in pairs]
     pictures = [(pixel_hash(pair.a), pixel_hash(pair.a_prime)) for pair in pairs]
     _, encoder, _ = teachers.named
     weights = (teachers.backbone.id, teachers.backbone.weights_id)
-    return ["units", asdict(settings), texts, pictures, weights, (encoder.spec.id, encoder.weights)]
+    return ["units", chosen, texts, pictures, weights, (encoder.spec.id, encoder.weights)]
 
 
 def _warnings(meter: Meter, own: list[str], all_remarks: list[list[str]]) -> tuple[str, ...]:
@@ -357,9 +369,10 @@ def _array(tensor: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def _thumbnails(lesson: Lesson, preview: Image) -> dict[str, bytes]:
-    """``a``, ``a_prime`` and ``preview``; further pairs are ``a_1``, ``a_prime_1`` and so on."""
-    images = {"preview": preview}
+def _thumbnails(lesson: Lesson, preview: Image | None) -> dict[str, bytes]:
+    """``a``, ``a_prime`` and the ``preview``, if there is one; further pairs are ``a_1``,
+    ``a_prime_1`` and so on."""
+    images = {"preview": preview} if preview else {}
     for index, (a, a_prime) in enumerate(lesson.pictures):
         suffix = f"_{index}" if index else ""
         images |= {f"a{suffix}": a, f"a_prime{suffix}": a_prime}

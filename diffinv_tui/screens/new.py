@@ -69,6 +69,8 @@ _NUMBERS: dict[str, tuple[str, type[Any]]] = {
     "tokens": ("Tokens", int),
     "alpha": ("Alpha", float),
     "seed": ("Seed", int),
+    "side": ("Side in pixels", int),
+    "preview": ("Preview steps", int),
 }
 
 
@@ -416,7 +418,8 @@ def _choices(request: InvertRequest) -> dict[str, str]:
 
 
 def _preset_number(preset: str, id: str) -> str:
-    return number(getattr(PRESETS[preset], id))
+    value = getattr(PRESETS[preset], id)
+    return "the model's own" if value is None else number(value)
 
 
 def expected_seconds(library: Library, request: InvertRequest, backbone: str) -> float | None:

@@ -54,7 +54,8 @@ class DifferenceView(VerticalScroll, can_focus=True):
     """The detail of an entry; its file is opened in a thread."""
 
     HELP = """One difference: **A** and **A′** as it was learned from, and the **preview**, which
-    is A with the difference applied. Below: captions, settings, and the loss at every step.
+    is A with the difference applied, where one was made. Below: captions, settings, and the loss
+    at every step.
     """
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -132,6 +133,7 @@ class DifferenceView(VerticalScroll, can_focus=True):
             return
         for figure, name in zip(self.query(Figure), ("a", "a_prime", "preview"), strict=True):
             figure.show(pictures.get(name), "none")
+            figure.display = name != "preview" or name in pictures or not pictures
         self.query_one(Curve).show([float(row[0]) for row in difference.losses])
 
 
@@ -181,7 +183,7 @@ def settings(entry: Entry) -> Table:
     ]
     rows.append(("File", short_path(entry.path)))
     shown = {k: v for k, v in info.settings.items() if k not in ("tokens", "token_space")}
-    rows += [(_name(key), number(value)) for key, value in shown.items()]
+    rows += [(_name(key), number(value)) for key, value in shown.items() if value is not None]
     for name, value in rows:
         if value:
             grid.add_row(name, plain(value, limit=500))

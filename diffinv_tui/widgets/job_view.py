@@ -122,7 +122,8 @@ class JobView(Vertical):
         if job.preview is not None and (image := _preview(job.preview)):
             tell(self.app, self._show_picture, job.id, 2, image, "")
         else:
-            message = "none" if job.is_finished else "comes while it learns"
+            none = job.is_finished or not job.request.settings.preview
+            message = "none" if none else "comes while it learns"
             tell(self.app, self._show_picture, job.id, 2, None, message)
 
     def _show_picture(self, id: int, index: int, image: Image | None, message: str) -> None:

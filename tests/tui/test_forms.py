@@ -62,7 +62,9 @@ async def test_a_job_comes_back_to_be_changed(full_home: Path, make_app: MakeApp
         tags=("snow", "winter"),
         captioner="diorama",
         captions=(("a", "b"), ("a", "b")),
-        settings=inversion_settings("paper", steps=7, token_space="input", seed=3),
+        settings=inversion_settings(
+            "paper", steps=7, token_space="input", seed=3, side=64, preview=0
+        ),
         device="cpu",
         library=app.library.folder,
     )

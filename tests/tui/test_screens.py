@@ -13,7 +13,7 @@ from driving import go, screen, shows, unfold, until
 from textual.widgets import Button, Input, OptionList, Select
 from textual_fspicker.parts import DirectoryNavigation
 
-from diffinv.difference import save
+from diffinv.difference import load, save
 from diffinv.jobs.planning import plan_inversion
 from diffinv.jobs.requests import ApplyRequest
 from diffinv.plugins.registry import Registry
@@ -26,8 +26,10 @@ from diffinv_tui.screens.dialogs import Detail
 from diffinv_tui.screens.jobs import JobsScreen
 from diffinv_tui.widgets.chosen_rows import Chosen
 from diffinv_tui.widgets.difference_list import PAGE, DifferenceList
+from diffinv_tui.widgets.difference_view import DifferenceView, Figure
 from diffinv_tui.widgets.form import Checks
 from diffinv_tui.widgets.navbar import Place
+from diffinv_tui.widgets.picture import Picture
 from diffinv_tui.widgets.picture_field import PictureField
 from diffinv_tui.widgets.results_grid import ResultsGrid
 from diffinv_tui.widgets.slider import Slider
@@ -151,6 +153,27 @@ async def test_keys_in_a_detail_act_on_what_it_shows(full_home: Path, make_app: 
         await until(pilot, lambda: not shown.exists())
         await shows(pilot, "2 marked of 10")
         assert all(path.exists() for path in marked)
+
+
+async def test_a_difference_without_a_preview_shows_its_pair_alone(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    whole_path = next((full_home / "diffinv" / "library").glob("first-snow*"))
+    whole = load(whole_path)
+    bare = {name: data for name, data in whole.thumbnails.items() if name != "preview"}
+    save(replace(whole, thumbnails=bare), whole_path)
+    app = make_app(full_home)
+    async with app.run_test(size=(140, 45)) as pilot:
+        await shows(pilot, "11 differences")
+        await pilot.press("slash", *"first snow")
+        view = app.screen.query_one(DifferenceView)
+        await until(pilot, lambda: view.entry and view.entry.path == whole_path)
+        figures = list(view.query(Figure))
+        await until(pilot, lambda: not figures[2].display)
+        assert all(figure.query_one(Picture).image for figure in figures[:2])
+        await pilot.press("escape", "right")
+        await until(pilot, lambda: view.entry and view.entry.path != whole_path)
+        await until(pilot, lambda: figures[2].display)
 
 
 async def test_only_a_page_of_many_differences_is_read(home: Path, make_app: MakeApp) -> None:
