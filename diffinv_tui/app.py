@@ -52,6 +52,7 @@ from .screens.new import NewScreen
 from .screens.plugins import PluginsScreen
 from .screens.settings import SettingsScreen
 from .theme import DARK, LIGHT
+from .words import speak
 
 POLL = 0.25
 """Seconds between two looks at the jobs."""
@@ -109,6 +110,7 @@ class DiffinvApp(App[None]):
         self.register_theme(DARK)
         self.register_theme(LIGHT)
         self._set_theme(self.preferences.theme)
+        speak(self.preferences.words)
         self._name_styles()
         self._check_keys()
 

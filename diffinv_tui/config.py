@@ -14,9 +14,16 @@ from diffinv.system.files import atomic_create, atomic_write, numbered
 from diffinv.system.text import path_text, text_safe
 
 from .pictures import PictureMode
+from .words import Vocabulary
 
 Keys = dict[str, str]
 
+_CHOICES = {
+    "pictures": get_args(PictureMode),
+    "view": ("cards", "table"),
+    "sort": ("newest", "oldest", "name", "backbone"),
+    "words": get_args(Vocabulary),
+}
 _ASIDE = "settings-unreadable.toml"
 
 
@@ -30,6 +37,7 @@ class Preferences:
     pictures: PictureMode = "auto"
     backbone: str = ""
     device: str = ""
+    words: Vocabulary = "plain"
     keys: Keys = field(default_factory=dict)
 
 
@@ -77,12 +85,8 @@ def _checked(table: dict[str, Any], path: Path) -> tuple[Preferences, str | None
 
 
 def _fits(key: str, value: object) -> bool:
-    if key == "pictures":
-        return value in get_args(PictureMode)
-    if key == "view":
-        return value in ("cards", "table")
-    if key == "sort":
-        return value in ("newest", "oldest", "name", "backbone")
+    if key in _CHOICES:
+        return value in _CHOICES[key]
     return isinstance(value, str) and key != "keys"
 
 

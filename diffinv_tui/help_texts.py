@@ -1,18 +1,21 @@
-"""What the help says about fields, for people who have not read the paper."""
+"""What the help says about fields, for people who have not read the paper; its words are named as
+:mod:`diffinv_tui.words` names them."""
 
 from __future__ import annotations
+
+from .words import say
 
 _DEVICE = """Where the models compute: `cpu`, `cuda` for the first graphics card, `cuda:1` for the
 second. Left empty, the best there is."""
 
-_CAPTIONER = """The model that puts a picture into words. What it says of **A** and **A′** shows
-which change is meant; captions of your own, below, make it unnecessary."""
+_CAPTIONER = """The model that puts a picture into words. What it says of **{before}** and
+**{after}** shows which change is meant; captions of your own, below, make it unnecessary."""
 
 _NEW = {
     "name": "The name of the new difference in the library. Empty: made from the pictures' names.",
-    "tags": "Words to find it by later, parted by blanks. They change nothing else.",
+    "tags": "Words to find it by later, separated by spaces. They change nothing else.",
     "backbone": """The picture model that learns the difference and applies it later. A difference
-works only with the backbone it was learned with.""",
+works only with the {model} it was learned with.""",
     "captioner": _CAPTIONER,
     "delta_encoder": """The model that measures how the two pictures and their two captions
 differ. That is the direction in which learning goes.""",
@@ -20,11 +23,11 @@ differ. That is the direction in which learning goes.""",
 paper's** follows the paper to the letter and takes much longer.""",
     "steps": """How often the difference is improved. More steps take longer and follow the
 pair more closely; too many learn its accidents, too.""",
-    "lr": """How far each step goes. Too large and the loss jumps about, too small and little is
+    "lr": """How far each step goes. Too large and learning jumps about, too small and little is
 learned in the steps there are.""",
-    "tokens": """How many invisible words the difference may use. More can hold more detail, and
+    "tokens": """How many hidden words the difference may use. More can hold more detail, and
 learn more by accident.""",
-    "token_space": """How the invisible words join a prompt: **additive** shifts all of it a little,
+    "token_space": """How the hidden words join a prompt: **additive** shifts all of it a little,
 **input** adds words before the text model reads it, **output** after.""",
     "alpha": """Whether words or pictures say what has changed: 1 trusts the captions alone, 0 the
 pictures alone.""",
@@ -34,9 +37,9 @@ that **PEZ** searches for each picture, which takes longer.""",
     "side": """The pictures are seen at about so many pixels squared while it is learned. Less than
 the model's own takes less time and memory, and misses what is small; results are made at full size
 all the same.""",
-    "preview": "How finely the preview is made, which shows A with the difference. 0 makes none.",
-    "caption_a": "What A shows, in a sentence, where the captioner should not be asked.",
-    "caption_a_prime": "What A′ shows, in a sentence. Say of both what differs.",
+    "preview": "How finely the preview is made. 0 makes none.",
+    "caption_a": "What the picture {before} shows, in a sentence, if no model is to describe it.",
+    "caption_a_prime": "What the picture {after} shows, in a sentence. Say of both what differs.",
     "device": _DEVICE,
     "more": "Opens the settings that most people leave as they are.",
     "start": "Puts it into the queue; the marks above say what is missing.",
@@ -48,7 +51,7 @@ _APPLY = {
     "add-folder": "Applies to every picture in a folder and in those below it.",
     "add-file": "Applies to one more picture.",
     "out": "Where the results go. Your pictures themselves are never changed.",
-    "prompt_b": "What the pictures show, in a sentence. Empty: the captioner looks at each.",
+    "prompt_b": "What the pictures show, in a sentence. Empty: a model describes each of them.",
     "editor": """The way a picture is taken apart and made anew with the difference. They
 differ in how well they keep what should stay.""",
     "captioner": "The model that says what each picture shows, so that it can be made anew.",
@@ -92,11 +95,13 @@ terminal has half blocks and nearly every one quadrants; sextants are as fine ag
 has them. Takes effect at the next start.""",
     "backbone": "The picture model that a new difference begins with.",
     "device": _DEVICE,
+    "words": """What the app calls things: a photographer's words, or those of the paper and of the
+command line, such as backbone, captioner, A and A′.""",
 }
 
 _LIBRARY = {
     "search": """Words in names, tags, captions and descriptions; all of them must fit.
-`tag:winter` and `backbone:sdxl` look in one place only, `created:>2026-01` at the day, and
+`tag:winter` and `model:sdxl` look in one place only, `created:>2026-01` at the day, and
 `is:duplicate` finds tokens that are there twice; a hyphen before any of them excludes.
 **Enter** goes to what was found, **Escape** clears the search."""
 }
@@ -106,4 +111,4 @@ _TEXTS = {"new": _NEW, "apply": _APPLY, "settings": _SETTINGS, "library": _LIBRA
 
 def help_text(place: str, field: str) -> str:
     """The help for a field of a screen; empty where there is none."""
-    return _TEXTS.get(place, {}).get(field, "")
+    return say(_TEXTS.get(place, {}).get(field, ""))

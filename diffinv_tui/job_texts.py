@@ -11,6 +11,7 @@ from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.system.text import plural
 
 from .formatting import duration, in_app, plain, short_path, tilde
+from .words import is_papers
 
 if TYPE_CHECKING:
     from diffinv.jobs.store import Job
@@ -148,7 +149,7 @@ def figures(job: Job, width: int) -> Text:
         f"{progress.step}/{progress.total} steps" if progress.total else "",
         f"{progress.rate:.1f} it/s" if progress.rate is not None else "",
         f"{duration(progress.eta)} left" if progress.eta and job.state == "running" else "",
-        f"loss\u00a0{progress.loss:.4f}" if progress.loss is not None else "",
+        f"loss\u00a0{progress.loss:.4f}" if is_papers() and progress.loss is not None else "",
         f"{progress.memory_mb:,.0f} MB" if progress.memory_mb else "",
     ]
     return text.append("   ".join(filter(None, numbers)), "muted")
@@ -157,7 +158,7 @@ def figures(job: Job, width: int) -> Text:
 def _learned(job: Job) -> str:
     if not isinstance(job.request, InvertRequest):
         return ""
-    loss = f"   final loss\u00a0{job.losses[-1]:.4f}" if job.losses else ""
+    loss = f"   final loss\u00a0{job.losses[-1]:.4f}" if is_papers() and job.losses else ""
     return f"{plural(job.request.settings.steps, 'step')} learned{loss}"
 
 

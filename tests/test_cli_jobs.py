@@ -269,8 +269,8 @@ def test_search_tag_rename(invert, diffinv):
     none = diffinv("library", "search", "foo:bar", "--json")
     assert (none.code, none.json) == (0, [])
     assert none.err == (
-        "Nothing was found; 'foo:' is not a filter, the filters are tag:, backbone:, created: and "
-        "is:.\n"
+        "Nothing was found; 'foo:' is not a filter, the filters are tag:, backbone:, model:, "
+        "created: and is:.\n"
     )
     assert diffinv("library", "tag", "castle", "--remove", "building").out.endswith("old town.\n")
     assert diffinv("library", "rename", "castle", "Fort", "--json").json["name"] == "Fort"

@@ -1,4 +1,4 @@
-"""The library's query language: words, ``tag:x``, ``backbone:x``, ``created:>2026-01``, ``is:x``.
+"""The library's query language: words, ``tag:x``, ``model:x``, ``created:>2026-01``, ``is:x``.
 
 A hyphen before any of them excludes what it finds.
 """
@@ -43,10 +43,11 @@ def parse(query: str) -> list[Condition]:
 
     Words find titles, tags, captions, what differences read like, prompts and backbones with a word
     that begins with them.
-    ``tag:`` and ``backbone:`` find what begins with their value, in any case, or, once quotes are
-    closed, exactly what is in them (``tag:"old town"``). ``created:`` takes a date of any precision
-    after ``<``, ``<=``, ``>``, ``>=`` or nothing, and compares at that precision. ``is:duplicate``
-    finds those with the same tensors as another, ``is:damaged`` those that cannot be read.
+    ``tag:``, ``model:`` and ``backbone:``, which is the same, find what begins with their value, in
+    any case, or, once quotes are closed, exactly what is in them (``tag:"old town"``). ``created:``
+    takes a date of any precision after ``<``, ``<=``, ``>``, ``>=`` or nothing, and compares at
+    that precision. ``is:duplicate`` finds those with the same tensors as another, ``is:damaged``
+    those that cannot be read.
     """
     return [condition for match in _WORD.findall(query) if (condition := _signed(match))]
 
@@ -116,6 +117,7 @@ def _state(value: str, exact: bool) -> Condition | None:
 _KEYS: dict[str, Callable[[str, bool], Condition | None]] = {
     "tag": _tag,
     "backbone": _backbone,
+    "model": _backbone,
     "created": _created,
     "is": _state,
 }

@@ -145,7 +145,7 @@ class ApplyScreen(Place):
 
     def _captioners(self) -> list[tuple[str, str]]:
         registry = self.diffinv.registry
-        return part_options(registry.captioners if registry else {}, "Of the backbone")
+        return part_options(registry.captioners if registry else {}, "The model's own")
 
     # What is to be applied
 
@@ -242,7 +242,7 @@ class ApplyScreen(Place):
         lost = not_shown(request.settings, shown.settings, vars(request.settings))
         lost += not_shown(request, shown, _ASKED)
         if request.backbone and "=" in request.backbone:  # else the differences' own
-            lost.append(f"backbone {request.backbone}")
+            lost.append(f"model {request.backbone}")
         asked = [strength for _, _, strength in differences]
         pairs = zip(asked, [row.strength for row in rows], strict=True)
         lost += [f"strength {a:g}" for a, b in pairs if a != b]

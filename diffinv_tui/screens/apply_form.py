@@ -58,10 +58,10 @@ LINES = {
     "quality": Line("Quality", "95 of 100", int),
     "mask_file": Line("May change", "all; or a mask, or a folder", Path),
     "mask_grow": Line("Grow mask", "by 8 % of the longer side", float),
-    "prompt_b": Line("Prompt of B", "by the captioner", str),
+    "prompt_b": Line("{Picture_shows}", "as it is described", str),
     "negative_prompt": Line("Away from", "nothing", str),
     "steps": Line("Steps", number(ApplicationSettings().steps), int),
-    "guidance_scale": Line("Guidance", number(ApplicationSettings().guidance_scale), float),
+    "guidance_scale": Line("{How_closely}", number(ApplicationSettings().guidance_scale), float),
     "seed": Line("Seed", number(ApplicationSettings().seed), int),
     "batch": Line("At once", "8 pictures", int),
     "device": Line("Device", "the best there is", str),
@@ -88,6 +88,7 @@ _GROUPS = (
         ),
     ),
 )
+_LABELS = {"captioner": "{Describes_with}"}
 _NAMES = {"mask_file": "mask"}
 """The fields of a request whose names are also those of settings."""
 
@@ -117,7 +118,7 @@ def further(choices: dict[str, Options], device: str) -> Iterator[Widget]:
                 box = BOXES[id]
                 yield Field(box.label, Checkbox(box.says, _DEFAULT[id], id=id, compact=True))
             else:
-                yield Field(id.capitalize(), choice(id, *choices[id]))
+                yield Field(_LABELS.get(id, id.capitalize()), choice(id, *choices[id]))
 
 
 def read(form: Widget, device: str) -> tuple[ApplicationSettings, dict[str, Any]]:

@@ -9,6 +9,8 @@ from textual.screen import ModalScreen, Screen, ScreenResultType
 
 from ..widgets.footer import KeyLine
 from ..widgets.navbar import NavBar
+from ..widgets.said import Said
+from ..words import vocabulary
 
 if TYPE_CHECKING:
     from textual.app import App, ComposeResult
@@ -32,6 +34,7 @@ class Place(Screen[None]):
         self._css_update_count = self.app._css_update_count
 
         self._registry: Registry | None = None
+        self._vocabulary = vocabulary()
 
     def compose(self) -> ComposeResult:
         """The frame."""
@@ -70,7 +73,15 @@ class Place(Screen[None]):
         event.refresh_styles = False
         if self._registry is not None and self.diffinv.registry is not None:
             self.take_plugins(self.diffinv.registry)
+        if self._vocabulary != vocabulary():
+            self.say_again()
         self.take_jobs(self.diffinv.jobs)
+
+    def say_again(self) -> None:
+        """Everything that is shown, in the words of now."""
+        self._vocabulary = vocabulary()
+        for said in self.query(Said):
+            said.say_again()
 
     def take_jobs(self, jobs: list[Job]) -> None:
         """The jobs as they are now."""

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from textual.events import Resize
 
 _LOOK_EVERY = 0.5
-_NAMES = ("B", "B′")
+_NAMES = ("{Original}", "{Result}")
 _WHOLE_SIDE = 1_600
 """Pixels a side of a picture that is seen whole: with all of them, keys would take a while."""
 
@@ -39,13 +39,13 @@ class Comparison(Window[int]):
     """B and B′ as large as the screen allows, and their neighbours. Dismissed with the index."""
 
     BINDINGS: ClassVar[list[BindingType]] = COMPARISON
-    HELP = """B and its B′.
+    HELP = """The picture **{original}** and **{result}**.
 
     - **Space** shows one of them in the other's place, again and again.
-    - **w** puts a line between them, B left and B′ right of it; left and right move it.
+    - **w** puts a line between them, what was left and what is right of it; left and right move it.
     - **z** shows the pictures' own pixels, one for each that the terminal can draw; arrows move,
       with Shift while there is a line.
-    - **s** has both side by side again, **o** opens B′ in the system's viewer.
+    - **s** has both side by side again, **o** opens the result in the system's viewer.
     - **n** and **p** go to the next result and the one before, and so do left and right where they
       move nothing.
     """
@@ -63,8 +63,8 @@ class Comparison(Window[int]):
         """Both pictures and what they are."""
         with Vertical(id="large"):
             with Horizontal(classes="figures"):
-                yield Figure("B", "a", "…")
-                yield Figure("B′", "prime", "…")
+                yield Figure("{Original}", "a", "…")
+                yield Figure("{Result}", "prime", "…")
             yield Static(id="large-about")
         yield KeyLine()
 
@@ -200,7 +200,7 @@ class Comparison(Window[int]):
         self._say()
 
     def _label(self) -> str:
-        ways = {"side": "B′", "wipe": "B │ B′", "blink": _NAMES[self._look.after]}
+        ways = {"side": _NAMES[1], "wipe": " │ ".join(_NAMES), "blink": _NAMES[self._look.after]}
         return ways[self._look.way] + ("   100 %" if self._look.zoom else "")
 
     def _say(self) -> None:

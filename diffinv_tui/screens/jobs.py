@@ -40,9 +40,9 @@ class JobList(OptionList):
 
     HELP = """The queue. It belongs to no window: jobs go on when the app is closed.
 
-    **c** cancels, **u** goes on with a job that was cancelled or interrupted where it was,
-    **r** runs it again from the start, **e** opens it in its form, to be changed, **K** and **J**
-    move a waiting job, **p** pauses the queue or lets it go on.
+    **c** cancels, **u** goes on with a job where it was cancelled or interrupted, and keeps what
+    is done; **r** starts it over as a new job, from nothing; **e** opens it in its form, to be
+    changed. **K** and **J** move a waiting job, **p** pauses the queue or lets it go on.
     """
 
 

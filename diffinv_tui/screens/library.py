@@ -41,7 +41,7 @@ SORTS: dict[Sort, str] = {
     "newest": "newest first",
     "oldest": "oldest first",
     "name": "by name",
-    "backbone": "by backbone",
+    "backbone": "by model",
 }
 
 
@@ -66,7 +66,7 @@ class LibraryScreen(Place):
         with Horizontal(id="library"):
             with Vertical(id="library-main"):
                 with Horizontal(id="library-bar"):
-                    yield Input(placeholder="Search: snow tag:winter backbone:sdxl", id="search")
+                    yield Input(placeholder="Search: snow tag:winter model:sdxl", id="search")
                     yield Static("", id="library-count")
                 yield Static("", id="table-head")
                 with ContentSwitcher(initial="looking"):
@@ -89,6 +89,12 @@ class LibraryScreen(Place):
         super().on_screen_resume(event)
         if self.is_mounted and self.shelf.view != self.diffinv.preferences.view:
             self._use_view(self.diffinv.preferences.view)
+
+    def say_again(self) -> None:
+        """The detail and the table's head, too."""
+        super().say_again()
+        self.query_one("#detail", DifferenceView).say_again()
+        self._show_head()
 
     @property
     def shelf(self) -> DifferenceList:
@@ -372,7 +378,7 @@ class LibraryScreen(Place):
             self._change(change)
 
         question = f"Add tags to {plural(len(chosen), 'difference')}" if several else "Tags"
-        hint = "Parted by blanks or commas. Search for them with tag:NAME."
+        hint = "Separate them with spaces or commas. Search for them with tag:NAME."
         self.app.push_screen(Ask(question, " ".join(before), hint), tag)
 
     def action_filter(self) -> None:

@@ -43,12 +43,14 @@ from ..widgets.form import (
     write,
 )
 from ..widgets.picture_field import PictureField
+from ..words import say
 from .base import Place
 from .pickers import PickPicture
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.events import ScreenResume
+    from textual.widget import Widget
 
     from diffinv.jobs.store import Job
     from diffinv.plugins.registry import Registry
@@ -65,13 +67,15 @@ _SPACES = [
 _PROMPTERS = [("Of the preset", ""), ("the captions", "caption"), ("PEZ", "pez")]
 _NUMBERS: dict[str, tuple[str, type[Any]]] = {
     "steps": ("Steps", int),
-    "lr": ("Learning rate", float),
-    "tokens": ("Tokens", int),
-    "alpha": ("Alpha", float),
     "seed": ("Seed", int),
     "side": ("Side in pixels", int),
     "preview": ("Preview steps", int),
+    "lr": ("{Step_size}", float),
+    "tokens": ("{Hidden_words}", int),
+    "alpha": ("{Trust_in_words}", float),
 }
+_FIRST = ("steps", "seed", "side", "preview")
+"""The numbers that come before the details."""
 
 
 class PairRow(Horizontal):
@@ -83,9 +87,9 @@ class PairRow(Horizontal):
 
     def compose(self) -> ComposeResult:
         """Two pictures and the arrow between them."""
-        yield PictureField("A  before", "a")
+        yield PictureField("{Before}", "a")
         yield Static("→", classes="pair-arrow")
-        yield PictureField("A′  after", "prime")
+        yield PictureField("{After}", "prime")
 
     def on_mount(self) -> None:
         """A comes first."""
@@ -131,21 +135,22 @@ class NewScreen(Place):
         yield Field("Name", text_line("name", "from the files' names"))
         yield Field("Tags", text_line("tags", "snow winter"))
         yield Static("Models", classes="heading")
-        yield Field("Backbone", choice("backbone", [("…", "")]))
-        yield Field("Captioner", choice("captioner", [("…", "")]))
-        yield Field("Delta encoder", choice("delta_encoder", [("…", "")]))
+        yield Field("{Model}", choice("backbone", [("…", "")]))
+        yield Field("{Describes_with}", choice("captioner", [("…", "")]))
+        yield Field("{Compares_with}", choice("delta_encoder", [("…", "")]))
         yield More(self._further)
 
-    def _further(self) -> Iterator[Field]:
+    def _further(self) -> Iterator[Widget]:
         yield Field("Preset", choice("preset", _PRESETS, _PRESET))
-        for id, (label, _) in _NUMBERS.items():
-            yield Field(label, text_line(id, _preset_number(_PRESET, id)))
-        yield Field("Token space", choice("token_space", _SPACES))
-        yield Field("Prompts", choice("prompter", _PROMPTERS))
-        yield Field("Caption of A", text_line("caption_a", "by the captioner"))
-        yield Field("Caption of A′", text_line("caption_a_prime", "by the captioner"))
+        yield from (_number_line(id) for id in _FIRST)
+        yield Field("{Before_shows}", text_line("caption_a", "as it is described"))
+        yield Field("{After_shows}", text_line("caption_a_prime", "as it is described"))
         device = self.diffinv.preferences.device
         yield Field("Device", text_line("device", "the best there is", device))
+        yield Static("Details", classes="heading")
+        yield from (_number_line(id) for id in _NUMBERS if id not in _FIRST)
+        yield Field("{Joined}", choice("token_space", _SPACES))
+        yield Field("{Beside_them}", choice("prompter", _PROMPTERS))
 
     def on_mount(self) -> None:
         """Begin with A."""
@@ -186,7 +191,7 @@ class NewScreen(Place):
             "delta_encoder": (registry.delta_encoders, spec.delta_encoder if spec else None),
         }
         for id, (parts, own) in suited.items():
-            title = f"Suited: {parts[own].title}" if own and own in parts else "Of the backbone"
+            title = f"Suited: {parts[own].title}" if own and own in parts else "The model's own"
             fill(self.query_one(f"#{id}", Select), part_options(parts, title), chosen(self, id))
 
     # The request
@@ -206,7 +211,7 @@ class NewScreen(Place):
         pairs = self._pairs()
         a, a_prime = typed(self, "caption_a"), typed(self, "caption_a_prime")
         if bool(a) != bool(a_prime):
-            raise DiffinvError("Caption both A and A′, or neither.")
+            raise DiffinvError("Say of both pictures what they show, or of neither.")
         return InvertRequest(
             pairs=pairs,
             name=typed(self, "name") or None,
@@ -240,7 +245,7 @@ class NewScreen(Place):
             line.placeholder = _preset_number(chosen(self, "preset"), id)
 
     def _wait(self) -> None:
-        self.query_one(Checks).wait("Choose A and A′: the same scene before and after.")
+        self.query_one(Checks).wait("Choose two pictures: the same scene before and after.")
 
     def _check(self) -> None:
         try:
@@ -310,7 +315,9 @@ class NewScreen(Place):
             empty = [f for f in self.query(PictureField) if f.path is None]
             (empty[0] if empty else self.query_one("#name")).focus()
 
-        self.app.push_screen(PickPicture(self.diffinv.picked, f"Choose {field.label}"), take)
+        self.app.push_screen(
+            PickPicture(self.diffinv.picked, say(f"The picture {field.label.lower()}")), take
+        )
 
     def action_add_pair(self) -> None:
         """Another pair that shows the same difference."""
@@ -415,6 +422,10 @@ def _choices(request: InvertRequest) -> dict[str, str]:
         "preset": settings.preset,
         **{id: value if value != getattr(preset, id) else "" for id, value in own.items()},
     }
+
+
+def _number_line(id: str) -> Field:
+    return Field(_NUMBERS[id][0], text_line(id, _preset_number(_PRESET, id)))
 
 
 def _preset_number(preset: str, id: str) -> str:

@@ -38,7 +38,7 @@ _LOOKS = {
 class PluginList(OptionList):
     """The installed plugins."""
 
-    HELP = """Plugins bring backbones, captioners, delta encoders and editors.
+    HELP = """Plugins bring {models}, {describers}, {comparers} and editors.
 
     A plugin that does not load is listed with the reason, and nothing of it is used. **i** installs
     one, by its name or out of a folder, and says before what would change. **Space** switches one

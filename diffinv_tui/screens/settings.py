@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from rich.cells import set_cell_size
 from rich.text import Text
@@ -16,6 +16,7 @@ from .. import bindings
 from ..config import preferences_file
 from ..formatting import plain, short_path
 from ..widgets.form import Field, choice, fill, part_options, text_line
+from ..words import speak
 from .base import Place
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from diffinv.contracts import Spec
     from diffinv.plugins.registry import Registry
 
+    from ..words import Vocabulary
+
 _PICTURES = [
     ("what the terminal can", "auto"),
     ("the terminal's protocol, in tmux too", "terminal"),
@@ -33,6 +36,7 @@ _PICTURES = [
     ("quadrants, four parts", "quadrants"),
     ("sextants, six parts", "sextants"),
 ]
+_WORDS = [("a photographer's", "plain"), ("the paper's", "paper")]
 _VIEWS = [("cards", "cards"), ("table", "table")]
 
 
@@ -52,9 +56,10 @@ class SettingsScreen(Place):
             yield Field("Library as", choice("view", _VIEWS, chosen.view))
             yield Field("Pictures", choice("pictures", _PICTURES, chosen.pictures))
             yield Static("Pictures change when the app is started again.", classes="hint")
+            yield Field("Words", choice("words", _WORDS, chosen.words))
             yield Static("Defaults", classes="heading")
             listed = _backbones(chosen.backbone, {})
-            yield Field("Backbone", choice("backbone", listed, chosen.backbone))
+            yield Field("{Model}", choice("backbone", listed, chosen.backbone))
             yield Field("Device", text_line("device", "the best there is", chosen.device))
             yield Static("Keys", classes="heading")
             yield Static(_hint(), classes="hint")
@@ -94,6 +99,9 @@ class SettingsScreen(Place):
             return
         if name == "theme":
             self.app.theme = value
+        if name == "words":
+            speak(cast("Vocabulary", value))
+            self.say_again()
         self.diffinv.prefer(**{name: value})
 
 

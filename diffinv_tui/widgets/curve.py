@@ -21,7 +21,7 @@ _SPAN = 20
 class Curve(Widget):
     """Numbers over steps, with the highest and the lowest written beside the curve."""
 
-    HELP = """The loss, at every step the mean of the steps around it.
+    HELP = """The {left_to_learn}, at every step the mean of the steps around it.
 
     It should fall; where it ends decides little by itself.
     """
@@ -29,7 +29,7 @@ class Curve(Widget):
     Curve { height: 6; width: 1fr; color: $primary; }
     """
 
-    def __init__(self, *, id: str | None = None, empty: str = "No losses yet.") -> None:
+    def __init__(self, *, id: str | None = None, empty: str = "Nothing measured yet.") -> None:
         super().__init__(id=id)
         self._values: list[float] = []
         self._empty = empty

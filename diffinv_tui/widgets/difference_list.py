@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
+from rich.cells import cell_len, set_cell_size
 from rich.style import Style
 from rich.text import Text
 from textual.binding import BindingType
@@ -20,6 +21,7 @@ from diffinv.storage.store import Entry
 from ..bindings import SHELF
 from ..formatting import day, plain, tag_text, tilde
 from ..pictures import difference_pictures
+from ..words import say
 from .pair_grid import Grid, Pair, PairGrid
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 PAGE = 100
 """Entries that are asked for at once."""
+
+_ARROW = " → "
 
 View = Literal["cards", "table"]
 Key = tuple[Path, str]
@@ -208,14 +212,15 @@ class DifferenceList(PairGrid):
         text = Text(no_wrap=True)
         marked = entry is not None and entry.path in self.marked
         text.append("✓ " if marked else "  ", self.part("mark", back))
-        for cell, width in zip(self._cells(entry, back), table_widths(self.room), strict=True):
+        widths = table_widths(self.room)
+        for cell, width in zip(self._cells(entry, back, widths[3] - 2), widths, strict=True):
             if width:
                 cell.truncate(width - 2, overflow="ellipsis", pad=True)
                 text.append_text(cell).append("  ")
         line = self.text_line(text, self.room - 1, back)
         return [Strip([self.edge(cursor, back), *line])]
 
-    def _cells(self, entry: Entry | None, back: Style) -> list[Text]:
+    def _cells(self, entry: Entry | None, back: Style, room: int) -> list[Text]:
         muted = self.part("muted", back)
         if entry is None:
             return [Text("…", muted), Text(), Text(), Text(), Text()]
@@ -228,7 +233,7 @@ class DifferenceList(PairGrid):
             plain(entry.name, self.part("title", back), 80),
             plain(info.backbone, muted, 40),
             Text(day(info.date), muted),
-            plain(change_of(entry), muted, 300),
+            plain(both_ends(change_of(entry), room), back, 300),
             plain(tag_text(info.tags), self.part("tag", back), 80),
         ]
 
@@ -241,7 +246,7 @@ def change_of(entry: Entry) -> str:
         return ""
     if not info.captions:
         return info.description
-    return info.change_in_words or " → ".join(what_differs(*info.captions[0]))
+    return info.change_in_words or _ARROW.join(what_differs(*info.captions[0]))
 
 
 def what_differs(a: str, b: str) -> tuple[str, str]:
@@ -258,20 +263,36 @@ def what_differs(a: str, b: str) -> tuple[str, str]:
     return f"{before}{a}{after}".strip(), f"{before}{b}{after}".strip()
 
 
+def both_ends(change: str, room: int) -> str:
+    """``from → to`` in so many cells: of too little room, both sides have some."""
+    before, arrow, after = change.partition(_ARROW)
+    if not arrow or cell_len(change) <= room:
+        return change
+    half = (room - len(_ARROW)) // 2
+    first = max(half, room - len(_ARROW) - cell_len(after))
+    before = _cut(before, first)
+    return before + _ARROW + _cut(after, room - len(_ARROW) - cell_len(before))
+
+
+def _cut(text: str, cells: int) -> str:
+    return text if cell_len(text) <= cells else set_cell_size(text, cells - 1).rstrip() + "…"
+
+
 def table_widths(width: int) -> tuple[int, int, int, int, int]:
-    """The widths of name, backbone, date, change and tags; 0 where there is no room."""
+    """The widths of name, model, date, change and tags; 0 where there is no room. What has changed
+    has room before the day and the model have, which are beside the list, too."""
     left = width - 3
     tags = max(14, left // 6)
     if left < 52:
         return (left - 14 - tags, 0, 14, 0, tags) if left >= 40 else (left - 14, 0, 14, 0, 0)
-    name, backbone = max(20, left // 4), 12 if left >= 72 else 0
-    return name, backbone, 14, left - name - backbone - 14 - tags, tags
+    name, date, model = max(20, left // 4), 14 if left >= 84 else 0, 12 if left >= 98 else 0
+    return name, model, date, left - name - model - date - tags, tags
 
 
 def table_head(width: int) -> Text:
     """The names of the table's columns."""
     text = Text("   ", no_wrap=True)
-    names = ("NAME", "BACKBONE", "LEARNED", "FROM → TO", "TAGS")
+    names = ("NAME", say("{Model}").upper(), "LEARNED", "FROM → TO", "TAGS")
     for name, cells in zip(names, table_widths(width), strict=True):
         text.append(name.ljust(cells) if cells else "")
     return text

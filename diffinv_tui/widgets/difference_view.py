@@ -18,8 +18,10 @@ from diffinv.system.text import plural
 from ..formatting import day, duration, number, plain, short_path, tag_text, tilde
 from ..messages import tell
 from ..pictures import difference_pictures
+from ..words import say, setting_name
 from .curve import Curve
 from .picture import Picture
+from .said import Said
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -38,7 +40,7 @@ class Figure(Vertical):
 
     def compose(self) -> ComposeResult:
         """The label and the picture."""
-        yield Static(self._label, classes="figure-label", markup=False)
+        yield Said(self._label, classes="figure-label")
         yield Picture(self._message)
 
     def show(self, image: Image | None, message: str = "") -> None:
@@ -47,15 +49,15 @@ class Figure(Vertical):
 
     def label(self, text: str) -> None:
         """Change the label."""
-        self.query_one(".figure-label", Static).update(plain(text, limit=60))
+        self.query_one(Said).put(text)
 
 
 class DifferenceView(VerticalScroll, can_focus=True):
     """The detail of an entry; its file is opened in a thread."""
 
-    HELP = """One difference: **A** and **A′** as it was learned from, and the **preview**, which
-    is A with the difference applied, where one was made. Below: captions, settings, and the loss
-    at every step.
+    HELP = """One difference: the pictures **{before}** and **{after}** that it was learned from,
+    and the **preview**, which is the first of them with the difference applied, where one was
+    made. Below: what was seen in them, and under *Details* every setting and how learning went.
     """
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -67,13 +69,13 @@ class DifferenceView(VerticalScroll, can_focus=True):
         yield Static("", classes="view-title")
         yield Static("", classes="view-tags")
         with Horizontal(classes="figures"):
-            yield Figure("A", "a", "…")
-            yield Figure("A′", "prime", "…")
+            yield Figure("{Before}", "a", "…")
+            yield Figure("{After}", "prime", "…")
             yield Figure("Preview", "preview", "…")
         yield Static("", classes="view-words")
-        yield Static("Loss", classes="heading view-loss")
-        yield Curve(empty="This difference has no loss curve.")
-        yield Static("Settings", classes="heading")
+        yield Static("Details", classes="heading")
+        yield Said("{Left_to_learn}, step by step", classes="hint view-loss")
+        yield Curve(empty="This difference has no curve.")
         yield Static("", classes="view-settings")
 
     @property
@@ -99,6 +101,11 @@ class DifferenceView(VerticalScroll, can_focus=True):
         self.scroll_home(animate=False)
         self.call_after_refresh(self._show_settings, entry)
         self._open(entry)
+
+    def say_again(self) -> None:
+        """The same in the words of now."""
+        entry, self._entry = self._entry, None
+        self.show(entry)
 
     def _write(self, title: Text, tags: str, about: Text | Table | str, more: Table | str) -> None:
         parts = {"title": title, "tags": plain(tags, limit=300), "words": about, "settings": more}
@@ -161,8 +168,8 @@ def words(info: DifferenceInfo) -> Table:
         if title and info.prompts == info.captions:
             continue
         for a, a_prime in pairs[:4]:
-            grid.add_row(f"{title}A", plain(a, limit=400))
-            grid.add_row(f"{title}A′", plain(a_prime, limit=400))
+            grid.add_row(say(f"{title}{{Before}}"), plain(a, limit=400))
+            grid.add_row(say(f"{title}{{After}}"), plain(a_prime, limit=400))
     if len(info.captions) > 4:
         grid.add_row("", plural(len(info.captions) - 4, "more pair"))
     for warning in info.warnings:
@@ -175,15 +182,16 @@ def settings(entry: Entry) -> Table:
     info, grid = entry.info, _grid()
     assert info is not None
     rows = [
-        ("Backbone", info.backbone),
-        ("Delta encoder", info.delta_encoder),
-        ("Captioner", info.captioner),
-        ("Tokens", f"{info.token_count} × {info.token_width}, {info.token_space}"),
+        (say("{Model}"), info.backbone),
+        (say("{Compares_with}"), info.delta_encoder),
+        (say("{Describes_with}"), info.captioner),
+        (say("{Hidden_words}"), f"{info.token_count} × {info.token_width}, {info.token_space}"),
         ("Learned", ", ".join(filter(None, (day(info.date), _time(info), info.device)))),
     ]
     rows.append(("File", short_path(entry.path)))
     shown = {k: v for k, v in info.settings.items() if k not in ("tokens", "token_space")}
-    rows += [(_name(key), number(value)) for key, value in shown.items() if value is not None]
+    names = {key: plain(setting_name(key), limit=40).plain for key in shown}
+    rows += [(names[key], number(v)) for key, v in shown.items() if v is not None]
     for name, value in rows:
         if value:
             grid.add_row(name, plain(value, limit=500))
@@ -192,7 +200,3 @@ def settings(entry: Entry) -> Table:
 
 def _time(info: DifferenceInfo) -> str:
     return f"in {duration(info.seconds)}" if info.seconds else ""
-
-
-def _name(key: str) -> str:
-    return plain(key.replace("_", " ").capitalize(), limit=40).plain

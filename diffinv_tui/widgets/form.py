@@ -17,6 +17,8 @@ from diffinv.errors import UsageError
 from diffinv.system.text import text_safe
 
 from ..formatting import in_app, plain, tilde
+from ..words import say
+from .said import Said
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -36,7 +38,7 @@ class Field(Horizontal):
 
     def compose(self) -> ComposeResult:
         """Label and control."""
-        yield Static(self._label, classes="field-label", markup=False)
+        yield Said(self._label, classes="field-label")
         yield self._control
 
 
@@ -94,7 +96,7 @@ def number_typed(screen: Widget, id: str, label: str, kind: type[Any]) -> Any:
         return kind(text.replace(",", "."))
     except ValueError:
         wanted = "a whole number" if kind is int else "a number"
-        raise UsageError(f"{label}: {text_safe(text)!r} is not {wanted}.") from None
+        raise UsageError(f"{say(label)}: {text_safe(text)!r} is not {wanted}.") from None
 
 
 def write(screen: Widget, lines: Mapping[str, str]) -> None:

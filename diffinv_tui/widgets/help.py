@@ -11,6 +11,7 @@ from textual.widgets import HelpPanel, KeyPanel, Markdown, Static
 from textual.widgets._key_panel import BindingsTable
 
 from ..help_texts import help_text
+from ..words import say
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -61,7 +62,7 @@ def _about(focused: Widget) -> str:
     for node in focused.ancestors_with_self:
         text = help_text(place, node.id or "")
         if not text and isinstance(node, Widget):
-            text = node.HELP or ""
+            text = say(node.HELP or "")
         if text:
             return "\n".join(line.strip() for line in text.splitlines())
     return ""

@@ -19,6 +19,7 @@ from ..pictures import open_thumbnail, preview_picture
 from .curve import Curve
 from .difference_view import Figure
 from .results_grid import Result, ResultsGrid
+from .said import Said
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -51,12 +52,12 @@ class JobView(Vertical):
         yield Static("", classes="job-bar")
         yield Static("", classes="job-error")
         with Horizontal(classes="figures", id="job-figures"):
-            yield Figure("A", "a", "…")
-            yield Figure("A′", "prime", "…")
+            yield Figure("{Before}", "a", "…")
+            yield Figure("{After}", "prime", "…")
             yield Figure("Preview", "preview", "…")
         yield ResultsGrid(id="job-wall")
         with Vertical(id="job-loss"):
-            yield Static("Loss", classes="heading")
+            yield Said("{Left_to_learn}", classes="heading")
             yield Curve()
         yield Static("Log", classes="heading", id="job-log-heading")
         with JobLog(id="job-log"):

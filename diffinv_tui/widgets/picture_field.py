@@ -20,6 +20,7 @@ from ..formatting import plain
 from ..messages import tell
 from ..pictures import open_thumbnail
 from .picture import Picture
+from .said import Said
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -32,7 +33,7 @@ _ASK = "Enter picks a file,\nor drop one here"
 class PictureField(Vertical, can_focus=True):
     """One picture of a pair."""
 
-    HELP = """One picture of the pair: **A** is before, **A′** is after.
+    HELP = """One picture of the pair: **{before}** or **{after}** the change.
 
     Enter or a click opens the file picker; a file that is dragged into the terminal, or a path
     that is pasted, is taken as it is. Backspace takes the picture away.
@@ -56,7 +57,7 @@ class PictureField(Vertical, can_focus=True):
 
     def compose(self) -> ComposeResult:
         """The label, the picture, the file's name."""
-        yield Static(self.label, classes="figure-label", markup=False)
+        yield Said(self.label, classes="figure-label")
         yield Picture(_ASK)
         yield Static("", classes="figure-name")
 

@@ -33,7 +33,7 @@ class Result:
 class ResultsGrid(PairGrid):
     """A gallery of results."""
 
-    HELP = """The results, B beside B′, as they are made.
+    HELP = """The results, as they are made, each beside the picture that it was made from.
 
     Arrows move, **Enter** shows one of them large.
     """

@@ -41,9 +41,9 @@ class Welcome(Vertical):
         """The example, two sentences, three ways to begin."""
         with Vertical(id="welcome-box"):
             with Center(), Horizontal(id="welcome-pictures", classes="figures"):
-                yield Figure("A", "a")
+                yield Figure("{Before}", "a")
                 yield Static("→", id="welcome-arrow")
-                yield Figure("A′", "prime")
+                yield Figure("{After}", "prime")
             yield Static("Show a change once, apply it to anything", id="welcome-title")
             yield Static(
                 "Give a picture before and after. What changed is learned as a difference,\n"

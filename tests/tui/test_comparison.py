@@ -98,9 +98,9 @@ async def test_keys_change_the_way_to_look(full_home: Path, make_app: MakeApp) -
         assert first.display
         assert colours() == {BLUE}
         for key, label, expected in (
-            ("space", "B′", {BLUE}),
+            ("space", "After", {BLUE}),
             ("space", "B", {RED}),
-            ("w", "B │ B′", {RED, BLUE, (255, 255, 255)}),
+            ("w", "Before │ After", {RED, BLUE, (255, 255, 255)}),
         ):
             await pilot.press(key)
             await until(pilot, lambda expected=expected: colours() == expected, what=label)

@@ -108,7 +108,7 @@ async def test_an_application_comes_back_to_be_changed(full_home: Path, make_app
         await pilot.pause(0.5)
         assert not app._notifications
         app.edit(replace(asked, memory="low", backbone="diorama=/x"))
-        await told(pilot, "memory low", "backbone diorama=/x")
+        await told(pilot, "memory low", "model diorama=/x")
         further = replace(
             asked,
             differences=((str(file), 3.25),),

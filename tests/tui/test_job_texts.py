@@ -45,7 +45,7 @@ def test_pictures_of_an_earlier_run_are_told_apart(jobs: dict[int, Job]) -> None
 
 def test_a_learned_difference_has_no_bar(jobs: dict[int, Job]) -> None:
     said = job_texts.figures(jobs[5], 40).plain
-    assert said.startswith("80 steps learned   final loss\u00a00.")
+    assert said.startswith("80 steps learned")
     assert "took 48 s" in job_texts.state_line(jobs[5]).plain
     assert not job_texts.figures(jobs[6], 40)
 

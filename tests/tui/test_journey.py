@@ -182,7 +182,7 @@ async def test_own_difference_then_a_folder_by_keys_alone(
         assert [path.name for path in app.jobs[0].request.images] == ["b"]
         await until(pilot, lambda: isinstance(app.focused, ResultsGrid))
         await pilot.press("enter")
-        await shows(pilot, "B′")
+        await shows(pilot, "After")
 
 
 async def test_closing_the_app_harms_no_job(home: Path, workers: None) -> None:
