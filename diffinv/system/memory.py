@@ -11,6 +11,7 @@ import os
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ..errors import DiffinvError, UsageError
 
@@ -19,6 +20,12 @@ SETTINGS = ("auto", "low", "high")
 
 LIBRARIES = 700_000_000
 """Bytes of a CPU process that has loaded torch, diffusers and transformers but no model."""
+
+TILE = 512
+"""The side in pixels of an autoencoder's tiles when memory is low."""
+
+_PIXEL = 6_000
+"""Bytes an autoencoder of Stable Diffusion's kind takes per pixel at once, in float32."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +67,20 @@ def choose(asked: str | None, high: int, low: int, free: int | None) -> Choice:
     if setting == "high" or (setting == "auto" and (free is None or high <= free)):
         return Choice(False, high, free, setting)
     return Choice(True, low, free, setting)
+
+
+def autoencoder_peak(pixels: int, pictures: int, low: bool) -> int:
+    """Bytes that an autoencoder of Stable Diffusion's kind takes for so many pictures at once."""
+    return _PIXEL * (min(pixels, TILE**2) if low else pixels * pictures)
+
+
+def use_tiles(vae: Any, factor: int) -> None:
+    """Let an autoencoder of diffusers' work picture by picture and tile by tile; ``factor`` is the
+    width of its latent pixels in pixels."""
+    vae.enable_slicing()
+    vae.enable_tiling()
+    vae.tile_sample_min_size = TILE
+    vae.tile_latent_min_size = TILE // factor
 
 
 def free_bytes(device: str) -> int | None:

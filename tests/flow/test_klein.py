@@ -23,7 +23,8 @@ from diffinv.contracts import Use
 from diffinv.errors import UsageError
 from diffinv.method.editors import Ddim, EditFriendly
 from diffinv_flow import klein, z_image
-from diffinv_flow.folders import KLEIN, preflight_klein
+from diffinv_flow.checkpoints import KLEIN
+from diffinv_flow.memory import preflight_klein
 
 LAYERS = (1, 2, 3)
 

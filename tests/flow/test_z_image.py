@@ -21,7 +21,7 @@ from diffinv.conformance import check_part
 from diffinv.contracts import Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.method.editors import Ddim, EditFriendly
-from diffinv_flow.folders import preflight_z_image
+from diffinv_flow.memory import preflight_z_image
 from diffinv_flow.z_image import load
 
 
@@ -157,4 +157,5 @@ def test_what_is_no_z_image_is_one_sentence(folder, tmp_path):
     weights.rename(weights.with_suffix(".bin"))
     with pytest.raises(DiffinvError, match="never loaded"):
         preflight_z_image(Use(str(other), "cpu"))
-    assert preflight_z_image(Use(str(folder), "cpu")) == []
+    (note,) = preflight_z_image(Use(str(folder), "cpu"))
+    assert note.startswith("z-image on cpu: expects 0.7 GB at its peak (high memory)")

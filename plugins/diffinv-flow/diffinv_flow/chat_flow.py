@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,10 +10,13 @@ from transformers import AutoModel
 
 from diffinv.contracts import PredictionType, RectifiedFlow
 from diffinv.errors import DiffinvError
+from diffinv.system.memory import use_tiles
 from diffinv.system.weights import weights_id
 
-from .folders import Family, weight_files
+from .checkpoints import Checkpoint, Family
 from .loading import dtype_on, network, scheduler, shift_of, sigmas, tokenizer
+from .memory import choose_memory
+from .placing import Places
 from .prompts import ChatPrompts
 
 _USUAL_STEPS = 50
@@ -23,8 +25,8 @@ _USUAL_STEPS = 50
 
 class ChatFlow:
     """A checkpoint's parts: the transformer in float32 on a CPU and else in bfloat16, the
-    autoencoder in float32. The chat model shares no space with pictures, so differences are
-    learned by token consistency alone."""
+    autoencoder in float32. With low memory one at a time is on the GPU. The chat model shares no
+    space with pictures, so differences are learned by token consistency alone."""
 
     family: Family
     transformer_class: Any
@@ -33,15 +35,22 @@ class ChatFlow:
     joint_space = None
     prediction_type: PredictionType = "flow"
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
+    def __init__(self, found: Checkpoint, device: torch.device) -> None:
+        choice = choose_memory(found, str(device))
+        choice.check(found.name, str(device))
         self.id, self.device, dtype = self.family.id, device, dtype_on(device)
-        self.weights_id = weights_id(weight_files(folder))
-        self.transformer = network(self.transformer_class, folder / "transformer", device, dtype)
-        self.vae = network(self.vae_class, folder / "vae", device, torch.float32)
-        self.text_encoder = network(AutoModel, folder / "text_encoder", device, dtype)
-        self.prompts = ChatPrompts(tokenizer(folder), self.thinking)
-        self.scheduler = scheduler(folder)
-        self.size_multiple = 2 ** len(self.vae.config.block_out_channels)
+        self.weights_id = weights_id(found.all_files)
+        self.places = Places(device, alone=choice.low and device.type != "cpu")
+        take = self.places.take
+        self.transformer = take(network(self.transformer_class, found, "transformer", dtype))
+        self.vae = take(network(self.vae_class, found, "vae", torch.float32))
+        self.text_encoder = take(network(AutoModel, found, "text_encoder", dtype))
+        if choice.low:
+            self.transformer.enable_gradient_checkpointing()
+            use_tiles(self.vae, found.size_multiple // 2)
+        self.prompts = ChatPrompts(tokenizer(found.folder), self.thinking)
+        self.scheduler = scheduler(found.folder)
+        self.size_multiple = found.size_multiple
         self.resolution: int = self.vae.config.sample_size
         self.token_width: int = self.text_encoder.config.hidden_size
         self.token_budget = self.prompts.budget

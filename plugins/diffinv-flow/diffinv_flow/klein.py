@@ -8,7 +8,6 @@ consistency alone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from diffusers import AutoencoderKLFlux2, Flux2Transformer2DModel
@@ -19,7 +18,7 @@ from torch.nn import functional as F  # noqa: N812
 from diffinv.contracts import Conditioning
 
 from .chat_flow import ChatFlow
-from .folders import KLEIN, find_folder
+from .checkpoints import KLEIN, Checkpoint, find_checkpoint
 from .loading import loaded
 from .prompts import MAX_TOKENS
 
@@ -28,8 +27,8 @@ LAYERS = (9, 18, 27)
 
 
 def load(weights: str | None, device: str) -> Klein:
-    """A checkpoint from a folder, or from a hub id fetched before: float32 on a CPU, else bf16."""
-    return loaded(Klein, find_folder(KLEIN, weights), device)
+    """A checkpoint: a folder, a hub id fetched before, or a .safetensors transformer."""
+    return loaded(Klein, find_checkpoint(KLEIN, weights), device)
 
 
 class Klein(ChatFlow):
@@ -40,8 +39,8 @@ class Klein(ChatFlow):
     transformer_class, vae_class = Flux2Transformer2DModel, AutoencoderKLFlux2
     thinking = False
 
-    def __init__(self, folder: Path, device: torch.device) -> None:
-        super().__init__(folder, device)
+    def __init__(self, found: Checkpoint, device: torch.device) -> None:
+        super().__init__(found, device)
         self.token_width *= len(LAYERS)
 
     def log_shift(self, steps: int) -> float:
@@ -51,15 +50,17 @@ class Klein(ChatFlow):
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
         """[n, 3, h, w] in [-1, 1] to normalised patches of the posterior's mode."""
-        mode = self.vae.encode(images.to(self.device, torch.float32)).latent_dist.mode()
+        vae = self.places.bring(self.vae)
+        mode = vae.encode(images.to(self.device, torch.float32)).latent_dist.mode()
         mean, deviation = self._statistics()
         return (F.pixel_unshuffle(mode, 2) - mean) / deviation
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents to pictures in about [-1, 1], in float32."""
+        vae = self.places.bring(self.vae)
         mean, deviation = self._statistics()
-        return self.vae.decode(F.pixel_shuffle(latents.float() * deviation + mean, 2)).sample
+        return vae.decode(F.pixel_shuffle(latents.float() * deviation + mean, 2)).sample
 
     def _statistics(self) -> tuple[Tensor, Tensor]:
         """Mean and deviation of patches, [1, 128, 1, 1]."""
@@ -73,7 +74,8 @@ class Klein(ChatFlow):
         tokens reach the prompt's own words."""
         rows = self.prompts.rows(prompts)
         ids, mask = self.prompts.filled(rows, MAX_TOKENS, self.device)
-        states = self.text_encoder(
+        text_encoder = self.places.bring(self.text_encoder)
+        states = text_encoder(
             input_ids=ids, attention_mask=mask, output_hidden_states=True, use_cache=False
         ).hidden_states
         hidden = torch.cat([states[layer] for layer in LAYERS], dim=-1).float()
@@ -83,7 +85,8 @@ class Klein(ChatFlow):
         """The flow eps - x_0 at shares of noise [n], computed in the model's dtype."""
         dtype, embeds = self.transformer.dtype, conditioning.prompt_embeds
         height, width = noisy.shape[-2:]
-        found = self.transformer(
+        transformer = self.places.bring(self.transformer)
+        found = transformer(
             hidden_states=noisy.flatten(2).transpose(1, 2).to(dtype),
             timestep=timesteps.to(dtype),
             guidance=None,

@@ -8,21 +8,26 @@ from typing import Any, TypeVar
 
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
-from transformers import AutoTokenizer
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import MODEL_MAPPING, AutoConfig, AutoModel, AutoTokenizer
 
 from diffinv.errors import DiffinvError
 from diffinv.plugins.checking import describe
+from diffinv.system.tensor_files import has_eight_bits, read_entries, widened
+
+from .checkpoints import PREFIX, Checkpoint
 
 T = TypeVar("T")
 
 
-def loaded(make: Callable[[Path, torch.device], T], folder: Path, device: str) -> T:
+def loaded(make: Callable[[Checkpoint, torch.device], T], found: Checkpoint, device: str) -> T:
     """A backbone; what goes wrong with its files is one sentence."""
     try:
-        return make(folder, torch.device(device))
+        return make(found, torch.device(device))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise DiffinvError(
-            f"The model in {str(folder)!r} cannot be loaded: {describe(error)}."
+            f"The model {found.name!r} cannot be loaded: {describe(error)}."
         ) from error
 
 
@@ -31,12 +36,64 @@ def dtype_on(device: torch.device) -> torch.dtype:
     return torch.float32 if device.type == "cpu" else torch.bfloat16
 
 
-def network(kind: Any, folder: Path, device: torch.device, dtype: torch.dtype) -> Any:
-    """A network of diffusers' or transformers' on a device, frozen."""
-    model = kind.from_pretrained(
-        folder, torch_dtype=dtype, local_files_only=True, use_safetensors=True
+def network(kind: Any, found: Checkpoint, part: str, dtype: torch.dtype) -> Any:
+    """A part of a checkpoint, frozen and on the CPU: a network of diffusers' or, where ``kind`` is
+    ``AutoModel``, of transformers'. Its weights may be of eight bits, or in another program's
+    names."""
+    entries = (read_entries(file, found.name) for file in found.files(part))
+    if found.places[part].is_dir() and not any(map(has_eight_bits, entries)):
+        model = kind.from_pretrained(
+            found.folder / part, dtype=dtype, local_files_only=True, use_safetensors=True
+        )
+    else:
+        make = _text_encoder if kind is AutoModel else _of_diffusers
+        model = make(kind, found, part, dtype)
+    return model.eval().requires_grad_(False)
+
+
+def _of_diffusers(kind: Any, found: Checkpoint, part: str, dtype: torch.dtype) -> Any:
+    try:
+        return kind.from_single_file(
+            _tensors(found, part),
+            config=str(found.folder),
+            subfolder=part,
+            local_files_only=True,
+            dtype=dtype,
+        )
+    except NotImplementedError as error:  # torch's, for weights that nothing has filled
+        raise DiffinvError(_incomplete(found, part)) from error
+
+
+def _text_encoder(_: Any, found: Checkpoint, part: str, dtype: torch.dtype) -> Any:
+    config = AutoConfig.from_pretrained(
+        found.folder / part, local_files_only=True, trust_remote_code=False
     )
-    return model.to(device).eval().requires_grad_(False)
+    model, report = MODEL_MAPPING[type(config)].from_pretrained(
+        None,
+        config=config,
+        state_dict=_tensors(found, part),
+        dtype=dtype,
+        output_loading_info=True,
+    )
+    if report["missing_keys"]:
+        raise DiffinvError(_incomplete(found, part))
+    return model
+
+
+def _tensors(found: Checkpoint, part: str) -> dict[str, Tensor]:
+    """A part's weights, those of eight bits widened; of a file with several parts only these."""
+    tensors: dict[str, Tensor] = {}
+    for file in found.files(part):
+        tensors |= load_file(file)
+    own = {k.removeprefix(PREFIX): v for k, v in tensors.items() if k.startswith(PREFIX)}
+    return widened(own or tensors)
+
+
+def _incomplete(found: Checkpoint, part: str) -> str:
+    return (
+        f"The model {found.name!r} is incomplete: the weights of its {part} lack some, or have "
+        "names that are not known; get another copy of it."
+    )
 
 
 def tokenizer(folder: Path) -> Any:

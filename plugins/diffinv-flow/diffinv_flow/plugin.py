@@ -5,7 +5,7 @@ from __future__ import annotations
 from diffinv.contracts import BackboneSpec
 from diffinv.hookspecs import hookimpl
 
-from .folders import KLEIN, Z_IMAGE
+from .checkpoints import KLEIN, Z_IMAGE
 
 
 @hookimpl
@@ -22,7 +22,7 @@ def register_backbones() -> list[BackboneSpec]:
             defaults={"model": KLEIN.model},
             captioner="blip2",
             delta_encoder="open-clip-h14",
-            preflight="diffinv_flow.folders:preflight_klein",
+            preflight="diffinv_flow.memory:preflight_klein",
         ),
         BackboneSpec(
             id=Z_IMAGE.id,
@@ -34,6 +34,6 @@ def register_backbones() -> list[BackboneSpec]:
             defaults={"model": Z_IMAGE.model},
             captioner="blip2",
             delta_encoder="open-clip-h14",
-            preflight="diffinv_flow.folders:preflight_z_image",
+            preflight="diffinv_flow.memory:preflight_z_image",
         ),
     ]

@@ -15,7 +15,7 @@ from torch import Tensor
 from diffinv.contracts import Conditioning
 
 from .chat_flow import ChatFlow
-from .folders import Z_IMAGE, find_folder
+from .checkpoints import Z_IMAGE, find_checkpoint
 from .loading import loaded
 
 _LAYER = -2
@@ -23,8 +23,8 @@ _LAYER = -2
 
 
 def load(weights: str | None, device: str) -> ZImage:
-    """A checkpoint from a folder, or from a hub id fetched before: float32 on a CPU, else bf16."""
-    return loaded(ZImage, find_folder(Z_IMAGE, weights), device)
+    """A checkpoint: a folder, a hub id fetched before, or a .safetensors transformer."""
+    return loaded(ZImage, find_checkpoint(Z_IMAGE, weights), device)
 
 
 class ZImage(ChatFlow):
@@ -44,14 +44,16 @@ class ZImage(ChatFlow):
     @torch.no_grad()
     def encode_images(self, images: Tensor) -> Tensor:
         """[n, 3, h, w] in [-1, 1] to [n, 16, h / 8, w / 8]: the posterior's mean, scaled."""
-        mean = self.vae.encode(images.to(self.device, torch.float32)).latent_dist.mean
+        vae = self.places.bring(self.vae)
+        mean = vae.encode(images.to(self.device, torch.float32)).latent_dist.mean
         return (mean - self.vae.config.shift_factor) * self.vae.config.scaling_factor
 
     @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Latents to pictures in about [-1, 1], in float32."""
         scaled = latents.float() / self.vae.config.scaling_factor + self.vae.config.shift_factor
-        return self.vae.decode(scaled).sample
+        vae = self.places.bring(self.vae)
+        return vae.decode(scaled).sample
 
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
@@ -60,7 +62,8 @@ class ZImage(ChatFlow):
         rows = self.prompts.rows(prompts)
         length = max(map(len, rows))
         ids, mask = self.prompts.filled(rows, length, self.device)
-        hidden = self.text_encoder(
+        text_encoder = self.places.bring(self.text_encoder)
+        hidden = text_encoder(
             input_ids=ids, attention_mask=mask, output_hidden_states=True
         ).hidden_states[_LAYER]
         reach = self.prompts.reach(rows, length, self.device)
@@ -73,5 +76,6 @@ class ZImage(ChatFlow):
         embeds = conditioning.prompt_embeds.to(dtype)
         words = [row[kept] for row, kept in zip(embeds, mask, strict=True)]
         patches = list(noisy.to(dtype)[:, :, None].unbind(0))
-        found = self.transformer(patches, 1 - timesteps.float(), words, return_dict=False)[0]
+        transformer = self.places.bring(self.transformer)
+        found = transformer(patches, 1 - timesteps.float(), words, return_dict=False)[0]
         return -torch.stack([one.float() for one in found])[:, :, 0]

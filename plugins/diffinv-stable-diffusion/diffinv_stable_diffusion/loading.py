@@ -14,8 +14,9 @@ from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokeniz
 from transformers.utils import logging as transformers_logging
 
 from diffinv.errors import DiffinvError
+from diffinv.system.memory import use_tiles
 
-from .memory import TILE, MemoryPlan, vae_factor
+from .memory import MemoryPlan, vae_factor
 from .single_file import SingleFile, bundled_tokenizer
 from .sources import Source, has_projection, towers
 
@@ -46,10 +47,7 @@ def load_parts(source: Source, plan: MemoryPlan) -> Parts:
         model.eval().requires_grad_(False)
     if plan.low:
         parts.unet.enable_gradient_checkpointing()
-        parts.vae.enable_slicing()
-        parts.vae.enable_tiling()
-        parts.vae.tile_sample_min_size = TILE
-        parts.vae.tile_latent_min_size = TILE // vae_factor(source)
+        use_tiles(parts.vae, vae_factor(source))
     for model, tokenizer in zip(parts.text_models, parts.tokenizers, strict=True):
         _check_length(source, tokenizer)
         _mend_end_token(model, tokenizer)

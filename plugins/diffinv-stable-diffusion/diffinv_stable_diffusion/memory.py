@@ -10,21 +10,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from diffinv.contracts import Use
-from diffinv.system.memory import LIBRARIES, Choice, choose, free_bytes
+from diffinv.system.memory import LIBRARIES, Choice, autoencoder_peak, choose, free_bytes
 
 from .sources import Source
 
 if TYPE_CHECKING:
     import torch
 
-TILE = 512
-"""The side in pixels of the autoencoder's tiles when memory is low."""
-
 _CHECKPOINTED = 0.18
 """The share of activations left with gradient checkpointing, or without gradients."""
-
-_PIXEL = 6_000
-"""Bytes the autoencoder takes per pixel decoded at once, in float32."""
 
 
 @dataclass(frozen=True)
@@ -94,8 +88,7 @@ def expected_peak(
     rows = 2 * (pictures or 1)
     denoising = rows * pixels / factor * source.family.activations * item / 4
     denoising *= _CHECKPOINTED if low or pictures else 1
-    picture = _PIXEL * (min(pixels, TILE**2) if low else pixels * (pictures or 1))
-    return int(weights + max(denoising, picture))
+    return int(weights + max(denoising, autoencoder_peak(pixels, pictures or 1, low)))
 
 
 def vae_factor(source: Source) -> int:

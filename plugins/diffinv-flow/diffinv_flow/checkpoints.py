@@ -1,0 +1,215 @@
+"""Checkpoints, checked before anything is loaded: a folder in diffusers' layout, or one file with
+the transformer, whose other parts come from such a folder. Light: no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from diffinv.errors import DiffinvError, UsageError
+from diffinv.system.local_models import cached_snapshot, check_weights, find_model, refuse_pickled
+from diffinv.system.tensor_files import read_entries
+from diffinv.system.text import text_safe
+
+PARTS = ("transformer", "vae", "text_encoder")
+"""The folders with weights."""
+
+PREFIX = "model.diffusion_model."
+"""Stands before a transformer's names in some single files."""
+
+_SCHEDULER = "FlowMatchEulerDiscreteScheduler"
+
+
+@dataclass(frozen=True)
+class Family:
+    """Models of one kind: our id, what they are called, diffusers' class of the transformer, and
+    the checkpoint that is meant if none is named.
+
+    ``depth`` are the settings that add up to the transformer's number of layers. ``entry`` is a
+    tensor that only this family's transformers have, in the original programs' names and in
+    diffusers'; its last side is the transformer's width.
+    """
+
+    id: str
+    title: str
+    transformer: str
+    model: str
+    depth: tuple[str, ...]
+    entry: tuple[str, ...]
+
+
+Z_IMAGE = Family(
+    "z-image",
+    "Z-Image",
+    "ZImageTransformer2DModel",
+    "Tongyi-MAI/Z-Image",
+    depth=("n_layers", "n_refiner_layers", "n_refiner_layers"),
+    entry=("cap_pad_token",),
+)
+KLEIN = Family(
+    "flux2-klein",
+    "FLUX.2 klein (base)",
+    "Flux2Transformer2DModel",
+    "black-forest-labs/FLUX.2-klein-base-4B",
+    depth=("num_layers", "num_single_layers"),
+    entry=(
+        "double_stream_modulation_img.lin.weight",
+        "double_stream_modulation_img.linear.weight",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model that is known to be complete and of its family. ``name`` is how the user knows it,
+    ``folder`` has the settings of all parts, and ``places`` says where the weights of each are: in
+    a folder or in one file."""
+
+    family: Family
+    name: str
+    folder: Path
+    places: Mapping[str, Path]
+
+    def files(self, part: str) -> list[Path]:
+        """The files with a part's weights, in a fixed order."""
+        place = self.places[part]
+        return [place] if place.is_file() else sorted(place.glob("*.safetensors"))
+
+    @property
+    def all_files(self) -> list[Path]:
+        """The files with weights, part by part."""
+        return [file for part in PARTS for file in self.files(part)]
+
+    def settings(self, part: str) -> dict[str, Any]:
+        """What ``config.json`` says about a part."""
+        return _read(self.folder, f"{part}/config.json")
+
+    def parameters(self, part: str) -> int:
+        """How many weights a part has."""
+        tables = (read_entries(file, self.name) for file in self.files(part))
+        return sum(entry.count for table in tables for entry in table.values())
+
+    def number(self, part: str, name: str) -> int:
+        """A setting that is a whole number above 0. Raises DiffinvError if it is not."""
+        value = self.settings(part).get(name)
+        if type(value) is not int or value < 1:
+            raise _damaged(self.name, f"{part}/config.json: {name}")
+        return value
+
+    @property
+    def size_multiple(self) -> int:
+        """The side in pixels of what the transformer takes as one place: 2 x 2 latent pixels."""
+        channels = self.settings("vae").get("block_out_channels")
+        if not isinstance(channels, list) or not channels:
+            raise _damaged(self.name, "vae/config.json: block_out_channels")
+        return int(2 ** len(channels))
+
+    @property
+    def width(self) -> int:
+        """The width of the transformer's vectors."""
+        if "dim" in self.settings("transformer"):
+            return self.number("transformer", "dim")
+        heads = self.number("transformer", "num_attention_heads")
+        return heads * self.number("transformer", "attention_head_dim")
+
+
+def find_checkpoint(family: Family, weights: str | None) -> Checkpoint:
+    """A family's checkpoint. Raises DiffinvError if it is incomplete, pickled, of another kind, or
+    distilled to a few steps."""
+    path = find_model(weights or family.model)
+    single = not path.is_dir()
+    folder = _folder_for(family, path) if single else path
+    _check_folder(family, folder)
+    places = {part: folder / part for part in PARTS}
+    if single:
+        places["transformer"] = path
+    for place in places.values():
+        if place != path:
+            check_weights(place)
+    found = Checkpoint(family, text_safe(str(path)), folder, places)
+    if single:
+        _check_file(found)
+    return found
+
+
+def _folder_for(family: Family, file: Path) -> Path:
+    """Where the parts are that a file with a transformer lacks: beside it, else in the family's
+    usual checkpoint."""
+    refuse_pickled(file)
+    if file.suffix.lower() != ".safetensors":
+        raise UsageError(
+            f"{str(file)!r} is neither a folder in diffusers' layout nor a .safetensors file; "
+            f"{family.id!r} takes no other."
+        )
+    for folder in (file.parent, cached_snapshot(family.model)):
+        if folder and (folder / "model_index.json").is_file():
+            return folder
+    raise UsageError(
+        f"{str(file)!r} is the transformer of {family.title} alone: its vae, text_encoder, "
+        "tokenizer and scheduler, and the transformer's config.json, are neither in the folder it "
+        f"lies in nor on this machine as {family.model}; fetch that with 'diffinv models pull "
+        f"{family.id}', or put the file into a folder that has them."
+    )
+
+
+def _check_folder(family: Family, folder: Path) -> None:
+    found = _read(folder, "transformer/config.json").get("_class_name")
+    if found != family.transformer:
+        raise UsageError(
+            f"The model in {str(folder)!r} has a {found or 'nameless transformer'}, not a "
+            f"{family.transformer}: it is not of the family {family.id!r}; name another --backbone."
+        )
+    scheduler = _read(folder, "scheduler/scheduler_config.json").get("_class_name")
+    if scheduler != _SCHEDULER:
+        raise UsageError(
+            f"The model in {str(folder)!r} has a {scheduler}, which is no scheduler of a flow; get "
+            "another copy of it."
+        )
+    if _read(folder, "model_index.json").get("is_distilled"):
+        raise UsageError(
+            f"The model in {str(folder)!r} is distilled to a few steps without guidance: nothing "
+            f"can be learned on it, or edited with it; name the base model ({family.model})."
+        )
+
+
+def _check_file(found: Checkpoint) -> None:
+    """Refuse a file that has another transformer than the settings beside it."""
+    family, file = found.family, found.places["transformer"]
+    table = read_entries(file, found.name)
+    entries = [table.get(prefix + name) for prefix in ("", PREFIX) for name in family.entry]
+    entry = next((entry for entry in entries if entry is not None), None)
+    if entry is None:
+        raise UsageError(
+            f"The file {found.name!r} has no transformer of {family.title}, by the names of its "
+            "tensors; name another file, or the --backbone of its family."
+        )
+    wanted = found.width
+    if entry.shape[-1:] != (wanted,):
+        raise UsageError(
+            f"The transformer in {found.name!r} does not fit the other parts of the model, in "
+            f"{str(found.folder)!r}: its vectors are not {wanted} wide; put the file into a folder "
+            "with the parts of its own model."
+        )
+
+
+def _damaged(name: str, setting: str) -> DiffinvError:
+    return DiffinvError(
+        f"The settings of the model {name!r} are damaged ({setting} is missing or wrong); get "
+        "another copy of it."
+    )
+
+
+def _read(folder: Path, file: str) -> dict[str, Any]:
+    try:
+        found = json.loads((folder / file).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The folder {str(folder)!r} is not a model in diffusers' layout: {file} is missing or "
+            "damaged."
+        ) from error
+    if not isinstance(found, dict):
+        raise DiffinvError(f"The file {str(folder / file)!r} is damaged; get the model again.")
+    return found
