@@ -56,6 +56,8 @@ from .words import speak
 
 POLL = 0.25
 """Seconds between two looks at the jobs."""
+LAUNCH = 5.0
+"""Seconds between two looks whether jobs wait for a worker that nobody has started."""
 
 
 class DiffinvApp(App[None]):
@@ -123,6 +125,7 @@ class DiffinvApp(App[None]):
         self._find_plugins()
         self._poll()
         self.set_interval(POLL, self._poll)
+        self.set_interval(LAUNCH, self._see_to_workers)
         self.call_after_refresh(self._collector.begin)
         self.set_interval(POLL, lambda: self._collector.look(len(self.screen_stack) == 1))
 
@@ -254,6 +257,19 @@ class DiffinvApp(App[None]):
             self.notify(f"{title} is done{failed}.", severity=severity, markup=False)
         elif job.state in ("failed", "interrupted"):
             self.complain(job.error or f"{title}: {job.state}.")
+
+    def _see_to_workers(self) -> None:
+        """Have workers for what waits: whoever should have started one may have died as well."""
+        busy = {job.device for job in self.jobs if job.state == "running"}
+        if any(j.state == "queued" and not j.held and j.device not in busy for j in self.jobs):
+            self._launch_quietly()
+
+    @work(thread=True, exclusive=True, group="launch")
+    def _launch_quietly(self) -> None:
+        try:
+            self.launch()
+        except DiffinvError as error:
+            tell(self, self._cannot_look, str(error))
 
     def submit(
         self,

@@ -17,6 +17,7 @@ from PIL import Image
 
 from diffinv.cli import app
 from diffinv.jobs import launch
+from diffinv.jobs.process import supervisor_of
 from diffinv.jobs.store import JobStore
 from diffinv.jobs.worker import Worker
 from diffinv.plugins.loading import registry
@@ -25,16 +26,17 @@ ROOT = Path(__file__).parent.parent
 
 
 def end_workers(home: Path) -> None:
-    """Kill the workers that a test has left, so that none outlives it."""
+    """Kill the workers that a test has left and their supervisors, so that none outlives it."""
     if not (home / "jobs.sqlite").exists():
         return
     store = JobStore(home)
     workers = [store.worker(device) for device in ("cpu", "cuda:0", "mps")]
     for worker in workers:
         if worker and worker.is_alive() and worker.pid != os.getpid():
-            process = psutil.Process(worker.pid)
-            process.kill()
-            process.wait(30)
+            for one in (supervisor_of(worker), psutil.Process(worker.pid)):
+                if one:
+                    one.kill()
+                    one.wait(30)
 
 
 @dataclass

@@ -108,6 +108,8 @@ class _Follower:
 
     def _waiting(self, job: Job) -> str:
         """Why a job has not started, if that needs explaining."""
+        if job.deaths:
+            return "Its worker stopped unexpectedly; another one goes on with it."
         reason = self._store.pause_reason
         if reason and (job.held or self._store.is_stopped):
             return reason

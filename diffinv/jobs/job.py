@@ -20,7 +20,9 @@ FINISHED: tuple[State, ...] = ("done", "failed", "cancelled", "interrupted")
 class JobProgress:
     """A job's progress. ``rate`` is in steps per second, ``eta`` in seconds to the end of the
     phase. ``memory_mb`` is the memory the worker holds: on the GPU if it uses one, else in the
-    machine. ``notes`` are those given before the job began."""
+    machine. ``notes`` are those given before the job began. ``pictures`` are the results that an
+    application makes in all, 0 while that is not known. ``share`` is how much of the job is done,
+    from 0 to 1: it never falls, however often the job is interrupted."""
 
     phase: str = ""
     step: int = 0
@@ -30,6 +32,8 @@ class JobProgress:
     loss: float | None = None
     memory_mb: float | None = None
     notes: list[str] = field(default_factory=list)
+    pictures: int = 0
+    share: float | None = None
 
 
 @dataclass(frozen=True)
@@ -41,8 +45,10 @@ class Job:
     an earlier run had made. ``difference`` is (name, file) of what an inversion learned.
     ``preview`` is a picture that is replaced as learning goes on. ``held`` jobs wait until the
     queue is unpaused; ``waits_for`` is the job that has to be done first. ``attempts`` counts how
-    often the job was started. ``damage`` is one sentence if its row cannot be read; such a job
-    can only be cancelled and forgotten.
+    often the job was started, ``deaths`` how many workers died of it since it last wrote a picture
+    or was resumed. ``is_news``: nobody has been told yet that it ended or its worker died.
+    ``damage`` is one sentence if its row cannot be read; such a job can only be cancelled and
+    forgotten.
     """
 
     id: int
@@ -70,6 +76,8 @@ class Job:
     waits_for: int | None = None
     cancelling: bool = False
     attempts: int = 0
+    deaths: int = 0
+    is_news: bool = False
     damage: str | None = None
 
     @property
@@ -82,3 +90,11 @@ class Job:
     def is_finished(self) -> bool:
         """Whether nothing more happens by itself."""
         return self.state in FINISHED
+
+    @property
+    def share(self) -> float:
+        """How much of the job is done, from 0 to 1."""
+        now = self.progress
+        if now.share is not None:
+            return min(1.0, max(0.0, now.share))
+        return min(1.0, now.step / now.total) if now.total > 0 else 0.0

@@ -20,7 +20,7 @@ from .requests import ApplyRequest, InvertRequest
 COLUMNS = (
     "id, kind, title, state, request, device, folder, created, started, finished, priority, held, "
     "cancelling, progress, losses, error, exit_code, warnings, failures, skipped, difference, "
-    "attempts, waits_for"
+    "attempts, waits_for, deaths, news"
 )
 
 LOG, PREVIEW, CHECKPOINT = "log.txt", "preview.png", "checkpoint.safetensors"
@@ -68,6 +68,8 @@ def to_job(row: Row, outputs: list[AppliedImage], folders: Path) -> Job:
         "waits_for": cells.read("waits_for", _optional(_integer), None),
         "cancelling": bool(cells.read("cancelling", _integer, 0)),
         "attempts": cells.read("attempts", _integer, 0),
+        "deaths": cells.read("deaths", _integer, 0),
+        "is_news": bool(cells.read("news", _integer, 0)),
     }
     error = cells.read("error", _optional(_text), None)
     damage = cells.damage(values["state"])
@@ -88,6 +90,15 @@ def to_output(row: Row) -> AppliedImage | None:
         return AppliedImage(Path(row["input"]), Path(row["output"]), float(row["seconds"]))
     except (TypeError, ValueError):
         return None
+
+
+def carried_over(cell: Any) -> JobProgress:
+    """What the next start of a job keeps of its progress: how far it has come."""
+    try:
+        found = _progress(cell)
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return JobProgress()
+    return JobProgress(pictures=found.pictures, share=found.share)
 
 
 class _Cells:
@@ -188,8 +199,8 @@ def _lines(cell: Any) -> list[str]:
 def _progress(cell: Any) -> JobProgress:
     values = json.loads(cell)
     found = JobProgress(**{f.name: values[f.name] for f in fields(JobProgress) if f.name in values})
-    _text(found.phase), _integer(found.step), _integer(found.total)
-    for number in (found.rate, found.eta, found.loss, found.memory_mb):
+    _text(found.phase), _integer(found.step), _integer(found.total), _integer(found.pictures)
+    for number in (found.rate, found.eta, found.loss, found.memory_mb, found.share):
         _optional(_number)(number)
     if not isinstance(found.notes, list):
         raise TypeError(cell)

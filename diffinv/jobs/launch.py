@@ -12,6 +12,7 @@ import psutil
 from ..errors import DiffinvError
 from ..system.files import make_folder
 from ..system.text import path_text
+from .process import is_gone
 from .store import JobStore
 from .worker_environment import worker_environment
 
@@ -27,9 +28,10 @@ def ensure_worker(store: JobStore) -> None:
 
 
 def start(store: JobStore, device: str) -> None:
-    """Start a worker. If two are started at once, one of them exits."""
+    """Start a worker, with a supervisor that starts another one if it dies. If two are started at
+    once, one of them exits."""
     log = worker_log(store, device)
-    command = [sys.executable, "-P", "-m", "diffinv.jobs.worker"]
+    command = [sys.executable, "-P", "-m", "diffinv.jobs.supervisor"]
     command += ["--folder", str(store.folder), "--device", device]
     try:
         make_folder(log.parent)
@@ -53,20 +55,18 @@ def start(store: JobStore, device: str) -> None:
 
 
 _started: dict[tuple[Path, str], subprocess.Popen[bytes]] = {}
-"""The workers this process has started."""
+"""The supervisors this process has started."""
 
 
 def _is_starting(store: JobStore, device: str) -> bool:
-    """Whether a worker is starting. One that has ended is reaped.
-
-    A killed worker stays a zombie until its threads have ended, and cannot be reaped before; it no
-    longer counts as starting.
+    """Whether a supervisor of ours is about to start a worker. One that has ended is reaped; a
+    zombie, which cannot be reaped yet, no longer counts.
     """
     process = _started.get((store.folder, device))
     if process is None or process.poll() is not None:
         return False
     try:
-        return psutil.Process(process.pid).status() != psutil.STATUS_ZOMBIE
+        return not is_gone(psutil.Process(process.pid))
     except psutil.NoSuchProcess:
         return False
 

@@ -102,6 +102,11 @@ class ApplicationPlan:
         """What earlier runs did of all rounds."""
         return tuple(result for one in self.rounds for result in one.done)
 
+    @property
+    def count(self) -> tuple[int, int]:
+        """How many results earlier runs made, and how many there will be in all."""
+        return len(self.done), len(self.done) + len(self.targets)
+
 
 def plan_inversion(request: InvertRequest) -> InversionPlan:
     """Check an InvertRequest. Raises DiffinvError or UsageError for the first problem."""

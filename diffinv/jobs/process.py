@@ -34,6 +34,25 @@ def this_process() -> Identity:
     return Identity(pid, _started(pid) or "", _boot())
 
 
+def supervisor_of(worker: Identity) -> psutil.Process | None:
+    """The process that starts another worker if this one dies."""
+    try:
+        parent = psutil.Process(worker.pid).parent()
+        if worker.is_alive() and parent and "diffinv.jobs.supervisor" in parent.cmdline():
+            return parent
+    except (psutil.Error, OSError):
+        pass
+    return None
+
+
+def is_gone(process: psutil.Process) -> bool:
+    """Whether a process has ended, though nobody may have waited for it yet."""
+    try:
+        return process.status() in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return True
+
+
 def _started(pid: int) -> str | None:
     """When a process was created; None if there is none, or only a zombie."""
     try:

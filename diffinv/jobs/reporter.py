@@ -14,7 +14,7 @@ import psutil
 
 from ..errors import DiffinvError
 from ..plugins.checking import describe
-from ..running.progress import Progress
+from ..running.progress import PREVIEW, Progress
 from ..system.text import text_safe
 from .job import JobProgress
 from .store import JobStore, Report
@@ -33,14 +33,16 @@ class JobStopped(Exception):  # noqa: N818 - not an error: it was asked for
 class Reporter:
     """``with Reporter(store, id) as report: run(request, report)``.
 
-    A separate thread does the writing, so that steps never wait for the disk. The next event raises
-    JobStopped once the job has been cancelled or :meth:`stop` was called.
+    ``earlier`` is how far the job came before it was interrupted. A separate thread does the
+    writing, so that steps never wait for the disk. The next event raises JobStopped once the job
+    has been cancelled or :meth:`stop` was called.
     """
 
-    def __init__(self, store: JobStore, id: int) -> None:
+    def __init__(self, store: JobStore, id: int, earlier: JobProgress | None = None) -> None:
         self._store, self._id = store, id
         self._lock = threading.Lock()
-        self._report = Report()
+        self._report = Report(earlier or JobProgress())
+        self._before = 0
         self._losses: dict[int, float] = {}
         self._notes: list[str] = []
         self._is_new = False
@@ -103,9 +105,28 @@ class Reporter:
                 _log(event.phase)
             if event.loss is not None:
                 self._losses[event.step] = event.loss
-            report.progress = JobProgress(
-                event.phase, event.step, event.total, event.rate, event.eta, event.loss
-            )
+            report.progress = self._advanced(event)
+
+    def _advanced(self, event: Progress) -> JobProgress:
+        """The progress after an event. Its share never falls."""
+        pictures, share = self._report.progress.pictures, self._report.progress.share
+        if event.pictures:
+            self._before, pictures = event.pictures
+        if event.total and event.phase != PREVIEW:
+            now = event.step / event.total
+            if pictures:
+                now = (self._before + now * (pictures - self._before)) / pictures
+            share = max(share or 0.0, now)
+        return JobProgress(
+            event.phase,
+            event.step,
+            event.total,
+            event.rate,
+            event.eta,
+            event.loss,
+            pictures=pictures,
+            share=share,
+        )
 
     def _write_on(self) -> None:
         while not self._ended.wait(_EVERY):

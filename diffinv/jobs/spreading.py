@@ -72,7 +72,7 @@ def apply_on(
     with engine.started(partial(BatchWork, request, plan)) as pool:
         ((_, rounds),) = pool.run([_CUT])
         tasks = [(number, batch) for number, cut in enumerate(rounds) for batch in cut]
-        meter.phase(APPLYING, len(tasks) * request.settings.steps)
+        meter.phase(APPLYING, len(tasks) * request.settings.steps, pictures=plan.count)
         for done, (place, outcome) in enumerate(pool.run(tasks), 1):
             outputs += [files[tasks[place][0]].write(one) for one in outcome.finished]
             failures |= dict.fromkeys(outcome.failures)

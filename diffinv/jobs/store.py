@@ -15,8 +15,9 @@ from ..running.devices import device_key
 from ..running.progress import AppliedImage
 from ..system.database import Database, Row
 from ..system.paths import data_folder
+from .deaths import bury, cancel_along, interrupt
 from .job import FINISHED, Job, JobProgress, State
-from .job_rows import COLUMNS, FOLDER_NAME, to_job, to_output
+from .job_rows import COLUMNS, FOLDER_NAME, carried_over, to_job, to_output
 from .process import Identity
 from .request_json import absolute, kind_of, title_of, to_json
 from .requests import ApplyRequest, InvertRequest
@@ -46,6 +47,10 @@ _MIGRATIONS = (
     CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)
     """,
     "ALTER TABLE jobs ADD COLUMN waits_for INTEGER",
+    """
+    ALTER TABLE jobs ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
+    ALTER TABLE jobs ADD COLUMN news INTEGER NOT NULL DEFAULT 0
+    """,
 )
 _QUEUE = "priority DESC, position, id"
 _QUEUE_BACKWARDS = "priority, position DESC, id DESC"
@@ -147,12 +152,12 @@ class JobStore:
         job = self._in_state(id, ("queued", "running", "interrupted"), "cancelled")
         with self._data.write() as db:
             done = db.execute(
-                "UPDATE jobs SET state = 'cancelled', finished = ?, error = NULL "
+                "UPDATE jobs SET state = 'cancelled', finished = ?, error = NULL, news = 0 "
                 "WHERE id = ? AND state IN ('queued', 'interrupted')",
                 (max(job.created, time.time()), id),
             )
             if done.rowcount:
-                _cancel_along(db, id, "cancelled")
+                cancel_along(db, id, "cancelled")
             db.execute("UPDATE jobs SET cancelling = 1 WHERE id = ? AND state = 'running'", (id,))
         return self.get(id)
 
@@ -172,15 +177,19 @@ class JobStore:
         return new
 
     def resume(self, id: int) -> Job:
-        """Put a job that ended early back in the queue, to go on where it stopped."""
-        self._check_first(self._in_state(id, ("interrupted", "cancelled", "failed"), "resumed"))
+        """Put a job that ended early back in the queue, to go on where it stopped. With one that
+        was interrupted goes on what a restart of the machine held."""
+        job = self._in_state(id, ("interrupted", "cancelled", "failed"), "resumed")
+        self._check_first(job)
         with self._data.write() as db:
             db.execute(
                 "UPDATE jobs SET state = 'queued', held = 0, cancelling = 0, error = NULL, "
-                "failures = '[]', warnings = '[]', finished = NULL WHERE id = ? "
-                "AND state IN ('interrupted', 'cancelled', 'failed')",
+                "failures = '[]', warnings = '[]', finished = NULL, deaths = 0, news = 0 "
+                "WHERE id = ? AND state IN ('interrupted', 'cancelled', 'failed')",
                 (id,),
             )
+            if job.state == "interrupted":
+                db.execute("UPDATE jobs SET held = 0")
             _bring_back(db, id)
         return self.get(id)
 
@@ -236,8 +245,8 @@ class JobStore:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether the user paused the queue, so that no job starts at all. After a crash only the
-        jobs queued before it wait."""
+        """Whether the user paused the queue, so that no job starts at all. After a restart of the
+        machine only the jobs queued before it wait."""
         return bool(self._data.read("SELECT 1 FROM notes WHERE key = 'paused'"))
 
     @property
@@ -253,7 +262,7 @@ class JobStore:
             return None
         jobs = "1 job was" if row["held"] == 1 else f"{row['held']} jobs were"
         return (
-            f"The queue is paused, because the worker stopped unexpectedly while {jobs} waiting; "
+            f"The queue is paused, because the machine was restarted while {jobs} waiting; "
             "'diffinv jobs unpause' goes on with it."
         )
 
@@ -265,6 +274,20 @@ class JobStore:
             else:
                 db.execute("DELETE FROM notes WHERE key = 'paused'")
                 db.execute("UPDATE jobs SET held = 0")
+
+    def same_as(self, request: InvertRequest | ApplyRequest) -> Job | None:
+        """A queued or running job with this very request, if there is one."""
+        rows = self._data.read(
+            "SELECT id FROM jobs WHERE state IN ('queued', 'running') AND request = ? "
+            "AND cancelling = 0 ORDER BY id LIMIT 1",
+            (to_json(absolute(request)),),
+        )
+        return self.get(rows[0]["id"]) if rows else None
+
+    def set_told(self, ids: Collection[int]) -> None:
+        """Somebody has been told what became of these jobs, so that it is news no longer."""
+        with self._data.write() as db:
+            db.executemany("UPDATE jobs SET news = 0 WHERE id = ?", [(id,) for id in ids])
 
     @property
     def notice(self) -> str | None:
@@ -303,7 +326,7 @@ class JobStore:
         with self._data.write() as db:
             if not force and _next(db, device) is not None:
                 return False
-            _interrupt(db, _to_text(worker), "its worker ended")
+            interrupt(db, _to_text(worker), "its worker ended")
             db.execute(
                 "DELETE FROM workers WHERE device = ? AND identity = ?", (device, _to_text(worker))
             )
@@ -314,11 +337,13 @@ class JobStore:
         with self._data.write() as db:
             id = _next(db, device)
             if id is not None:
+                row = db.execute("SELECT progress FROM jobs WHERE id = ?", (id,)).fetchone()
+                earlier = carried_over(row["progress"])
                 db.execute(
                     "UPDATE jobs SET state = 'running', started = max(created, ?), "
-                    "attempts = attempts + 1, worker = ?, cancelling = 0, progress = '{}' "
+                    "attempts = attempts + 1, worker = ?, cancelling = 0, progress = ? "
                     "WHERE id = ?",
-                    (time.time(), _to_text(worker), id),
+                    (time.time(), _to_text(worker), json.dumps(vars(earlier)), id),
                 )
         return None if id is None else self.get(id)
 
@@ -335,11 +360,8 @@ class JobStore:
                     id,
                 ),
             ).fetchall()
-            if rows:
-                db.executemany(
-                    "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)",
-                    [(id, str(o.input), str(o.output), o.seconds) for o in report.outputs],
-                )
+            if rows and report.outputs:
+                _record(db, id, report.outputs)
             return not rows or bool(rows[0]["cancelling"])
 
     def finish(
@@ -357,8 +379,8 @@ class JobStore:
         with self._data.write() as db:
             done = db.execute(
                 "UPDATE jobs SET state = ?, finished = max(started, ?), error = ?, exit_code = ?, "
-                "failures = ?, skipped = ?, difference = ?, cancelling = 0, worker = NULL "
-                "WHERE id = ? AND state = 'running'",
+                "failures = ?, skipped = ?, difference = ?, cancelling = 0, worker = NULL, "
+                "news = ? WHERE id = ? AND state = 'running'",
                 (
                     state,
                     time.time(),
@@ -367,11 +389,12 @@ class JobStore:
                     json.dumps(list(failures)),
                     skipped,
                     result,
+                    state != "cancelled",
                     id,
                 ),
             )
             if done.rowcount and state in ("failed", "cancelled"):
-                _cancel_along(db, id, state)
+                cancel_along(db, id, state)
 
     def waiting_devices(self) -> list[str]:
         """The devices that jobs wait for and that have no live worker."""
@@ -391,7 +414,7 @@ class JobStore:
         return _to_identity(rows[0]["identity"]) if rows else None
 
     def notice_deaths(self) -> None:
-        """Mark jobs whose worker has died as interrupted, and hold the jobs queued behind them."""
+        """See that jobs whose worker has died go on, or say why not."""
         self._looked = time.monotonic()
         dead = self._dead()
         if not dead:
@@ -402,7 +425,7 @@ class JobStore:
                     "DELETE FROM workers WHERE device = ? AND identity = ?", (device, text)
                 )
                 if gone.rowcount:
-                    _bury(db, device, text)
+                    bury(db, device, text, not _to_identity(text).is_of_this_boot())
 
     def _dead(self) -> list[tuple[str, str]]:
         rows = self._data.read("SELECT device, identity FROM workers")
@@ -450,45 +473,16 @@ def _next(db: sqlite3.Connection, device: str) -> int | None:
     return None if row is None else int(row["id"])
 
 
-def _bury(db: sqlite3.Connection, device: str, text: str) -> None:
-    """Clean up after a worker that ended without leaving."""
-    if _to_identity(text).is_of_this_boot():
-        cause = "its worker stopped unexpectedly (perhaps for lack of memory or disk space)"
-    else:
-        cause = "the machine was restarted"
-    _interrupt(db, text, cause)
-    db.execute("UPDATE jobs SET held = 1 WHERE state = 'queued' AND device = ?", (device,))
-
-
-def _interrupt(db: sqlite3.Connection, worker: str, cause: str) -> None:
-    """Interrupt the jobs a worker left unfinished."""
-    rows = db.execute(
-        "SELECT id, cancelling FROM jobs WHERE state = 'running' AND worker = ?", (worker,)
-    ).fetchall()
-    for row in rows:
-        id = row["id"]
-        state: State = "cancelled" if row["cancelling"] else "interrupted"
-        error = f"Job {id} was interrupted: {cause}; 'diffinv jobs resume {id}' goes on with it."
-        db.execute(
-            "UPDATE jobs SET state = ?, finished = max(started, ?), error = ?, worker = NULL "
-            "WHERE id = ?",
-            (state, time.time(), error if state == "interrupted" else None, id),
-        )
-        if state == "cancelled":
-            _cancel_along(db, id, state)
-
-
-def _cancel_along(db: sqlite3.Connection, first: int, became: State) -> None:
-    """Cancel what waits for a job that was cancelled or failed."""
-    what = "failed" if became == "failed" else "was cancelled"
-    error = (
-        f"Job {first}, which it waits for, {what}; 'diffinv jobs resume {first}' goes on with both."
+def _record(db: sqlite3.Connection, id: int, outputs: Iterable[AppliedImage]) -> None:
+    """Note what a job has written. Anything new shows that it gets on, whatever its workers died
+    of before."""
+    count = "SELECT count(*) FROM outputs WHERE job = ?"
+    (before,) = db.execute(count, (id,)).fetchone()
+    db.executemany(
+        "INSERT OR REPLACE INTO outputs VALUES (?, ?, ?, ?)",
+        [(id, str(o.input), str(o.output), o.seconds) for o in outputs],
     )
-    db.execute(
-        "UPDATE jobs SET state = 'cancelled', finished = max(created, ?), error = ? "
-        "WHERE waits_for = ? AND state = 'queued'",
-        (time.time(), error, first),
-    )
+    db.execute(f"UPDATE jobs SET deaths = 0 WHERE id = ? AND ({count}) > ?", (id, id, before))
 
 
 def _bring_back(db: sqlite3.Connection, first: int) -> None:

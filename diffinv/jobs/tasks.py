@@ -96,7 +96,7 @@ def _all_rounds(
             if one.targets
         ]
     batches = [len(one.maker.batches) for one in rounds]
-    meter.phase(APPLYING, sum(batches) * request.settings.steps)
+    meter.phase(APPLYING, sum(batches) * request.settings.steps, pictures=plan.count)
     outputs: list[AppliedImage] = []
     for number, one in enumerate(rounds):
         with deterministic(one.maker.settings.seed, model.device):

@@ -98,7 +98,7 @@ class Worker:
     def _outcome(self, job: Job) -> dict[str, Any]:
         """What becomes of a job, whatever happens in it."""
         try:
-            with Reporter(self.store, job.id) as reporter:
+            with Reporter(self.store, job.id, job.progress) as reporter:
                 self._reporter = reporter
                 return self._run(job, reporter)
         except JobStopped:

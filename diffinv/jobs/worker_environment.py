@@ -18,7 +18,7 @@ import psutil
 
 from ..plugins.loading import installed_plugins
 from ..running.devices import device_key
-from .process import Identity
+from .process import Identity, is_gone, supervisor_of
 from .store import JobStore
 
 PLUGINS = "DIFFINV_WORKER_PLUGINS"
@@ -45,12 +45,15 @@ def dismiss_stale_worker(store: JobStore, device: str | None) -> None:
         return
     if any(job.device == key for job in store.jobs(["running", "queued"])):
         return
+    supervisor = supervisor_of(worker)
+    leaving = [*([supervisor] if supervisor else []), psutil.Process(worker.pid)]
     try:
-        psutil.Process(worker.pid).terminate()
+        for process in leaving:
+            process.terminate()
     except psutil.Error:
         return
     deadline = time.monotonic() + _PATIENCE
-    while worker.is_alive() and time.monotonic() < deadline:
+    while not all(map(is_gone, leaving)) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 

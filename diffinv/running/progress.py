@@ -29,7 +29,8 @@ class Progress:
     or may want to (``note``).
 
     ``output`` is a result that has just been written. ``rate`` is in steps per second, ``eta`` in
-    seconds to the end of the phase.
+    seconds to the end of the phase. ``pictures`` begins an application: how many results earlier
+    runs made, and how many there will be in all.
     """
 
     phase: str
@@ -41,6 +42,7 @@ class Progress:
     warning: str | None = None
     output: AppliedImage | None = None
     note: str | None = None
+    pictures: tuple[int, int] | None = None
 
 
 OnProgress = Callable[[Progress], None]
@@ -54,11 +56,17 @@ class Meter:
         self.warnings: list[str] = []
         self._name, self._total, self._first, self._started = "", 0, 0, 0.0
 
-    def phase(self, name: str, total: int = 0, losses: Sequence[float] = ()) -> None:
+    def phase(
+        self,
+        name: str,
+        total: int = 0,
+        losses: Sequence[float] = (),
+        pictures: tuple[int, int] | None = None,
+    ) -> None:
         """A new phase begins, or resumes after the steps whose losses are given."""
         self._name, self._total, self._first = name, total, len(losses)
         self._started = time.perf_counter()
-        self._emit(Progress(name, 0, total))
+        self._emit(Progress(name, 0, total, pictures=pictures))
         for step, loss in enumerate(losses, 1):
             self._emit(Progress(name, step, total, loss))
 

@@ -18,6 +18,7 @@ COLUMNS = (
     *("kind", "title", "state", "request", "device", "folder", "created", "started", "finished"),
     *("priority", "held", "cancelling", "attempts", "worker", "progress", "losses", "error"),
     *("exit_code", "warnings", "failures", "skipped", "difference", "waits_for"),
+    *("deaths", "news"),
 )
 CELLS = st.one_of(
     st.none(),

@@ -15,12 +15,15 @@ import pytest
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.jobs import process as processes
 from diffinv.jobs import store as stores
+from diffinv.jobs.job import Job
 from diffinv.jobs.process import Identity, this_process
 from diffinv.jobs.requests import ApplyRequest
 from diffinv.jobs.store import JobProgress, JobStore, Report
 from diffinv.running.progress import AppliedImage
 
 ME = this_process()
+DEAD = replace(ME, started="1")
+"""A process that is no longer: its number was given to another one."""
 
 
 def ids(store: JobStore, *states: str) -> list[int]:
@@ -236,11 +239,11 @@ def crash(store: JobStore, learn, worker: Identity) -> tuple[int, int]:
     return running, queued
 
 
-def test_a_queue_left_by_a_crash_starts_paused_and_says_so(store, learn):
-    running, queued = crash(store, learn, dead_process())
+def test_after_a_restart_of_the_machine_the_queue_waits_and_says_so(store, learn):
+    running, queued = crash(store, learn, replace(ME, boot="another"))
     job = store.get(running)
-    assert job.state == "interrupted"
-    assert "stopped unexpectedly" in job.error
+    assert (job.state, job.deaths, job.is_news) == ("interrupted", 0, True)
+    assert "the machine was restarted" in job.error
     assert f"diffinv jobs resume {running}" in job.error
     assert store.get(queued).held
     assert "1 job was waiting" in store.pause_reason
@@ -252,6 +255,100 @@ def test_a_queue_left_by_a_crash_starts_paused_and_says_so(store, learn):
     store.set_paused(False)
     assert store.claim("cpu", ME).id == queued
     assert store.resume(running).state == "queued"
+
+
+def test_what_a_restart_held_goes_on_with_what_it_interrupted(store, learn):
+    running, queued = crash(store, learn, replace(ME, boot="another"))
+    assert store.resume(running).state == "queued"
+    assert (store.paused, store.get(running).is_news) == (False, False)
+    assert [store.claim("cpu", ME).id for _ in range(2)] == [running, queued]
+
+
+def die(store: JobStore, id: int, queued: int) -> Job:
+    """A worker that dies of a job while another one waits; the job after that."""
+    with store._data.write() as db:
+        db.execute("DELETE FROM workers")
+        db.execute("INSERT INTO workers VALUES ('cpu', ?)", (stores._to_text(DEAD),))
+        db.execute(
+            "UPDATE jobs SET state = 'running', started = created, worker = ? WHERE id = ?",
+            (stores._to_text(DEAD), id),
+        )
+    assert not store.get(queued).held
+    return store.get(id)
+
+
+def test_a_job_that_kills_its_workers_goes_on_twice_then_is_held_and_the_next_one_starts(
+    store, learn
+):
+    id, queued = store.submit(learn()).id, store.submit(learn(), priority=3).id
+    for deaths in (1, 2):
+        job = die(store, id, queued)
+        assert (job.state, job.deaths, job.error) == ("queued", deaths, None)
+        assert ids(store) == [id, queued]  # before what was queued meanwhile
+        assert store.waiting_devices() == ["cpu"]
+    job = die(store, id, queued)
+    assert (job.state, job.deaths, job.is_news) == ("interrupted", 3, True)
+    assert "its worker stopped unexpectedly 3 times (perhaps for lack of memory" in job.error
+    assert not store.paused
+    assert store.claim("cpu", ME).id == queued
+    assert store.resume(id).deaths == 0
+
+
+def test_pictures_done_between_two_deaths_start_the_count_anew(store, learn, applied):
+    id, queued = store.submit(applied()).id, store.submit(learn()).id
+    for number in range(4):
+        assert die(store, id, queued).deaths == 1
+        store.claim("cpu", ME)
+        done = [AppliedImage(Path(f"/{n}"), Path(f"/out/{n}"), 1.0) for n in range(number + 1)]
+        store.report(id, Report(outputs=done))
+    store.report(id, Report(outputs=done))  # what was there before is not new
+    assert [die(store, id, queued).deaths for _ in range(2)] == [1, 2]
+
+
+def test_what_was_cancelled_or_paused_is_not_started_again(store, learn):
+    id, queued = store.submit(learn()).id, store.submit(learn()).id
+    store.claim("cpu", ME)
+    store.cancel(id)
+    assert die(store, id, queued).state == "cancelled"
+    store.set_paused(True)
+    assert die(store, queued, queued).state == "queued"
+    assert store.waiting_devices() == []
+    assert store.claim("cpu", ME) is None
+
+
+def test_news_is_told_once(store, learn):
+    done, stopped, cancelled = (store.submit(learn()).id for _ in range(3))
+    store.cancel(cancelled)
+    for id, state in ((done, "done"), (stopped, "interrupted")):
+        store.claim("cpu", ME)
+        store.finish(id, state)
+    assert {job.id for job in store.jobs() if job.is_news} == {done, stopped}
+    store.set_told([done])
+    assert {job.id for job in JobStore().jobs() if job.is_news} == {stopped}
+    assert not store.resume(stopped).is_news
+
+
+def test_the_same_request_is_found_while_it_waits_or_runs(store, learn, applied):
+    job = store.submit(applied())
+    store.submit(learn())
+    assert store.same_as(applied()).id == job.id
+    assert store.same_as(applied(batch=2)) is None
+    store.claim("cpu", ME)
+    assert store.same_as(applied()).id == job.id
+    store.cancel(job.id)
+    assert store.same_as(applied()) is None  # it is about to stop
+
+
+def test_the_share_that_is_done_stays_when_a_job_is_started_again(store, applied):
+    id = store.submit(applied()).id
+    store.claim("cpu", ME)
+    progress = JobProgress("Applying", 30, 40, 2.0, 5.0, pictures=200, share=0.66)
+    store.report(id, Report(progress))
+    assert store.get(id).share == 0.66
+    store.finish(id, "interrupted")
+    store.resume(id)
+    job = store.claim("cpu", ME)
+    assert job.progress == JobProgress(pictures=200, share=0.66)
 
 
 def test_an_open_front_end_notices_a_death_by_polling(store, learn, monkeypatch):
@@ -266,12 +363,7 @@ def test_an_open_front_end_notices_a_death_by_polling(store, learn, monkeypatch)
 
 def test_a_pid_that_is_used_again_is_another_process(store, learn):
     running, _ = crash(store, learn, replace(ME, started="1"))
-    assert store.get(running).state == "interrupted"
-
-
-def test_after_a_restart_of_the_machine_pids_mean_nothing(store, learn):
-    running, _ = crash(store, learn, replace(ME, boot="another"))
-    assert "the machine was restarted" in store.get(running).error
+    assert (store.get(running).state, store.get(running).deaths) == ("queued", 1)
 
 
 def test_a_living_worker_is_left_alone(store, learn):
@@ -396,12 +488,21 @@ def test_a_list_of_a_later_version_is_left_alone(store, learn):
     assert ids(JobStore()) == [1]
 
 
-def test_a_list_of_an_earlier_version_is_taken_over(store, learn):
-    job = store.submit(learn())
-    for statement in ("ALTER TABLE jobs DROP COLUMN waits_for", "PRAGMA user_version = 1"):
-        store._data._connection().execute(statement)
+@pytest.mark.parametrize(
+    ("version", "later"), [(1, ["waits_for", "deaths", "news"]), (2, ["deaths", "news"])]
+)
+def test_a_list_of_an_earlier_version_is_taken_over(store, learn, version, later):
+    """With nothing to tell of jobs that ended before there was news."""
+    jobs = [store.submit(learn()) for _ in range(2)]
+    store.claim("cpu", ME)
+    store.finish(jobs[0].id, "done", difference=("n", Path("/n")))
+    jobs[0] = replace(store.get(jobs[0].id), is_news=False)
+    for column in later:
+        store._data._connection().execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+    store._data._connection().execute(f"PRAGMA user_version = {version}")
     store.close()
-    assert JobStore().jobs() == [job]
+    assert JobStore().jobs() == jobs[::-1]
+    assert die(store, jobs[1].id, jobs[1].id).deaths == 1
 
 
 def test_a_folder_that_cannot_be(tmp_path):

@@ -55,15 +55,18 @@ def test_killed_ten_times_it_ends_with_the_same_tokens_bit_for_bit(toy, store, l
     run_inversion(learn("whole", "mortal", steps=STEPS, init_std=0.1))
     id = store.submit(learn("killed", "mortal", steps=STEPS, init_std=0.1)).id
     seen = [0]
-    for death in random_deaths(seed=4):
+    for number, death in enumerate(random_deaths(seed=4)):
         worker = start_worker(
             store, "--idle", "0", "--checkpoint-every", "0", DIFFINV_TEST_DEATH=death
         )
         assert worker.wait(60) == -signal.SIGKILL, death
         job = store.get(id)
+        seen.append(steps_saved(job.folder))
+        if number % 3 < 2:  # another worker goes on by itself
+            assert (job.state, job.deaths) == ("queued", number % 3 + 1), death
+            continue
         assert job.state == "interrupted", (death, job.error)
         assert job.error.startswith(f"Job {id} was interrupted")
-        seen.append(steps_saved(job.folder))
         store.resume(id)
     assert seen == sorted(seen)
     assert 10 < seen[-1] < STEPS
@@ -237,11 +240,11 @@ def test_a_folder_killed_in_the_middle_is_finished_and_nothing_done_twice(
     for death in ("os.link:2", "predict:30", "open:9", "os.link:1"):
         worker = start_worker(store, "--idle", "0", DIFFINV_TEST_DEATH=death)
         assert worker.wait(60) == -signal.SIGKILL, death
-        assert store.get(job.id).state == "interrupted"
         found = pictures_in(tmp_path / "out")
         assert kept.items() <= found.items()
         kept = found
-        store.resume(job.id)
+        if store.get(job.id).state == "interrupted":  # it died too soon to say what it had done
+            store.resume(job.id)
     assert 0 < len(kept) < 9
     Worker(store, "cpu", idle=0).run()
     job = store.get(job.id)

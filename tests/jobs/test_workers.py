@@ -6,15 +6,17 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 
 import psutil
 import pytest
 from command_line import end_workers
 from installing import install
-from working import start_worker, wait_for
+from working import pictures_in, start_worker, wait_for
 
 from diffinv.errors import DiffinvError
+from diffinv.jobs import launch
 from diffinv.jobs import reporter as reporters
 from diffinv.jobs import worker as workers
 from diffinv.jobs.job_rows import CHECKPOINT
@@ -22,6 +24,7 @@ from diffinv.jobs.launch import ensure_worker, worker_log
 from diffinv.jobs.process import this_process
 from diffinv.jobs.reporter import JobStopped, Reporter, thinned
 from diffinv.jobs.store import JobStore
+from diffinv.jobs.tasks import run_inversion
 from diffinv.jobs.worker import Worker
 from diffinv.jobs.worker_environment import dismiss_stale_worker
 from diffinv.method.settings import MAX_LEARNING_STEPS
@@ -118,21 +121,46 @@ def test_told_to_end_it_keeps_what_it_has(toy, store, learn):
     assert not store.get(other.id).held
 
 
-def test_killed_by_the_kernel_the_job_says_so_and_the_queue_waits(toy, store, learn):
+def test_killed_by_the_kernel_it_is_started_again_twice_then_the_next_job_is(toy, store, learn):
     job, other = store.submit(learn(steps=ENDLESS)), store.submit(learn("other"))
     ensure_worker(store)
-    wait_for(store, lambda: store.get(job.id).progress.step > 0)
-    os.kill(store.worker("cpu").pid, signal.SIGKILL)
+    for attempt in (1, 2, 3):
+        wait_for(store, lambda n=attempt: (j := store.get(job.id)).attempts == n and j.losses)
+        wait_for(store, lambda: store.get(job.id).progress.step > 0)
+        os.kill(store.worker("cpu").pid, signal.SIGKILL)
     wait_for(store, lambda: store.get(job.id).state == "interrupted")
-    assert "lack of memory" in store.get(job.id).error
-    assert store.get(other.id).held
-    assert store.paused
-    ensure_worker(store)
-    assert store.worker("cpu") is None
-    store.set_paused(False)
-    ensure_worker(store)
+    assert "stopped unexpectedly 3 times (perhaps for lack of memory" in store.get(job.id).error
     wait_for(store, lambda: store.get(other.id).state == "done")
-    assert not store.paused
+    assert "The worker was ended by SIGKILL." in worker_log(store, "cpu").read_text()
+
+
+def test_a_folder_is_finished_though_workers_die_and_nobody_looks(
+    toy, store, learn, applied, tmp_path, monkeypatch
+):
+    """Nobody asks the queue for anything until all is done."""
+    run_inversion(learn("killed", "mortal"))
+    job = store.submit(applied(differences=(("killed", 1.0),)))
+    monkeypatch.setenv("DIFFINV_TEST_DEATH", "os.link:7")
+    ensure_worker(store)
+    supervisor = launch._started[store.folder, "cpu"]
+    deadline = time.monotonic() + 120
+    while len(pictures_in(tmp_path / "out")) < 9:
+        assert time.monotonic() < deadline, pictures_in(tmp_path / "out")
+        time.sleep(0.05)
+    wait_for(store, lambda: store.get(job.id).state == "done")
+    assert store.get(job.id).attempts == 2
+    assert len(store.get(job.id).outputs) == 9
+    assert supervisor.poll() is None
+    loaded = [found.path for found in psutil.Process(supervisor.pid).memory_maps()]
+    assert not any("torch" in path for path in loaded)
+
+
+def test_what_dies_before_it_takes_a_job_is_not_started_forever(store, learn, tmp_path):
+    store.submit(learn())
+    options = ["--folder", str(store.folder), "--device", "cpu", "--idle", "nonsense"]
+    command = [sys.executable, "-P", "-m", "diffinv.jobs.supervisor", *options]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr.count("ended with exit code 2")) == (0, 2)
 
 
 def test_of_two_workers_one_leaves(toy, store, learn):
