@@ -10,7 +10,8 @@ from ..method.settings import InversionSettings
 
 _HERE = "diffinv.evaluation.methods"
 _WORDS = {"editor": "edit-friendly", "steps": 20, "guidance_scale": 2.0}
-_LEARNING = {f.name: f.default for f in fields(InversionSettings) if f.name != "seed"}
+_NOT_SET = ("seed", "side", "preview")
+_LEARNING = {f.name: f.default for f in fields(InversionSettings) if f.name not in _NOT_SET}
 _APPLYING = {
     "strength": 1.0,
     "editor": "edit-friendly",

@@ -20,7 +20,7 @@ from .keeping import Keeper
 from .lesson import Lesson
 from .out_of_memory import with_room
 from .parts import Part
-from .progress import DESCRIBING, LEARNING, PREVIEW, Meter
+from .progress import DESCRIBING, LEARNING, PREVIEW, WORDS, Meter
 from .prompting import shortened
 
 if TYPE_CHECKING:
@@ -91,6 +91,8 @@ def learn(
     def work(backbone: Backbone) -> tuple[list[InversionResult], Sequence[Image | None]]:
         roomy = replace(teachers, backbone=backbone)
         results = _learn(roomy, groups, settings, meter, keeper)
+        meter.phase(WORDS)
+        teachers.vocabulary()  # takes a minute with a large encoder on a CPU
         if not settings.preview:
             return results, [None] * len(results)
         tokens = [result.tokens for result in results]

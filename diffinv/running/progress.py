@@ -10,6 +10,7 @@ from pathlib import Path
 LOADING = "Loading the models"
 DESCRIBING = "Describing the pictures"
 LEARNING = "Learning the difference"
+WORDS = "Putting it into words"
 PREVIEW = "Making the preview"
 APPLYING = "Applying"
 

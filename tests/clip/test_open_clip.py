@@ -101,6 +101,20 @@ def test_it_agrees_with_open_clip_itself(folder, encoder):
     assert not any(p.requires_grad for p in encoder.model.parameters())
 
 
+def test_only_the_places_that_a_text_fills_are_computed(encoder, monkeypatch):
+    """And what stands beside it does not change a bit of it."""
+    seen = []
+    whole = type(encoder.model).encode_text
+    monkeypatch.setattr(
+        type(encoder.model), "encode_text", lambda m, ids: seen.append(ids.shape) or whole(m, ids)
+    )
+    texts = ["a red cabin", "a blue cabin", "word " * 30, "word " * 90]
+    together = encoder.encode_texts(texts)
+    assert seen == [(2, 8), (1, 32), (1, 77)]
+    assert torch.equal(encoder.encode_texts(texts[1:2] + texts[:1])[1], together[0])
+    assert len(encoder.model.positional_embedding) == len(encoder.model.attn_mask) == 77
+
+
 def test_it_conforms(encoder):
     results = check_part("delta encoder", encoder)
     assert [f"{r.name}: {r.detail}" for r in results if not r.passed] == []

@@ -116,7 +116,8 @@ def _needed() -> dict[str, tuple[list[str], str]]:
     for spec in (*others, *found.captioners.values(), *found.delta_encoders.values()):
         model = spec.defaults.get("model")
         if isinstance(model, str):
-            needed.setdefault(model, ([], spec.licence))[0].append(spec.id)
+            users, licence = needed.get(model, ([], ""))
+            needed[model] = [*users, spec.id], licence or spec.licence
     for model, users in _projections().items():
         use = f"{', '.join(users)} (text projection)"
         needed.setdefault(model, ([], "MIT"))[0].append(use)
