@@ -27,7 +27,7 @@ from diffinv.difference import read_info
 from diffinv.errors import DiffinvError
 from diffinv.jobs.demo import find_example, submit_demo
 from diffinv.jobs.launch import ensure_worker
-from diffinv.jobs.requests import ApplyRequest, InvertRequest
+from diffinv.jobs.requests import ApplyRequest, InvertRequest, Request
 from diffinv.jobs.store import Job, JobStore
 from diffinv.jobs.worker_environment import dismiss_stale_worker
 from diffinv.plugins.loading import registry as load_registry
@@ -273,7 +273,7 @@ class DiffinvApp(App[None]):
 
     def submit(
         self,
-        requests: Sequence[InvertRequest | ApplyRequest],
+        requests: Sequence[Request],
         then: Callable[[list[Job]], Any],
     ) -> None:
         """Put requests into the queue and see that somebody works at it."""
@@ -316,16 +316,18 @@ class DiffinvApp(App[None]):
         place = cast(ApplyScreen, self._go("apply"))
         place.call_after_refresh(place.choose, differences)
 
-    def edit(self, request: InvertRequest | ApplyRequest) -> None:
+    def edit(self, request: Request) -> None:
         """Back to the form with what was asked for, to ask for it with changes."""
         self.with_registry(lambda _registry: self._edit(request))
 
-    def _edit(self, request: InvertRequest | ApplyRequest) -> None:
+    def _edit(self, request: Request) -> None:
         if isinstance(request, InvertRequest):
             place = cast(NewScreen, self._go("new"))
             place.call_after_refresh(place.refill, request)
-        else:
+        elif isinstance(request, ApplyRequest):
             self.do(partial(self._find_differences, request), partial(self._edit_apply, request))
+        else:
+            self.action_go("models")
 
     def _find_differences(self, request: ApplyRequest) -> list[tuple[str, Path, float]]:
         """Those of a request that are there still; for each other one a message."""

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
-from diffinv.system.text import plural
+from diffinv.system.text import plural, readable
 
 from .formatting import duration, in_app, plain, short_path, tilde
 from .words import is_papers
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from diffinv.jobs.store import Job
 
 _LOOKS = {
@@ -24,6 +26,9 @@ _LOOKS = {
     "cancelled": ("⊘", "muted"),
     "interrupted": ("‖", "warn"),
 }
+
+
+_DOES = {"invert": "learning on {}", "apply": "applying on {}", "fetch": "fetching"}
 
 
 def look(job: Job) -> tuple[str, str]:
@@ -99,7 +104,7 @@ def _about(job: Job) -> Text:
     if job.state == "running":
         return plain(job.progress.phase or "starting", "muted")
     if job.state == "done":
-        what = "learned" if job.kind == "invert" else pictures(job)
+        what = {"invert": "learned", "fetch": "fetched"}.get(job.kind) or pictures(job)
         said = f"{what} in {took(job)}" if took(job) and not job.failures else what
         return plain(said, "warn" if job.failures else "muted")
     return plain("held" if job.held and job.state == "queued" else job.state, "muted")
@@ -120,7 +125,7 @@ def state_line(job: Job) -> Text:
         said = f"queued, after job {job.waits_for}"
     text = Text().append(f"{mark} ", style).append(said, style)
     text.stylize("bold", 2)
-    text.append(f"   {'learning' if job.kind == 'invert' else 'applying'} on {job.device}", "muted")
+    text.append(f"   {_DOES[job.kind].format(job.device)}", "muted")
     text.append(f"   queued {clock(job.created)}", "muted")
     if took(job):
         text.append(f"   took {took(job)}", "muted")
@@ -146,13 +151,22 @@ def figures(job: Job, width: int) -> Text:
     text.append(f"  {100 * share(job):.0f} %\n" if progress.total else "\n")
     text.append_text(bar(share(job), width)).append("\n")
     numbers = [
-        f"{progress.step}/{progress.total} steps" if progress.total else "",
-        f"{progress.rate:.1f} it/s" if progress.rate is not None else "",
+        *_pace(job),
         f"{duration(progress.eta)} left" if progress.eta and job.state == "running" else "",
         f"loss\u00a0{progress.loss:.4f}" if is_papers() and progress.loss is not None else "",
-        f"{progress.memory_mb:,.0f} MB" if progress.memory_mb else "",
+        f"{progress.memory_mb:,.0f} MB" if progress.memory_mb and job.kind != "fetch" else "",
     ]
     return text.append("   ".join(filter(None, numbers)), "muted")
+
+
+def _pace(job: Job) -> tuple[str, str]:
+    """How far it is and how fast."""
+    now = job.progress
+    if job.kind == "fetch":
+        far = f"{readable(now.step)} of {readable(now.total)}" if now.total else ""
+        return far, f"{readable(now.rate)}/s" if now.rate and job.state == "running" else ""
+    far = f"{now.step}/{now.total} steps" if now.total else ""
+    return far, f"{now.rate:.1f} it/s" if now.rate is not None else ""
 
 
 def _learned(job: Job) -> str:
@@ -191,8 +205,9 @@ def log_text(job: Job, log: str) -> Text:
 
 
 def _folders(job: Job) -> set[str]:
+    files: list[Path] = []
     if isinstance(job.request, ApplyRequest):
         files = [*job.request.images, job.request.out]
-    else:
+    elif isinstance(job.request, InvertRequest):
         files = [path for pair in job.request.pairs for path in pair]
     return {str(path.parent) for path in files if len(path.parent.parts) > 1}

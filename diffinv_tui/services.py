@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from diffinv.jobs.requests import ApplyRequest, InvertRequest
+    from diffinv.jobs.requests import Request
     from diffinv.jobs.store import Job, JobStore
     from diffinv.plugins.registry import Registry
     from diffinv.storage.store import Library
@@ -60,7 +60,7 @@ class Services(Protocol):
 
     def submit(
         self,
-        requests: Sequence[InvertRequest | ApplyRequest],
+        requests: Sequence[Request],
         then: Callable[[list[Job]], Any],
     ) -> None:
         """Put requests into the queue and see that somebody works at it."""
@@ -85,5 +85,5 @@ class Services(Protocol):
     def apply_these(self, differences: Sequence[tuple[str, Path]]) -> None:
         """Go to the Apply screen, with these differences on its list."""
 
-    def edit(self, request: InvertRequest | ApplyRequest) -> None:
+    def edit(self, request: Request) -> None:
         """Go back to the form with what was asked for, to ask for it with changes."""

@@ -250,7 +250,7 @@ def test_doctor_says_where_the_library_cannot_be_written(diffinv, tmp_path, monk
 
 
 def test_invert_writes_one_complete_file(learned, diffinv):
-    assert set(learned) == {"name", "path", "hash_sha256", "seconds", "steps"}
+    assert set(learned) == {"name", "path", "hash_sha256", "seconds", "steps", "warnings"}
     assert (learned["name"], learned["steps"]) == ("blue", 3)
     assert [Path(learned["path"])] == differences()
     (entry,) = diffinv("library", "list", "--json").json

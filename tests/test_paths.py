@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from diffinv_stable_diffusion.hub import resolve_id
 
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.plugins.installing import parse_target
 from diffinv.system import local_models, paths
 from diffinv_clip.sources import find_source as find_clip
 from diffinv_stable_diffusion.families import FAMILIES
-from diffinv_stable_diffusion.hub import resolve_id
 from diffinv_stable_diffusion.sources import find_source as find_checkpoint
 
 ODD = ["~nosuchuser/model", "a" * 300]

@@ -19,6 +19,7 @@ from .evaluate import evaluate
 from .invert import invert
 from .jobs import jobs
 from .library import library
+from .models import models
 from .output import complain
 from .plugin_commands import ExtensibleGroup
 from .plugins import plugins
@@ -61,7 +62,7 @@ def cli() -> None:
     """Learn the difference between two pictures and apply it to any other."""
 
 
-for command in (demo, invert, apply, again, show, library, jobs, plugins, evaluate, doctor):
+for command in (demo, invert, apply, again, show, library, models, jobs, plugins, evaluate, doctor):
     cli.add_command(command)
 
 

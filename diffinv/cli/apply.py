@@ -141,11 +141,11 @@ def carry_out(request: ApplyRequest, as_json: bool, detach: bool) -> tuple[str, 
     with stdout_for_data():
         plan = plan_application(request)
         if detach:
-            job = submit_and_follow(request, detach=True)
+            job = submit_and_follow(request, True, plan.unsuited)
         else:
-            report = _follow(request, plan)
+            report, warnings = _follow(request, plan)
     if detach:
-        print_job(job, as_json, plan.warnings)
+        print_job(job, as_json, plan.warnings, plan.unsuited)
         return ()
     if report.skipped:
         complain(f"{report.skipped} of {len(report.outputs)} were done before and are kept.")
@@ -156,30 +156,33 @@ def carry_out(request: ApplyRequest, as_json: bool, detach: bool) -> tuple[str, 
             {"input": str(o.input), "output": str(o.output), "seconds": o.seconds}
             for o in report.outputs
         ]
-        print_json({"outputs": outputs})
+        print_json({"outputs": outputs, "warnings": warnings})
     else:
         for output in report.outputs:
             say(str(output.output))
     return report.failures
 
 
-def _follow(request: ApplyRequest, plan: ApplicationPlan) -> ApplicationReport:
-    """The outcome, with paths as the user gave them."""
+def _follow(
+    request: ApplyRequest, plan: ApplicationPlan
+) -> tuple[ApplicationReport, Sequence[str]]:
+    """The outcome, with paths as the user gave them, and the warnings there were."""
     from ..jobs.requests import ApplicationReport
     from .following import submit_and_follow
 
     if not plan.targets:
         for sentence in plan.left_out:
             complain(sentence)
-        return ApplicationReport(plan.done, plan.failures, len(plan.done))
-    job = submit_and_follow(request)
+        return ApplicationReport(plan.done, plan.failures, len(plan.done)), plan.left_out
+    job = submit_and_follow(request, unsuited=plan.unsuited)
     outputs = [
         replace(
             o, input=_as_given(o.input, request.images), output=_as_given(o.output, [request.out])
         )
         for o in job.outputs
     ]
-    return ApplicationReport(tuple(outputs), tuple(job.failures), job.skipped)
+    report = ApplicationReport(tuple(outputs), tuple(job.failures), job.skipped)
+    return report, job.warnings
 
 
 def _as_given(path: Path, given: Sequence[Path]) -> Path:

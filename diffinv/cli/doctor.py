@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Sequence
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ..errors import DiffinvError
+from ..system.text import plural
 from .options import json_option
 from .output import print_fields, print_json, say, stdout_for_data
+
+if TYPE_CHECKING:
+    from ..plugins.model_states import ModelState
 
 _LIBRARIES = (
     "diffinv",
@@ -47,28 +52,28 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 def _report(ctx: click.Context) -> dict[str, Any]:
     from ..plugins.loading import registry
-    from .model_states import model_states, what_works
+    from ..plugins.model_states import model_states
 
     root = ctx.find_root().command
     if isinstance(root, click.Group):
         registry().register_commands(root)
     devices, device_problem = _devices()
     path, path_problem = _library()
-    models = model_states()
+    states = [s for s in model_states() if s.kind == "backbone" or s.model]
     problems = [p for p in (device_problem, path_problem) if p]
     notes = [
         f"The plugin {row.name!r} is broken; 'diffinv plugins show {row.name}' says why."
         for row in registry().rows
         if row.status == "broken"
     ]
-    if works := what_works(models):
+    if works := _what_works(states):
         notes.append(works)
     if not registry().backbones:
         problems.append("No backbone is installed.")
     return {
         "devices": devices,
         "versions": {"python": platform.python_version()} | {n: _version(n) for n in _LIBRARIES},
-        "models": models,
+        "models": [_model(state) for state in states],
         "paths": {"library": path},
         "plugins": [
             {"name": row.name, "version": row.version, "status": row.status, "error": row.error}
@@ -78,6 +83,32 @@ def _report(ctx: click.Context) -> dict[str, Any]:
         "problems": problems,
         "notes": notes,
     }
+
+
+def _model(state: ModelState) -> dict[str, Any]:
+    spec = state.spec
+    return {
+        "id": spec.id,
+        "kind": state.kind,
+        "title": spec.title,
+        "size_mb": spec.size_mb,
+        "model": state.model,
+        "status": state.status,
+        "error": state.error,
+    }
+
+
+def _what_works(states: Sequence[ModelState]) -> str | None:
+    """One sentence about the models that are not here, if there are any."""
+    missing = {s.model for s in states if s.status in ("not here", "partly here")}
+    if not missing:
+        return None
+    ready = [s.spec.id for s in states if s.kind == "backbone" and s.status == "here"]
+    works = f"{', '.join(ready)} work{'s' * (len(ready) == 1)} now; " if ready else ""
+    return (
+        f"{works}{plural(len(missing), 'model')} can be fetched with 'diffinv models pull ID' "
+        "('diffinv models list' shows them)."
+    )
 
 
 def _devices() -> tuple[list[dict[str, Any]], str | None]:

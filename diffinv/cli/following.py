@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from itertools import takewhile
 from typing import TYPE_CHECKING
 
@@ -21,13 +22,18 @@ _LOOK_EVERY = 0.1
 _WORKER_EVERY = 1.0
 
 
-def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = False) -> Job:
+def submit_and_follow(
+    request: InvertRequest | ApplyRequest, detach: bool = False, unsuited: Sequence[str] = ()
+) -> Job:
     """Queue a request, make sure there is a worker, and wait for the job's end unless detached.
-    Raises DiffinvError if the job came to nothing."""
+    Before that, say why the model does not suit; the job's own warnings do not repeat it. Raises
+    DiffinvError if the job came to nothing."""
     from ..jobs.launch import ensure_worker
     from ..jobs.store import JobStore
     from ..jobs.worker_environment import dismiss_stale_worker
 
+    for warning in unsuited:
+        complain(f"Warning: {warning}")
     store = JobStore()
     dismiss_stale_worker(store, request.device)
     job = store.submit(request)
@@ -38,24 +44,25 @@ def submit_and_follow(request: InvertRequest | ApplyRequest, detach: bool = Fals
             complain(store.pause_reason or "")
         ensure_worker(store)
         return job
-    return follow(store, job.id)
+    return follow(store, job.id, told=unsuited)
 
 
-def follow(store: JobStore, id: int) -> Job:
-    """:func:`watch` a job. Raises DiffinvError if it came to nothing, unless its pictures' failures
-    say more."""
-    job = watch(store, id)
+def follow(store: JobStore, id: int, told: Sequence[str] = ()) -> Job:
+    """:func:`watch` a job, but for warnings that were told. Raises DiffinvError if it came to
+    nothing, unless its pictures' failures say more."""
+    job = watch(store, id, told)
     error = error_of(job)
     if error and not job.failures:
         raise error
     return job
 
 
-def watch(store: JobStore, id: int) -> Job:
-    """Show a job's progress until it ends. After Ctrl-C it goes on by itself."""
+def watch(store: JobStore, id: int, told: Sequence[str] = ()) -> Job:
+    """Show a job's progress until it ends, but for warnings that were told. After Ctrl-C it goes on
+    by itself."""
     with ProgressDisplay() as show:
         try:
-            job = _watch(store, id, _Follower(store, show))
+            job = _watch(store, id, _Follower(store, show, told))
         except KeyboardInterrupt:
             complain(
                 f"Job {id} goes on: 'diffinv jobs watch {id}' shows it, "
@@ -85,8 +92,8 @@ def _watch(store: JobStore, id: int, follower: _Follower) -> Job:
 class _Follower:
     """Shows what has changed in a job."""
 
-    def __init__(self, store: JobStore, show: ProgressDisplay) -> None:
-        self._store, self._show = store, show
+    def __init__(self, store: JobStore, show: ProgressDisplay, told: Sequence[str]) -> None:
+        self._store, self._show, self._said = store, show, told
         self._warned, self._noted, self._told = 0, 0, ""
 
     def show(self, job: Job) -> None:
@@ -100,11 +107,17 @@ class _Follower:
             self._show(Progress(job.progress.phase, note=note))
         self._noted = len(job.progress.notes)
         for warning in job.warnings[self._warned :]:
-            self._show(Progress(job.progress.phase, warning=warning))
+            if warning not in self._said:
+                self._show(Progress(job.progress.phase, warning=warning))
         self._warned = len(job.warnings)
         now = job.progress
         if now.phase:
-            self._show(Progress(now.phase, now.step, now.total, now.loss, now.rate, now.eta))
+            is_bytes = job.kind == "fetch"
+            self._show(
+                Progress(
+                    now.phase, now.step, now.total, now.loss, now.rate, now.eta, is_bytes=is_bytes
+                )
+            )
 
     def _waiting(self, job: Job) -> str:
         """Why a job has not started, if that needs explaining."""

@@ -160,9 +160,9 @@ def invert(
 
     with stdout_for_data():
         plan = plan_inversion(request)
-        job = submit_and_follow(request, detach)
+        job = submit_and_follow(request, detach, plan.unsuited)
     if detach:
-        print_job(job, as_json, plan.warnings)
+        print_job(job, as_json, plan.warnings, plan.unsuited)
         return
     assert job.difference is not None
     path = job.difference[1]
@@ -175,6 +175,7 @@ def invert(
                 "hash_sha256": info.hash_sha256,
                 "seconds": info.seconds,
                 "steps": request.settings.steps,
+                "warnings": job.warnings,
             }
         )
         return

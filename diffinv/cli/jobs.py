@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..system.text import plural
+from ..system.text import plural, readable
 from .options import json_option
 from .output import complain, print_fields, print_json, print_table, say, stdout_for_data
 
@@ -200,11 +200,14 @@ def _where(job: Job) -> str:
         first = f"comes after job {job.waits_for}" if job.waits_for else ""
         return "waits for 'diffinv jobs unpause'" if job.held else first
     if job.state == "done":
-        return job.difference[0] if job.difference else _pictures(job)
+        what = "fetched" if job.kind == "fetch" else _pictures(job)
+        return job.difference[0] if job.difference else what
     if job.error:
         return job.error
     now = job.progress
     steps = f" {now.step}/{now.total}" if now.total else ""
+    if job.kind == "fetch" and now.total:
+        steps = f", {readable(now.step)} of {readable(now.total)}"
     eta = f", {now.eta:.0f} s left" if now.eta is not None and job.state == "running" else ""
     return f"{now.phase}{steps}{eta}"
 

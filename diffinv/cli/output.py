@@ -33,12 +33,15 @@ def print_json(value: Any) -> None:
     click.echo(json.dumps(value, indent=2, default=str))
 
 
-def print_job(job: Job, as_json: bool, warnings: Sequence[str] = ()) -> None:
-    """The number of a job that goes on by itself on stdout, and its warnings on stderr."""
+def print_job(
+    job: Job, as_json: bool, warnings: Sequence[str] = (), unsuited: Sequence[str] = ()
+) -> None:
+    """The number of a job that goes on by itself on stdout, and its warnings on stderr; those
+    ``unsuited`` have been said there before."""
     for warning in warnings:
         complain(f"Warning: {warning}")
     if as_json:
-        print_json({"job": job.id})
+        print_json({"job": job.id, "warnings": [*unsuited, *warnings]})
     else:
         say(str(job.id))
     complain(f"'diffinv jobs watch {job.id}' shows how it goes.")

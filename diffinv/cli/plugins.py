@@ -137,7 +137,7 @@ def _specs_to_check(id: str, kind: str | None) -> list[Spec]:
 
 
 def _check(spec: Spec, weights: str | None, device: str | None) -> list[CheckResult]:
-    from ..conformance import check_part
+    from ..conformance import check_part, check_spec
     from ..contracts import MethodSpec
     from ..plugins.checking import kind_of
     from ..plugins.loading import registry
@@ -148,8 +148,9 @@ def _check(spec: Spec, weights: str | None, device: str | None) -> list[CheckRes
 
         bench = ModelBench(device=choose_device(device))
         return check_part("method", registry().create_method(spec, weights, bench, {}))
+    before = check_spec(spec)
     part = registry().create(spec, weights, choose_device(device))
-    return check_part(kind_of(spec), part)
+    return [*before, *check_part(kind_of(spec), part)]
 
 
 def _print_report(spec: Spec, results: list[CheckResult]) -> None:

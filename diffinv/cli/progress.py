@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..running.progress import Progress
-from ..system.text import text_safe
+from ..system.text import readable, text_safe
 from .output import complain
 
 if TYPE_CHECKING:
@@ -82,6 +82,9 @@ class ProgressDisplay:
 
 
 def _figures(event: Progress) -> str:
+    if event.is_bytes:
+        rate = f"{readable(event.rate)}/s" if event.rate else ""
+        return "  ".join(filter(None, [f"{readable(event.step)} of {readable(event.total)}", rate]))
     parts = [f"{event.step}/{event.total}"] if event.total else []
     if event.loss is not None:
         parts.append(f"loss {event.loss:.4f}")

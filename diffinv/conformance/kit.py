@@ -43,7 +43,11 @@ class CheckResult:
 
 def check_part(kind: PartKind, part: Any) -> list[CheckResult]:
     """Run every check of a kind on a loaded part, in order; a failure does not stop the others."""
-    checks: Sequence[Check] = importlib.import_module(KITS[kind]).CHECKS
+    return run_checks(importlib.import_module(KITS[kind]).CHECKS, part)
+
+
+def run_checks(checks: Sequence[Check], part: Any) -> list[CheckResult]:
+    """Run checks in order; a failure does not stop the others."""
     return [_run(check, part) for check in checks]
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 Kind = Literal["backbone", "captioner", "delta encoder", "editor", "method", "world"]
 """The kinds of parts a plugin can bring, in the words shown to users."""
@@ -20,6 +23,16 @@ class Spec:
     ``factory`` is ``"module:callable"``; it is imported in the process that runs the model and
     called as ``factory(weights, device)``: ``weights`` is the path or hub id the user gave
     (``ID=PATH``) or None for the part's own default, ``device`` a torch device name.
+
+    ``description`` is for those who know models; ``purpose`` says in one sentence, to a
+    photographer, what the part is for. ``size_mb`` and ``licence`` are those of the weights.
+
+    Weights that do not come with the plugin can be fetched by front ends, in a job: those at the
+    hub if ``defaults["model"]`` is a hub id (``OWNER/NAME``), others by ``fetch``
+    (``"module:callable"``), which is called as ``fetch(folder, report)`` in a worker. It fills the
+    folder, where it finds what an earlier call left that was interrupted, and calls
+    ``report(done, total)``, in bytes, as it goes on: that raises to end it. The factory then finds
+    the folder by :func:`diffinv.system.local_models.fetched_folder`.
     """
 
     id: str
@@ -30,6 +43,8 @@ class Spec:
     licence: str = ""
     size_mb: int = 0
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    purpose: str = ""
+    fetch: str | None = None
 
 
 @dataclass(frozen=True)
@@ -51,6 +66,16 @@ class Use:
 
 
 @dataclass(frozen=True)
+class Glimpse:
+    """A picture as ``suits`` sees it: its size in pixels, and an RGB ``thumbnail`` of at most 64
+    pixels a side."""
+
+    width: int
+    height: int
+    thumbnail: Image
+
+
+@dataclass(frozen=True)
 class BackboneSpec(Spec):
     """A text-to-image model. ``captioner`` and ``delta_encoder`` are the ids that suit it.
 
@@ -63,6 +88,12 @@ class BackboneSpec(Spec):
     DiffinvError for anything that would fail later, and returns notes for the user, such as the
     expected peak memory.
 
+    ``resolution`` is the side of the squares it draws, in pixels; 0 if it does not say. ``suits``
+    (``"module:callable"``, optional) is called as ``suits(glimpses) -> list[str]`` with a few of
+    the pictures (:class:`Glimpse`) before anything starts, by front ends too, so it must not import
+    torch. Each text is a sentence that says why the model will make little of them, and what to do;
+    none if they suit. It warns, and keeps nobody from going on.
+
     ``companions`` maps ``instruct-pix2pix`` or ``inpainting`` to the factory
     (``"module:callable"``) of a relative that methods of comparison use; it is called as
     ``factory(device) -> Network``.
@@ -72,6 +103,8 @@ class BackboneSpec(Spec):
     delta_encoder: str | None = None
     embedding_layout: Mapping[str, int] = field(default_factory=dict)
     preflight: str | None = None
+    resolution: int = 0
+    suits: str | None = None
     companions: Mapping[str, str] = field(default_factory=dict)
 
 

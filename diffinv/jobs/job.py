@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from ..running.progress import AppliedImage
-from .requests import ApplyRequest, InvertRequest
+from .requests import Request
 
-Kind = Literal["invert", "apply"]
+Kind = Literal["invert", "apply", "fetch"]
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled", "interrupted")
@@ -19,10 +19,11 @@ FINISHED: tuple[State, ...] = ("done", "failed", "cancelled", "interrupted")
 @dataclass(frozen=True)
 class JobProgress:
     """A job's progress. ``rate`` is in steps per second, ``eta`` in seconds to the end of the
-    phase. ``memory_mb`` is the memory the worker holds: on the GPU if it uses one, else in the
-    machine. ``notes`` are those given before the job began. ``pictures`` are the results that an
-    application makes in all, 0 while that is not known. ``share`` is how much of the job is done,
-    from 0 to 1: it never falls, however often the job is interrupted."""
+    phase; the steps of a job that fetches are bytes. ``memory_mb`` is the memory the worker holds:
+    on the GPU if it uses one, else in the machine. ``notes`` are those given before the job began.
+    ``pictures`` are the results that an application makes in all, 0 while that is not known.
+    ``share`` is how much of the job is done, from 0 to 1: it never falls, however often the job is
+    interrupted."""
 
     phase: str = ""
     step: int = 0
@@ -55,7 +56,7 @@ class Job:
     kind: Kind
     title: str
     state: State
-    request: InvertRequest | ApplyRequest
+    request: Request
     device: str
     created: float
     log: Path

@@ -19,10 +19,12 @@ from ..method.settings import (
     check_settings,
 )
 from ..pictures.formats import format_of, suffix_for
+from ..pictures.glimpses import glimpse
 from ..pictures.masks import MASKS, Masks
 from ..pictures.reading import list_images, open_image, passed_over, why_not_read
 from ..pictures.sizes import checked_detail, checked_size
 from ..plugins.loading import registry
+from ..plugins.model_states import ModelState, require_models
 from ..plugins.registry import Registry
 from ..running.devices import find_device
 from ..running.lesson import Lesson, read_lesson
@@ -41,8 +43,12 @@ from ..system.files import numbered, staged_name
 from ..system.paths import library_folder
 from ..system.text import path_text, plural, text_safe
 from .manifest import Manifest, application_key
+from .model_checks import missing_for, unsuited_for
 from .requests import ApplyRequest, InvertRequest
 from .sweeping import strength_folder, strengths_asked
+
+MOST_PAIRS = 2
+"""How many pairs are shown to the backbone before anything starts."""
 
 _NAMED = 5
 """How many of the files that are left out are named."""
@@ -50,7 +56,8 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class InversionPlan:
-    """An InvertRequest whose files, ids and folders have been checked."""
+    """An InvertRequest whose files, ids and folders have been checked. ``unsuited`` says why the
+    backbone will make little of these pictures."""
 
     lesson: Lesson
     library: Library
@@ -59,6 +66,7 @@ class InversionPlan:
     captioner: Part | None
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unsuited: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -79,8 +87,9 @@ class Round:
 @dataclass(frozen=True)
 class ApplicationPlan:
     """An ApplyRequest whose differences, ids and folders have been checked: a round for each seed
-    and each strength of a sweep.
-    ``left_out`` says which files of the folders are no pictures."""
+    and each strength of a sweep. ``left_out`` says which files of the folders are no pictures,
+    ``unsuited`` why the backbone will make little of them. ``missing`` are models that are not here
+    and without which less is done."""
 
     differences: tuple[tuple[Difference, float], ...]
     rounds: tuple[Round, ...]
@@ -91,6 +100,8 @@ class ApplicationPlan:
     warnings: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    unsuited: tuple[str, ...] = ()
+    missing: tuple[ModelState, ...] = ()
 
     @property
     def targets(self) -> tuple[tuple[Path, Path], ...]:
@@ -117,8 +128,12 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
     lesson = read_lesson(name_of(request), request.pairs, request.captions, request.tags)
     library = open_library(request.library)
     _refuse_taken(request, library)
+    require_models(
+        (part.spec, part.weights) for part in (backbone, captioner, delta_encoder) if part
+    )
     brought = getattr(delta_encoder.spec, "text_projection", False)
     use = Use(backbone.weights, device.key, request.memory, learning=True, text_projection=brought)
+    pictures = [glimpse(picture) for pair in lesson.pictures[:MOST_PAIRS] for picture in pair]
     return InversionPlan(
         lesson=lesson,
         library=library,
@@ -127,6 +142,7 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
         captioner=captioner,
         warnings=(*lesson.warnings, *device.warnings),
         notes=registry().preflight(backbone.spec, use),
+        unsuited=registry().unsuited(backbone.spec, pictures),
     )
 
 
@@ -175,6 +191,7 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     check_writable(request.out)
     if len(failures) == len(left):
         rounds, left = tuple(replace(one, targets=()) for one in rounds), []
+    missing = missing_for(request, differences, backbone, captioner, left)
     pictures = max(len(one.done) + len(one.targets) for one in rounds)
     pictures = request.batch if request.fill else min(max(1, request.batch), pictures)
     use = Use(backbone.weights, device.key, request.memory, pictures=pictures)
@@ -188,6 +205,8 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
         warnings=device.warnings,
         left_out=tuple(_left_out(request)),
         notes=parts.preflight(backbone.spec, use) if left else (),
+        unsuited=unsuited_for(request, backbone.spec, left),
+        missing=tuple(missing),
     )
 
 

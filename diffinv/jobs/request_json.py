@@ -14,18 +14,20 @@ from ..method.settings import ApplicationSettings, InversionSettings
 from ..system.paths import library_folder
 from ..system.text import text_safe
 from .job import Kind
-from .requests import ApplyRequest, InvertRequest
-
-Request = InvertRequest | ApplyRequest
+from .requests import ApplyRequest, FetchRequest, InvertRequest, Request
 
 
 def kind_of(request: Request) -> Kind:
     """The kind of a request."""
+    if isinstance(request, FetchRequest):
+        return "fetch"
     return "invert" if isinstance(request, InvertRequest) else "apply"
 
 
 def title_of(request: Request) -> str:
     """A request in a few words."""
+    if isinstance(request, FetchRequest):
+        return text_safe(request.title or ", ".join(request.models))
     if isinstance(request, InvertRequest):
         a, a_prime = request.pairs[0]
         return text_safe(request.name or f"{a.stem} → {a_prime.stem}")
@@ -50,6 +52,8 @@ def _inputs(images: Sequence[Path]) -> str:
 
 def absolute(request: Request) -> Request:
     """The same request, for a process in any folder."""
+    if isinstance(request, FetchRequest):
+        return request
     library = (request.library or library_folder()).absolute()
     backbone, captioner = _part(request.backbone), _part(request.captioner)
     if isinstance(request, InvertRequest):
@@ -83,6 +87,8 @@ def from_json(kind: Kind, text: str) -> Request:
     values = json.loads(text)
     if not isinstance(values, dict):
         raise TypeError("a request is an object")
+    if kind == "fetch":
+        return _fetch(values)
     library = Path(values.pop("library"))
     if kind == "invert":
         settings = _known(InversionSettings, values.pop("settings"))
@@ -117,6 +123,13 @@ def from_json(kind: Kind, text: str) -> Request:
         library=library,
         **known,
     )
+
+
+def _fetch(values: dict[str, Any]) -> FetchRequest:
+    models = values.pop("models")
+    if not models or not all(isinstance(model, str) for model in models):
+        raise ValueError("there is no model")
+    return FetchRequest(models=tuple(models), **_known_values(FetchRequest, values))
 
 
 def _known(cls: Any, values: dict[str, Any]) -> Any:

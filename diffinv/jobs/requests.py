@@ -83,6 +83,23 @@ class ApplyRequest:
     on: str = LOCAL
 
 
+NETWORK = "network"
+"""What stands for a device in jobs that fetch, so that they have a worker of their own."""
+
+
+@dataclass(frozen=True)
+class FetchRequest:
+    """Fetch models: hub ids, or ``KIND:ID`` of parts that fetch theirs themselves. ``title`` is
+    what people call them."""
+
+    models: tuple[str, ...]
+    title: str = ""
+    device: str = NETWORK
+
+
+Request = InvertRequest | ApplyRequest | FetchRequest
+
+
 @dataclass(frozen=True)
 class ApplicationReport:
     """What became of every B. ``failures`` has one sentence for each that failed; ``skipped``

@@ -20,7 +20,7 @@ from .job import FINISHED, Job, JobProgress, State
 from .job_rows import COLUMNS, FOLDER_NAME, carried_over, to_job, to_output
 from .process import Identity
 from .request_json import absolute, kind_of, title_of, to_json
-from .requests import ApplyRequest, InvertRequest
+from .requests import Request
 
 __all__ = ["FINISHED", "Job", "JobProgress", "JobStore", "Report", "State"]
 
@@ -90,7 +90,7 @@ class JobStore:
 
     def submit(
         self,
-        request: InvertRequest | ApplyRequest,
+        request: Request,
         priority: int = 0,
         waits_for: int | None = None,
     ) -> Job:

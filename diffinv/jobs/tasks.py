@@ -42,7 +42,10 @@ def run_inversion(
         return library.load(found.path), found.path
     plan = plan_inversion(request)
     meter = Meter(on_progress)
-    for warning in plan.lesson.warnings:  # torch will report on the device itself
+    for warning in (
+        *plan.lesson.warnings,
+        *plan.unsuited,
+    ):  # torch will report on the device itself
         meter.warn(warning)
     model = model_of(request, plan, models or Models(), meter)
     keeper = Checkpoints(workspace, meter, started) if workspace else Keeper(started)
@@ -68,7 +71,7 @@ def run_application(
     """
     plan = plan_application(request, resumed)
     meter = Meter(on_progress)
-    for sentence in plan.left_out:
+    for sentence in (*plan.left_out, *plan.unsuited):
         meter.warn(sentence)
     for output in plan.done:
         meter.wrote(output)

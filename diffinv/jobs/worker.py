@@ -24,11 +24,12 @@ from ..plugins.loading import reload_if_changed
 from ..running.models import Models
 from ..system.files import make_folder
 from ..system.streams import pointed
+from .fetching import run_fetch
 from .job import Job
 from .job_rows import CHECKPOINT
 from .process import this_process
 from .reporter import JobStopped, Reporter
-from .requests import InvertRequest
+from .requests import FetchRequest, InvertRequest
 from .store import JobStore
 from .tasks import run_application, run_inversion
 from .workspace import Workspace
@@ -114,6 +115,9 @@ class Worker:
             raise DiffinvError(job.damage)
         resumed = job.attempts > 1
         reload_if_changed()
+        if isinstance(job.request, FetchRequest):
+            run_fetch(job.request, reporter)
+            return {"state": "done"}
         if isinstance(job.request, InvertRequest):
             workspace = Workspace(job.folder, resumed, self.checkpoint_every)
             learned, path = run_inversion(job.request, reporter, self.models, workspace)

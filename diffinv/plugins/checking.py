@@ -37,7 +37,10 @@ _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _LONGEST = 300
 """The most characters shown of what a plugin says."""
 
-_LONGEST_TEXTS = {"id": 60, "title": 200, "factory": 300, "licence": 500, "description": 5000}
+_LONGEST_TEXTS = {
+    **{"id": 60, "title": 200, "factory": 300},
+    **{"licence": 500, "purpose": 500, "description": 5000},
+}
 _LARGEST_MB = 10**8
 
 _MOST_NOTES = 10
@@ -110,13 +113,15 @@ def check_spec(spec: object, expected: type[Spec]) -> None:
         )
     if not isinstance(spec.id, str) or not _ID.fullmatch(spec.id):
         raise BrokenPluginError(f"{spec.id!r} is not an id: use letters, digits, '.', '_' and '-'")
-    if not isinstance(spec.title, str) or not isinstance(spec.description, str):
-        raise BrokenPluginError(f"the title and description of {spec.id!r} must be text")
+    texts = (spec.title, spec.description, spec.purpose)
+    if not all(isinstance(text, str) for text in texts):
+        raise BrokenPluginError(f"the title, description and purpose of {spec.id!r} must be text")
     if not isinstance(spec.factory, str) or not _FACTORY.fullmatch(spec.factory):
         raise BrokenPluginError(f"the factory of {spec.id!r} must read 'module:callable'")
-    preflight = getattr(spec, "preflight", None)
-    if preflight is not None and not (isinstance(preflight, str) and _FACTORY.fullmatch(preflight)):
-        raise BrokenPluginError(f"the preflight of {spec.id!r} must read 'module:callable'")
+    for name in ("fetch", "preflight", "suits"):
+        named = getattr(spec, name, None)
+        if named is not None and not (isinstance(named, str) and _FACTORY.fullmatch(named)):
+            raise BrokenPluginError(f"the {name} of {spec.id!r} must read 'module:callable'")
     if not isinstance(spec.defaults, Mapping):
         raise BrokenPluginError(f"the defaults of {spec.id!r} must be a mapping")
     if not isinstance(spec.licence, str) or not _is_number(spec.size_mb, int | float):
@@ -138,6 +143,8 @@ def _check_backbone(spec: BackboneSpec) -> None:
     for name in ("captioner", "delta_encoder"):
         if not isinstance(getattr(spec, name), str | None):
             raise BrokenPluginError(f"the {name} of {spec.id!r} must be an id or None")
+    if not _is_number(spec.resolution, int) or spec.resolution < 0:
+        raise BrokenPluginError(f"the resolution of {spec.id!r} must be a number of pixels")
     layout: object = spec.embedding_layout
     if not isinstance(layout, Mapping) or not all(
         isinstance(name, str) and _is_number(width, int) for name, width in layout.items()

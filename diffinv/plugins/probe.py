@@ -12,7 +12,7 @@ import json
 import os
 import pkgutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from ..system.files import atomic_write
 from .checking import HOOKS, BrokenPluginError, describe, kind_of, notes
 from .commands import added_commands
 from .loading import load_here
-from .probing import LIMIT
+from .probing import LIMIT, from_plain
 from .registry import Registry
 from .rows import PluginRow
 
@@ -36,7 +36,8 @@ def main(path: str) -> None:
     with open(os.devnull, "w") as nowhere:
         faulthandler.dump_traceback_later(LIMIT, exit=True, file=nowhere)
         question = json.loads(Path(path).read_text(encoding="utf-8"))
-        answer = _preflight(question) if "preflight" in question else _verdict(question)
+        asked = next((answer for key, answer in _ANSWERS.items() if key in question), _verdict)
+        answer = asked(question)
         answer["stamp"] = question["stamp"]
         atomic_write(Path(question["answer"]), json.dumps(answer).encode())
         Path(path).unlink(missing_ok=True)
@@ -87,9 +88,21 @@ def _fields(spec: Spec) -> dict[str, Any]:
 
 def _preflight(question: dict[str, Any]) -> dict[str, Any]:
     """A backbone's notes, or why it cannot be used."""
+    return _said(question["preflight"], lambda: Use(**question["use"]))
+
+
+def _suits(question: dict[str, Any]) -> dict[str, Any]:
+    """What a backbone says of pictures."""
+    return _said(question["suits"], lambda: list(map(from_plain, question["glimpses"])))
+
+
+_ANSWERS = {"preflight": _preflight, "suits": _suits}
+
+
+def _said(name: str, about: Callable[[], Any]) -> dict[str, Any]:
+    """What a function of a plugin answers."""
     try:
-        answer = pkgutil.resolve_name(question["preflight"])(Use(**question["use"]))
-        return {"notes": notes(answer)}
+        return {"notes": notes(pkgutil.resolve_name(name)(about()))}
     except BaseException as error:
         from ..errors import DiffinvError
 

@@ -6,6 +6,7 @@ A plugin that hangs, crashes or prints from a thread does so there, and not in a
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import hashlib
 import importlib.util
@@ -15,14 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..contracts import API_VERSION, Spec, Use
+from ..contracts import API_VERSION, Glimpse, Spec, Use
 from ..errors import DiffinvError, UsageError
 from ..system.files import atomic_write
 from ..system.paths import cache_folder
@@ -145,22 +146,51 @@ def probed(probes: list[Probe], patience: float | None = None) -> list[PluginRow
 def preflight(id: str, name: str, use: Use) -> tuple[str, ...]:
     """The notes of a foreign backbone's preflight, from a process of its own. Raises DiffinvError
     if it refuses, fails or gives no answer."""
-    with tempfile.TemporaryDirectory() as folder:
-        answer = Path(folder) / "answer.json"
-        question = {"preflight": name, "use": asdict(use), "stamp": "", "answer": str(answer)}
-        process = _ask(Path(folder) / "question.json", question)
-        try:
-            process.wait(_PREFLIGHT_LIMIT)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-        found = _read(answer) or {"fault": f"it gave no answer ({_end(process)})"}
+    found = _answer_to({"preflight": name, "use": asdict(use)})
     if "notes" in found:
         return tuple(found["notes"])
     if "refusal" in found:
         kind = UsageError if found["exit_code"] == UsageError.exit_code else DiffinvError
         raise kind(found["refusal"])
     raise DiffinvError(f"The backbone {id!r} fails its own preflight: {found['fault']}.")
+
+
+def unsuited(name: str, glimpses: Sequence[Glimpse]) -> tuple[str, ...]:
+    """What a foreign backbone says of pictures, from a process of its own. Raises DiffinvError if
+    it fails or gives no answer."""
+    found = _answer_to({"suits": name, "glimpses": [to_plain(one) for one in glimpses]})
+    if "notes" in found:
+        return tuple(found["notes"])
+    raise DiffinvError(found.get("refusal") or found["fault"])
+
+
+def to_plain(glimpse: Glimpse) -> list[Any]:
+    """A glimpse as JSON has it: sizes, and the thumbnail's pixels."""
+    small = glimpse.thumbnail
+    return [glimpse.width, glimpse.height, *small.size, base64.b64encode(small.tobytes()).decode()]
+
+
+def from_plain(value: list[Any]) -> Glimpse:
+    """A glimpse from what :func:`to_plain` made of it."""
+    from PIL import Image
+
+    width, height, columns, rows, pixels = value
+    small = Image.frombytes("RGB", (columns, rows), base64.b64decode(pixels))
+    return Glimpse(width, height, small)
+
+
+def _answer_to(asked: Answer) -> Answer:
+    """What a process of its own answers, or its ``fault``."""
+    with tempfile.TemporaryDirectory() as folder:
+        answer = Path(folder) / "answer.json"
+        question = {**asked, "stamp": "", "answer": str(answer)}
+        process = _ask(Path(folder) / "question.json", question)
+        try:
+            process.wait(_PREFLIGHT_LIMIT)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        return _read(answer) or {"fault": f"it gave no answer ({_end(process)})"}
 
 
 def _ask(path: Path, question: dict[str, Any]) -> subprocess.Popen[bytes]:

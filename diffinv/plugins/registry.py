@@ -22,6 +22,7 @@ from ..contracts import (
     CaptionerSpec,
     DeltaEncoderSpec,
     EditorSpec,
+    Glimpse,
     Kind,
     MethodSpec,
     Network,
@@ -180,6 +181,20 @@ class Registry:
             except BaseException as error:
                 message = f"The backbone {spec.id!r} fails its own preflight: {describe(error)}."
                 raise DiffinvError(message) from error
+
+    def unsuited(self, spec: BackboneSpec, glimpses: Sequence[Glimpse]) -> tuple[str, ...]:
+        """Why a backbone will make little of pictures, in sentences; also if it cannot say."""
+        if spec.suits is None or not glimpses:
+            return ()
+        try:
+            if self._is_foreign(spec):
+                return probing.unsuited(spec.suits, glimpses)
+            with interruptible(f"the backbone {spec.id!r} looked at the pictures"):
+                return notes(pkgutil.resolve_name(spec.suits)(list(glimpses)))
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return (f"The backbone {spec.id!r} cannot say what suits it: {describe(error)}.",)
 
     def register_commands(self, cli: click.Group) -> None:
         """Let every working plugin add its commands, once. None may replace an existing command."""

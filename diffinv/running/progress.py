@@ -31,7 +31,8 @@ class Progress:
 
     ``output`` is a result that has just been written. ``rate`` is in steps per second, ``eta`` in
     seconds to the end of the phase. ``pictures`` begins an application: how many results earlier
-    runs made, and how many there will be in all.
+    runs made, and how many there will be in all. ``is_bytes``: the steps are bytes
+    that are fetched.
     """
 
     phase: str
@@ -44,6 +45,7 @@ class Progress:
     output: AppliedImage | None = None
     note: str | None = None
     pictures: tuple[int, int] | None = None
+    is_bytes: bool = False
 
 
 OnProgress = Callable[[Progress], None]

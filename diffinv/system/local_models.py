@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from ..errors import DiffinvError, UsageError
-from .paths import given_path
+from .paths import data_folder, given_path
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _PICKLED = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
@@ -25,9 +25,25 @@ def find_model(weights: str) -> Path:
     path = given_path(weights)
     if path.exists():
         return path
-    if not _HUB_ID.fullmatch(weights):
+    if not is_hub_id(weights):
         raise DiffinvError(f"There is no model at {weights!r}; give a folder that exists.")
     return find_snapshot(weights)
+
+
+def is_hub_id(text: str) -> bool:
+    """Whether a text reads ``OWNER/NAME``."""
+    return _HUB_ID.fullmatch(text) is not None
+
+
+def fetched_folder(kind: str, id: str) -> Path | None:
+    """The folder that a part's own ``fetch`` has filled; None unless it came to its end."""
+    folder = own_folder(kind, id)
+    return folder if folder.is_dir() else None
+
+
+def own_folder(kind: str, id: str) -> Path:
+    """Where a part's own ``fetch`` puts its weights, whether they are there or not."""
+    return data_folder() / "models" / f"{kind.replace(' ', '-')}-{id}"
 
 
 def find_snapshot(hub_id: str) -> Path:

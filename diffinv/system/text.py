@@ -56,3 +56,10 @@ def _countable(digits: str) -> str:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """``1 picture``, ``1,200 pictures``."""
     return f"{count:,} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def readable(size: float) -> str:
+    """A number of bytes in a suitable unit."""
+    if size < 10**6:
+        return f"{size / 1e3:.1f} kB"
+    return f"{size / 1e6:.0f} MB" if size < 10**9 else f"{size / 1e9:.1f} GB"

@@ -10,7 +10,7 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
 from diffinv.errors import DiffinvError
-from diffinv.jobs.requests import InvertRequest
+from diffinv.jobs.requests import ApplyRequest, InvertRequest
 
 from ..formatting import duration
 from ..job_texts import figures, log_text, state_line, title_line, troubles
@@ -76,7 +76,7 @@ class JobView(Vertical):
         learns = isinstance(job.request, InvertRequest) and not job.damage
         self.query_one("#job-figures").display = learns
         self.query_one("#job-loss").display = learns and len(job.losses) > 1
-        self.query_one("#job-wall").display = not learns
+        self.query_one("#job-wall").display = isinstance(job.request, ApplyRequest)
         self.query_one(".view-title", Static).update(title_line(job))
         self.query_one(".job-state", Static).update(state_line(job))
         self._show_progress(job)

@@ -143,8 +143,9 @@ def test_a_distilled_model_is_refused_with_the_reason(folder, tmp_path):
 
 
 def test_models_list_and_pull_know_it(capsys):
-    from diffinv.cli.app import run
     from diffinv_stable_diffusion.hub import choose_files, resolve_id
+
+    from diffinv.cli.app import run
 
     assert resolve_id("flux2-klein") == KLEIN.model
     assert run(["models", "list"]) == 0

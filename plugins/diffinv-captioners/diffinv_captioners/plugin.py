@@ -18,6 +18,7 @@ def register_captioners() -> list[CaptionerSpec]:
             title="BLIP-2",
             description=f"The paper's captioner ({BLIP2}, or blip2=FOLDER).",
             factory="diffinv_captioners.blip2:load",
+            purpose="Describes photographs in a short sentence each.",
             licence="MIT",
             size_mb=14979,
             defaults={"model": BLIP2},
@@ -27,6 +28,7 @@ def register_captioners() -> list[CaptionerSpec]:
             title="A vision-language model",
             description="vlm=FOLDER or vlm=HUB_ID: any image-text-to-text model in transformers"
             " (Qwen2-VL, Qwen2.5-VL, LLaVA-NeXT, InternVL and others).",
+            purpose="Describes photographs with a vision-language model of your own.",
             factory="diffinv_captioners.vlm:load",
         ),
         CaptionerSpec(
@@ -34,6 +36,7 @@ def register_captioners() -> list[CaptionerSpec]:
             title="A server",
             description="endpoint=http://HOST:PORT/v1#MODEL: any OpenAI-compatible server; its key,"
             " if it wants one, in the environment variable DIFFINV_ENDPOINT_KEY.",
+            purpose="Lets a server describe the pictures, which are sent to it.",
             factory="diffinv_captioners.endpoint:load",
         ),
     ]

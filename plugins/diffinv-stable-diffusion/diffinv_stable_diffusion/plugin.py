@@ -1,16 +1,11 @@
-"""What this plugin registers: four backbones and ``diffinv models``. Imports nothing heavy."""
+"""What this plugin registers: four backbones. Imports nothing heavy."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from diffinv.contracts import BackboneSpec
 from diffinv.hookspecs import hookimpl
 
 from .families import FAMILIES, Family
-
-if TYPE_CHECKING:
-    import click
 
 
 @hookimpl
@@ -19,20 +14,14 @@ def register_backbones() -> list[BackboneSpec]:
     return [_spec(family) for family in FAMILIES.values()]
 
 
-@hookimpl
-def register_commands(cli: click.Group) -> None:
-    """``diffinv models``: what is in the local cache, and what can be fetched into it."""
-    from .command import models
-
-    cli.add_command(models)
-
-
 def _spec(family: Family) -> BackboneSpec:
     name = family.id.replace("-", "_")
     return BackboneSpec(
         id=family.id,
         title=family.title,
         description=family.description,
+        purpose=family.purpose,
+        resolution=family.resolution,
         factory=f"diffinv_stable_diffusion.backbone:load_{name}",
         licence=family.licence,
         size_mb=family.size_mb,

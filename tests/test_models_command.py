@@ -1,4 +1,4 @@
-"""``diffinv models`` against a hub of our own, and what the plugin registers without torch."""
+"""``diffinv models`` against a hub of our own, and what is registered without torch."""
 
 from __future__ import annotations
 
@@ -7,127 +7,36 @@ import json
 import os
 import subprocess
 import sys
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from fake_hub import COMMIT, environment, hub  # noqa: F401 - a fixture
 
+from diffinv.cli.models import _rows
 from diffinv.contracts import DeltaEncoderSpec
+from diffinv.plugins import model_states
 from diffinv.plugins.registry import Registry
-from diffinv_stable_diffusion import hub as hub_module
+from diffinv.system.hub import choose_files
 from diffinv_stable_diffusion.families import FAMILIES
-from diffinv_stable_diffusion.hub import choose_files
 
-ROOT = Path(__file__).parent.parent.parent
-COMMIT = "c" * 40
+ROOT = Path(__file__).parent.parent
 MAIN = "from diffinv.cli import main; main()"
 
 
-class FakeHub:
-    """The part of the hub's protocol that fetching a model takes, over a real socket."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.requests: list[tuple[str, str | None]] = []
-        self.cut: int | None = None
-        hub = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_HEAD(self):
-                hub.answer(self, body=False)
-
-            def do_GET(self):
-                hub.answer(self, body=True)
-
-            def log_message(self, *_args):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def answer(self, handler: BaseHTTPRequestHandler, body: bool) -> None:
-        path = handler.path.partition("?")[0]
-        self.requests.append((f"{handler.command} {path}", handler.headers.get("Range")))
-        if path.startswith("/api/models/some/model"):
-            data = self.tree() if "/tree/" in path else self.info()
-            self.send(handler, 200, data, {"Content-Type": "application/json"}, body)
-            return
-        name = path.partition(f"/some/model/resolve/{COMMIT}/")[2]
-        if name not in self.files:
-            headers = {"X-Error-Code": "RepoNotFound"}
-            self.send(handler, 404, b"", headers, body)
-            return
-        self.send_file(handler, self.files[name], body)
-
-    def send_file(self, handler: BaseHTTPRequestHandler, data: bytes, body: bool) -> None:
-        etag = hashlib.sha256(data).hexdigest()
-        headers = {"ETag": f'"{etag}"', "X-Repo-Commit": COMMIT, "Accept-Ranges": "bytes"}
-        start = int((handler.headers.get("Range") or "bytes=0-")[6:].partition("-")[0])
-        if start:
-            headers["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
-        self.send(handler, 206 if start else 200, data[start:], headers, body)
-
-    def send(self, handler, status: int, data: bytes, headers: dict, body: bool) -> None:
-        handler.send_response(status)
-        for key, value in {**headers, "Content-Length": str(len(data))}.items():
-            handler.send_header(key, value)
-        handler.end_headers()
-        if body and self.cut is not None and len(data) > self.cut:
-            handler.wfile.write(data[: self.cut])
-            handler.wfile.flush()
-            handler.connection.close()
-        elif body:
-            handler.wfile.write(data)
-
-    def info(self) -> bytes:
-        siblings = [
-            {
-                "rfilename": name,
-                "size": len(data),
-                "blobId": "b" * 40,
-                "lfs": {"size": len(data), "sha256": "0" * 64, "pointerSize": 1},
-            }
-            for name, data in self.files.items()
-        ]
-        value = {"id": "some/model", "sha": COMMIT, "siblings": siblings}
-        value["tags"] = ["license:openrail++"]
-        return json.dumps(value).encode()
-
-    def tree(self) -> bytes:
-        rows = [
-            {"type": "file", "path": name, "size": len(data), "oid": "b" * 40}
-            for name, data in self.files.items()
-        ]
-        return json.dumps(rows).encode()
-
-
 @pytest.fixture
-def hub():
-    made = FakeHub()
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
-
-
-@pytest.fixture
-def models(tmp_path, hub):
+def models(tmp_path, hub):  # noqa: F811
     """``models(*args)``: ``diffinv models`` in a process of its own with an empty cache."""
 
     def run(*args: str, offline: bool = False, input: str = "", code: str = MAIN):
-        environment = {
+        variables = {
             **os.environ,
-            "HF_HOME": str(tmp_path / "hf"),
-            "HF_ENDPOINT": hub.url,
+            **environment(hub, tmp_path / "hf"),
             "HF_HUB_OFFLINE": "1" if offline else "0",
-            "HF_HUB_DISABLE_XET": "1",
-            "HF_HUB_ETAG_TIMEOUT": "5",
             "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
         }
         return subprocess.run(
             [sys.executable, "-c", code, "models", *args],
-            env=environment,
+            env=variables,
             input=input,
             capture_output=True,
             text=True,
@@ -157,14 +66,14 @@ MODEL = {
 }
 
 
-def test_list_needs_no_network_and_no_torch(models, hub):
+def test_list_needs_no_network_and_no_torch(models, hub):  # noqa: F811
     done = models("list", "--json", offline=True)
     assert done.returncode == 0, done.stderr
     rows = {row["model"]: row for row in json.loads(done.stdout)}
     for family in FAMILIES.values():
         assert rows[family.model]["status"] == "not here"
         assert rows[family.model]["licence"] == family.licence
-    assert "sd21-base, sd21" in rows["laion/CLIP-ViT-H-14-laion2B-s32B-b79K"]["used_by"]
+    assert rows["laion/CLIP-ViT-H-14-laion2B-s32B-b79K"]["used_by"] == "open-clip, open-clip-h14"
     assert rows["Salesforce/blip2-opt-2.7b"]["used_by"] == "blip2"
     assert rows["Salesforce/blip2-opt-2.7b"]["licence"] == "MIT"
     table = models("list")
@@ -189,7 +98,7 @@ def test_the_plugin_registers_without_torch(models):
     assert done.returncode == 0, done.stderr
 
 
-def test_pull_shows_size_and_licence_and_fetches_what_is_used(models, hub):
+def test_pull_shows_size_and_licence_and_fetches_what_is_used(models, hub):  # noqa: F811
     hub.files = MODEL
     done = models("pull", "some/model", "--yes")
     assert done.returncode == 0, done.stderr
@@ -203,7 +112,7 @@ def test_pull_shows_size_and_licence_and_fetches_what_is_used(models, hub):
     assert [r["status"] for r in listed if r["model"] == "some/model"] == ["here"]
 
 
-def test_pull_asks_first(models, hub):
+def test_pull_asks_first(models, hub):  # noqa: F811
     hub.files = MODEL
     done = models("pull", "some/model")
     assert done.returncode == 2
@@ -215,7 +124,7 @@ def test_pull_asks_first(models, hub):
 
 
 @pytest.mark.parametrize(("answer", "code"), [("y\n", 0), ("n\n", 130)])
-def test_pull_takes_an_answer(models, hub, answer, code):
+def test_pull_takes_an_answer(models, hub, answer, code):  # noqa: F811
     hub.files = MODEL
     ask = "import sys; sys.stdin.isatty = lambda: True; " + MAIN
     done = models("pull", "some/model", input=answer, code=ask)
@@ -223,25 +132,56 @@ def test_pull_takes_an_answer(models, hub, answer, code):
     assert any("resolve" in request for request, _ in hub.requests) == (code == 0)
 
 
-def test_an_interrupted_pull_keeps_the_files_it_has(models, hub, tmp_path):
+def test_a_pull_that_breaks_off_goes_on_where_it_was(models, hub, tmp_path):  # noqa: F811
     hub.files = {"config.json": b"{}", "model.safetensors": b"x" * 40_000}
-    hub.cut = 1000
-    broken = models("pull", "some/model", "--yes")
-    assert broken.returncode == 1
-    assert broken.stderr.strip().splitlines()[-1] == (
-        "Error: The model 'some/model' cannot be fetched (RemoteProtocolError); check the "
-        "connection and try again: files that are whole are kept."
-    )
-    assert not list((tmp_path / "hf").rglob("snapshots/*/model.safetensors"))
-    hub.cut, hub.requests = None, []
+    hub.cut = 15_000
     done = models("pull", "some/model", "--yes")
     assert done.returncode == 0, done.stderr
     assert (Path(done.stdout.strip()) / "model.safetensors").read_bytes() == b"x" * 40_000
-    got = [request for request, _ in hub.requests if request.startswith("GET /some")]
-    assert got == [f"GET /some/model/resolve/{COMMIT}/model.safetensors"]
+    asked = [begin for request, begin in hub.requests if request.endswith("model.safetensors")]
+    assert [begin for begin in asked if begin] == ["bytes=15000-", "bytes=30000-"]
 
 
-def test_rm_deletes_a_model(models, hub, tmp_path):
+def test_a_hub_that_has_gone_is_one_sentence_and_what_came_is_kept(models, hub):  # noqa: F811
+    hub.files = {"config.json": b"{}", "model.safetensors": b"x" * 60_000}
+    hub.cut, hub.gone_after = 15_000, 2
+    broken = models("pull", "some/model", "--yes")
+    assert broken.returncode == 1
+    sentence = broken.stderr.strip().splitlines()[-1]
+    assert sentence.startswith("Error: The model 'some/model' cannot be fetched (")
+    assert sentence.endswith("); check the connection and try again: what has come is kept.")
+    (row,) = [r for r in json.loads(models("list", "--json").stdout) if r["model"] == "some/model"]
+    assert (row["status"], row["size"] >= 30_000) == ("partly here", True)
+    hub.cut, hub.gone_after, hub.requests = None, None, []
+    done = models("pull", "some/model", "--yes")
+    assert done.returncode == 0, done.stderr
+    asked = [begin for request, begin in hub.requests if request.startswith("GET /some")]
+    assert asked == ["bytes=30000-"]
+
+
+def test_a_part_that_was_spoilt_is_thrown_away(models, hub, tmp_path):  # noqa: F811
+    data = b"y" * 40_000
+    hub.files = {"config.json": b"{}", "model.safetensors": data}
+    part = (
+        tmp_path / "hf/hub/models--some--model/blobs" / f"{hashlib.sha256(data).hexdigest()}.part"
+    )
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"z" * 10_000)
+    broken = models("pull", "some/model", "--yes")
+    assert broken.returncode == 1
+    assert "'model.safetensors' came damaged and was thrown away" in broken.stderr
+    assert models("pull", "some/model", "--yes").returncode == 0
+
+
+def test_several_are_asked_about_once(models, hub):  # noqa: F811
+    hub.files = MODEL
+    done = models("pull", "some/model", "some/model", "other/model", "--yes")
+    assert done.returncode == 2
+    assert "The hub has no model 'other/model' that you may read" in done.stderr
+    assert not any("resolve" in request for request, _ in hub.requests)
+
+
+def test_rm_deletes_a_model(models, hub, tmp_path):  # noqa: F811
     hub.files = MODEL
     assert models("pull", "some/model", "--yes").returncode == 0
     refused = models("rm", "some/model", offline=True)
@@ -257,7 +197,7 @@ def test_rm_deletes_a_model(models, hub, tmp_path):
 @pytest.mark.parametrize(
     ("args", "code", "sentence"),
     [
-        (("pull", "what"), 2, "'what' is neither a backbone (sd15, sd21-base, sd21, sdxl,"),
+        (("pull", "what"), 2, "'what' is none of the parts with a model to fetch (flux2-klein,"),
         (("pull", "other/model", "--yes"), 2, "The hub has no model 'other/model' that you may"),
         (("path", "other/model"), 2, "is not on this machine: fetch it with 'diffinv models pull"),
     ],
@@ -278,29 +218,31 @@ def test_pull_offline(models):
     )
 
 
-def test_models_of_other_parts_are_listed_by_the_defaults_of_their_specs(monkeypatch):
-    clip = "laion/CLIP-ViT-H-14-laion2B-s32B-b79K"
+def test_models_of_parts_are_listed_by_the_defaults_of_their_specs(monkeypatch):
     specs = [
-        DeltaEncoderSpec("one", "", "m:f", licence="MIT", defaults={"model": clip}),
-        DeltaEncoderSpec("two", "", "m:f", licence="Apache-2.0", defaults={"model": "own/er"}),
-        DeltaEncoderSpec("none", "", "m:f"),
+        DeltaEncoderSpec("one", "", "json:f", licence="MIT", defaults={"model": "a/clip"}),
+        DeltaEncoderSpec("two", "", "json:f", licence="MIT", defaults={"model": "a/clip"}),
+        DeltaEncoderSpec("own", "", "json:f", fetch="json:f", size_mb=1, purpose="Compares."),
+        DeltaEncoderSpec("none", "", "json:f"),
     ]
     found = Registry(delta_encoders={spec.id: spec for spec in specs})
-    monkeypatch.setattr(hub_module, "registry", lambda: found)
-    monkeypatch.setattr(hub_module, "_cached_repos", list)
-    rows = {row.model: row for row in hub_module.cached_models()}
-    assert rows[clip].used_by == "one, sd21-base, sd21 (text projection)"
-    assert (rows["own/er"].used_by, rows["own/er"].licence) == ("two", "Apache-2.0")
+    monkeypatch.setattr(model_states, "registry", lambda: found)
+    monkeypatch.setattr("diffinv.system.hub.cached_ids", list)
+    rows = {row["model"]: row for row in _rows()}
+    assert list(rows) == ["a/clip", "delta encoder:own"]
+    assert (rows["a/clip"]["used_by"], rows["a/clip"]["licence"]) == ("one, two", "MIT")
+    own = rows["delta encoder:own"]
+    assert (own["to_fetch"], own["purpose"], own["status"]) == (10**6, "Compares.", "not here")
 
 
-def test_pull_names_the_way_to_weights_in_subfolders(models, hub):
+def test_pull_names_the_way_to_weights_in_subfolders(models, hub):  # noqa: F811
     hub.files = {"original/consolidated.safetensors": b"x", "config.json": b"{}"}
     done = models("pull", "some/model", "--yes")
     assert done.returncode == 1
     assert "name those you want with --include GLOB." in done.stderr
 
 
-def test_pull_of_pickles_is_refused(models, hub):
+def test_pull_of_pickles_is_refused(models, hub):  # noqa: F811
     hub.files = {"model.bin": b"x", "config.json": b"{}"}
     done = models("pull", "some/model", "--yes")
     assert done.returncode == 1
