@@ -30,7 +30,7 @@ def end_workers(home: Path) -> None:
     if not (home / "jobs.sqlite").exists():
         return
     store = JobStore(home)
-    workers = [store.worker(device) for device in ("cpu", "cuda:0", "mps")]
+    workers = [store.worker(device) for device in ("cpu", "cuda:0", "mps", "network")]
     for worker in workers:
         if worker and worker.is_alive() and worker.pid != os.getpid():
             for one in (supervisor_of(worker), psutil.Process(worker.pid)):
