@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import threading
@@ -82,9 +83,14 @@ class FakeHub:
             handler.wfile.flush()
             handler.connection.close()
         elif body:
-            for start in range(0, len(data), PIECE if self.slowly else len(data) or 1):
-                time.sleep(self.slowly)
-                handler.wfile.write(data[start : start + PIECE] if self.slowly else data)
+            with contextlib.suppress(OSError):  # who asked has gone
+                self.write(handler, data)
+
+    def write(self, handler, data: bytes) -> None:
+        piece = PIECE if self.slowly else len(data) or 1
+        for start in range(0, len(data), piece):
+            time.sleep(self.slowly)
+            handler.wfile.write(data[start : start + piece])
 
     def info(self) -> bytes:
         siblings = [

@@ -97,19 +97,19 @@ def test_a_taste_that_fails_stops_nobody(picky, tmp_path):
         "dumb": "AttributeError",
         "heavy": "it gave a str, not a list of notes",
     }.items():
-        (said,) = found.unsuited(found.backbones[id], seen)
+        (said,) = found.unsuited(found.get("backbone", id), seen)
         assert said.startswith(f"The backbone '{id}' cannot say what suits it: ")
         assert why in said
-    assert found.unsuited(found.backbones["picky"], []) == ()
+    assert found.unsuited(found.get("backbone", "picky"), []) == ()
 
 
 def test_plugins_check_covers_it(picky):
     from diffinv.contracts import BackboneSpec
 
-    assert all(result.passed for result in check_spec(registry().backbones["picky"]))
+    assert all(result.passed for result in check_spec(registry().get("backbone", "picky")))
     failed = {
         result.name: result.detail
-        for result in check_spec(registry().backbones["heavy"])
+        for result in check_spec(registry().get("backbone", "heavy"))
         if not result.passed
     }
     assert failed["suits_gives_sentences"] == "it gave a str"

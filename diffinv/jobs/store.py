@@ -275,7 +275,7 @@ class JobStore:
                 db.execute("DELETE FROM notes WHERE key = 'paused'")
                 db.execute("UPDATE jobs SET held = 0")
 
-    def same_as(self, request: InvertRequest | ApplyRequest) -> Job | None:
+    def same_as(self, request: Request) -> Job | None:
         """A queued or running job with this very request, if there is one."""
         rows = self._data.read(
             "SELECT id FROM jobs WHERE state IN ('queued', 'running') AND request = ? "
