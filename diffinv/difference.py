@@ -54,7 +54,8 @@ class DifferenceInfo:
     only one it fits; without a hash, as from a textual inversion, it fits any weights.
     ``captions``, ``prompts`` and ``pair_hashes`` have one (A, A') per pair. ``settings`` has every
     value of InversionSettings. ``date`` is ISO 8601 in UTC, ``seconds`` the time learning took.
-    ``words_brought`` and ``words_taken`` are those nearest to the change and to its opposite.
+    ``words_brought`` and ``words_taken`` are those nearest to the change and to its opposite; of a
+    difference in the space ``words`` they are the difference.
     ``token_scale`` is the norm of D beside that of the hidden states it is added to; 0 if unknown.
     ``token_count``, ``token_width`` and ``hash_sha256`` ("0x" and 64 hex digits, over all
     tensors) are computed on saving. ``extra`` has header entries unknown to this version; they are
@@ -89,6 +90,11 @@ class DifferenceInfo:
     token_scale: float = 0.0
     hash_sha256: str = ""
     extra: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def is_words(self) -> bool:
+        """Whether it is made of words, which every backbone reads, and not of vectors."""
+        return self.token_space == "words"
 
     @property
     def change_in_words(self) -> str:
@@ -435,11 +441,13 @@ def _is_like(one: NDArray[Any], other: NDArray[Any]) -> bool:
 
 
 def _check_info(info: DifferenceInfo, where: str) -> None:
-    if info.token_space not in get_args(TokenSpace):
+    if not info.is_words and info.token_space not in get_args(TokenSpace):
         raise DiffinvError(
             f"{where} has tokens of the unknown space {text_safe(info.token_space)!r}; "
             "update diffinv to use it."
         )
+    if info.is_words and not info.words_brought + info.words_taken:
+        raise DiffinvError(f"{where} is made of words, but has none; {_AGAIN}.")
     if not math.isfinite(info.seconds) or info.seconds < 0:
         raise DiffinvError(f"{where} says learning took {info.seconds} seconds; {_AGAIN}.")
     if not math.isfinite(info.token_scale) or info.token_scale < 0:

@@ -28,7 +28,8 @@ learned in the steps there are.""",
     "tokens": """How many hidden words the difference may use. More can hold more detail, and
 learn more by accident.""",
     "token_space": """How the hidden words join a prompt: **additive** shifts all of it a little,
-**input** adds words before the text model reads it, **output** after.""",
+**input** adds words before the text model reads it, **output** after. **words** are real ones,
+which any model can be told.""",
     "alpha": """Whether words or pictures say what has changed: 1 trusts the captions alone, 0 the
 pictures alone.""",
     "prompter": """What stands beside the difference while it is learned: **the captions**, or words

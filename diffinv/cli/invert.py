@@ -17,6 +17,7 @@ from ..method.settings import (
     MAX_TOKENS,
     MIN_SIDE,
     PRESETS,
+    TOKEN_SPACES,
 )
 from .options import (
     PATH,
@@ -99,7 +100,7 @@ class PreviewSteps(click.IntRange):
 )
 @click.option(
     "--token-space",
-    type=click.Choice(["additive", "input", "output"]),
+    type=click.Choice(TOKEN_SPACES),
     help="Where the tokens meet the prompt: added to it, as words, or behind it.",
 )
 @click.option(

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 TokenSpace = Literal["additive", "input", "output"]
 
+DifferenceSpace: TypeAlias = TokenSpace | Literal["words"]
+"""How a difference is kept: vectors of a token space, or words, which join the prompt's text."""
+
 
 @dataclass(frozen=True)
 class DiffTokens:

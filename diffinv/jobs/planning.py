@@ -406,7 +406,7 @@ def _is_taken(library: Library, name: str) -> bool:
 
 def _check_backbone_id(difference: Difference, backbone: str) -> None:
     made_for = difference.info.backbone
-    if made_for != backbone:
+    if made_for != backbone and not difference.info.is_words:
         raise UsageError(
             f"The difference {difference.info.name!r} was made for the backbone {made_for!r} "
             f"and cannot be applied with {backbone!r}."

@@ -98,8 +98,23 @@ def _edit(
     source = answers.conditioning(backbone, prompts)
     target = extend_all(backbone, source, prompts, differences, wordings)
     mask = _mask(backbone, latents, source, target, settings, allowed)
-    edited = edit_latents(backbone, latents, source, target, editor, settings, on_step, None, mask)
+    away = leading_away(backbone, settings.negative_prompt, wordings)
+    edited = edit_latents(
+        backbone, latents, source, target, editor, settings, on_step, None, mask, away
+    )
     return latents, edited, mask
+
+
+def leading_away(
+    backbone: Backbone, negative_prompt: str, wordings: Sequence[Wording] | None
+) -> Conditioning | None:
+    """What guidance leads away from when wordings name words to leave; None if none does."""
+    if not wordings or not any(wording.away for wording in wordings):
+        return None
+    texts = [f"{negative_prompt} {wording.away}".strip() for wording in wordings]
+    both = answers.conditioning(backbone, [*[negative_prompt] * len(texts), *texts])
+    empty, words = both[: len(texts)], both[len(texts) :]
+    return empty.moved(empty, words, wordings[0].amount)
 
 
 def extend_all(
@@ -160,11 +175,13 @@ def edit_latents(
     on_step: OnStep | None = None,
     path: Trajectory | None = None,
     mask: Tensor | None = None,
+    away: Conditioning | None = None,
 ) -> Tensor:
     """The latents of B' [n, c, h, w] from those of B, going from ``source`` to ``target``.
 
     ``path`` is B's trajectory under the same settings, and ``mask`` [n, 1, h, w] the difference's
-    mask, if the caller already has them.
+    mask, if the caller already has them. On the way to ``target`` guidance leads away from
+    ``away`` rather than from the negative prompt, if it is given.
     """
     empty = backbone.encode_prompts([settings.negative_prompt] * len(latents))
     scale = settings.guidance_scale
@@ -174,7 +191,7 @@ def edit_latents(
         )
     if mask is None and settings.mask:
         mask = _mask(backbone, latents, source, target, settings, None)
-    return denoise(backbone, path, target, empty, scale, mask, on_step)
+    return denoise(backbone, path, target, empty if away is None else away, scale, mask, on_step)
 
 
 def _mask(

@@ -13,12 +13,13 @@ from torch import Tensor
 from ..contracts import Backbone, Conditioning, DeltaEncoder, DiffTokens
 from ..contracts.conditioning import concatenate
 from ..errors import DiffinvError
-from . import answers
+from . import answers, word_tokens
 from .deltas import Deltas
 from .deltas import deltas as deltas_of
 from .objective import change_weight, clip_loss, token_consistency, total_loss
 from .sampling import add_noise, training_target
 from .settings import InversionSettings
+from .word_tokens import WordTable, WordTokens
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,6 +31,9 @@ shall not take longer than a fifth of learning."""
 _SCORED_AT = (0.75, 1.0)
 """Shares of the run after which the tokens are scored. The last ones are best unless the run has
 gone astray: of 24 differences of the embedded model, all 24."""
+
+_WORDS_SCORED_AT = tuple(i / 8 for i in range(9))
+"""Words do not become better little by little: the first ones may be the best."""
 
 _LONG = 2.0
 """Tokens this much longer than hidden states drown them; .5 to 1.2 is what works."""
@@ -61,8 +65,9 @@ class InversionStep:
 @dataclass(frozen=True)
 class InversionResult:
     """Tokens [k, width], D_inter and the pictures' own delta [d], losses [steps, 3] (total, tc,
-    clip), all on the CPU; and ``token_scale``, the norm of the tokens beside that of the prompt's
-    hidden states (in the input space, where they are no hidden states, 0)."""
+    clip), all on the CPU; ``token_scale``, the norm of the tokens beside that of the prompt's
+    hidden states (for word embeddings, which are no hidden states, 0); and the ``words``, if that
+    is what was learned: the tokens are then their embeddings, those brought first."""
 
     tokens: Tensor
     delta: Tensor
@@ -71,6 +76,7 @@ class InversionResult:
     token_scale: float
     warnings: tuple[str, ...]
     best_step: int
+    words: WordTokens | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +95,13 @@ class _Problem:
     input space, where tokens are word embeddings, 1."""
     owner: Tensor
     """The difference that each pair belongs to, [p]."""
+    table: WordTable | None
+    """The words to choose from, if words are to be learned."""
+
+    def tokens(self, units: Tensor) -> Tensor:
+        """What is learned [n, k, width], as the tokens that it stands for."""
+        tokens = units * self.unit
+        return tokens if self.table is None else self.table.project(tokens)
 
     def per_difference(self, values: Tensor) -> Tensor:
         """The mean of a per-pair value [p] over each difference's pairs, [n]."""
@@ -144,7 +157,8 @@ class Inversion:
         seeds = list(seeds) if seeds is not None else [settings.seed] * len(differences)
         self.settings, self._backbone = settings, backbone
         self.deltas = _deltas(backbone, delta_encoder, differences, settings)
-        self._problem = _prepare(backbone, differences, self.deltas, settings)
+        table = WordTable(backbone, delta_encoder) if settings.token_space == "words" else None
+        self._problem = _prepare(backbone, differences, self.deltas, settings, table)
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         start = _start(backbone, self._problem, self._generators, settings)
         self._units = start.requires_grad_()
@@ -156,7 +170,12 @@ class Inversion:
     @property
     def tokens(self) -> Tensor:
         """The tokens so far, [n, k, width]."""
-        return self._units * self._problem.unit
+        return self._problem.tokens(self._units)
+
+    def words(self, tokens: Tensor) -> WordTokens | None:
+        """The words of one difference's tokens [k, width], if words are what is learned."""
+        table = self._problem.table
+        return None if table is None else table.words(tokens)
 
     @property
     def step(self) -> int:
@@ -172,23 +191,30 @@ class Inversion:
     def advance(self) -> InversionStep:
         """One update of the tokens, and their score when it is due."""
         settings, backbone = self.settings, self._backbone
+        if self.step == 0:
+            self._score_if_due()
         for group in self._optimiser.param_groups:
             group["lr"] = settings.lr * learning_rate_factor(self.step / settings.steps)
         draw = _random_draw(backbone, self._problem, self._generators)
         row = _step(backbone, self._problem, self._units, self._optimiser, draw, settings)
         self._losses.append(row)
-        shares = _SCORED_AT if self._fixed else _SCORED_AT[-1:]
-        if self.step in {math.ceil(share * settings.steps) for share in shares}:
-            scores = _score(backbone, self._problem, self._units, self._fixed, settings)
-            self._best.offer(self._units, scores, self.step)
+        self._score_if_due()
         total, tc, clip = (float(x) for x in row.mean(0))
         return InversionStep(self.step, settings.steps, total, tc, clip)
+
+    def _score_if_due(self) -> None:
+        settings, problem = self.settings, self._problem
+        shares = _SCORED_AT if problem.table is None else _WORDS_SCORED_AT
+        shares = shares if self._fixed else shares[-1:]
+        if self.step in {math.ceil(share * settings.steps) for share in shares}:
+            scores = _score(self._backbone, problem, self._units, self._fixed, settings)
+            self._best.offer(self._units, scores, self.step)
 
     def results(self) -> list[InversionResult]:
         """What was learned, once all steps are done."""
         curves = torch.stack(self._losses, dim=1).cpu()
         best, scales = self._best, self._scales()
-        tokens = best.units * self._problem.unit
+        tokens = self._problem.tokens(best.units)
         return [
             InversionResult(
                 tokens=tokens[i].cpu(),
@@ -198,6 +224,7 @@ class Inversion:
                 token_scale=scales[i],
                 warnings=(*found.warnings, *_too_long(scales[i])),
                 best_step=best.steps[i],
+                words=self.words(tokens[i]),
             )
             for i, found in enumerate(self.deltas)
         ]
@@ -205,7 +232,7 @@ class Inversion:
     def _scales(self) -> list[float]:
         """The norm of the best tokens beside that of the hidden states they join."""
         units, space = self._best.units, self.settings.token_space
-        if space == "input":
+        if space in ("input", "words"):
             return [0.0] * len(units)
         length = math.sqrt(units.shape[-1])  # of a hidden state, in these units
         norms = units.sum(1).norm(dim=-1) if space == "additive" else units.norm(dim=-1).mean(1)
@@ -304,6 +331,7 @@ def _prepare(
     differences: Sequence[Sequence[Pair]],
     deltas: Sequence[Deltas],
     settings: InversionSettings,
+    table: WordTable | None,
 ) -> _Problem:
     """Encode everything that stays fixed."""
     pairs = [pair for group in differences for pair in group]
@@ -318,13 +346,22 @@ def _prepare(
         prompt_a_prime=answers.conditioning(backbone, [p.prompt_a_prime for p in pairs]),
         weight=_weights(z_a, z_a_prime) if settings.weight_by_change else 1.0,
         d_inter=torch.stack([found.inter for found in deltas]).to(backbone.device),
-        unit=_unit(prompt_a, owner, settings).to(backbone.device),
+        unit=_unit(prompt_a, owner, settings, table).to(backbone.device),
         owner=torch.tensor(owner, device=backbone.device),
+        table=table,
     )
 
 
-def _unit(prompts: Conditioning, owner: Sequence[int], settings: InversionSettings) -> Tensor:
-    """The root mean square of the hidden states behind the start token, for each difference."""
+def _unit(
+    prompts: Conditioning,
+    owner: Sequence[int],
+    settings: InversionSettings,
+    table: WordTable | None,
+) -> Tensor:
+    """The root mean square of the hidden states behind the start token, for each difference; or of
+    the embeddings of words."""
+    if table is not None:
+        return torch.full((max(owner) + 1, 1, 1), table.unit)
     if settings.token_space == "input":
         return torch.ones(max(owner) + 1, 1, 1)
     squares = prompts.prompt_embeds[:, 1:].square().mean((1, 2)).cpu()
@@ -345,7 +382,14 @@ def _start(
     generators: list[torch.Generator],
     settings: InversionSettings,
 ) -> Tensor:
-    """Zero tokens [n, k, width], the paper's start, or small random ones if asked for."""
+    """Zero tokens [n, k, width], the paper's start, or small random ones if asked for; or the words
+    that D_inter reads like."""
+    if problem.table is not None:
+        rows = [
+            problem.table.start(direction, settings.tokens, generator)
+            for direction, generator in zip(problem.d_inter, generators, strict=True)
+        ]
+        return torch.stack(rows) / problem.unit
     shape = (settings.tokens, backbone.token_width)
     if settings.init_std == 0:
         return torch.zeros(len(problem.d_inter), *shape, device=backbone.device)
@@ -396,14 +440,11 @@ def _losses(
     Both branches go through the denoiser in one call: {prompt_A', -D} must give back A,
     {prompt_A, D} must give back A'.
     """
-    tokens = units * problem.unit
-    each = DiffTokens(tokens[problem.owner], settings.token_space)
-    before = problem.prompt_a_prime.extend(each, -1.0)
-    after = problem.prompt_a.extend(each, 1.0)
+    tokens = problem.tokens(units)
     latents = torch.cat([problem.z_a, problem.z_a_prime])
     level = backbone.schedule.at(draw.timesteps)
     noisy = add_noise(latents, draw.noise, level)
-    prediction = answers.prediction(backbone, noisy, draw.timesteps, concatenate(before, after))
+    prediction = _predict(backbone, problem, tokens, noisy, draw.timesteps, settings)
     target = training_target(latents, draw.noise, level, backbone.prediction_type)
     per_pair = token_consistency(target, prediction, problem.weight, settings.tc_norm)
     tc = problem.per_difference(per_pair)
@@ -411,8 +452,28 @@ def _losses(
     return torch.stack([total_loss(tc, clip, settings), tc, clip], dim=1)
 
 
+def _predict(
+    backbone: Backbone,
+    problem: _Problem,
+    tokens: Tensor,
+    noisy: Tensor,
+    timesteps: Tensor,
+    settings: InversionSettings,
+) -> Tensor:
+    """{prompt_A', -D} and {prompt_A, D}: predictions [2p, c, h, w] of both branches."""
+    each = tokens[problem.owner]
+    before, after = problem.prompt_a_prime, problem.prompt_a
+    if settings.token_space == "words":
+        return word_tokens.predict(backbone, after, before, each, noisy, timesteps)
+    diff = DiffTokens(each, settings.token_space)
+    both = concatenate(before.extend(diff, -1.0), after.extend(diff, 1.0))
+    return answers.prediction(backbone, noisy, timesteps, both)
+
+
 def _clip(backbone: Backbone, tokens: Tensor, problem: _Problem) -> Tensor:
     """L_clip of each difference, [n]; 0 if the backbone shares no space with pictures."""
+    if problem.table is not None:
+        return problem.table.clip(tokens, problem.d_inter)
     if backbone.joint_space is None:
         return tokens.new_zeros(len(tokens))
     return clip_loss(backbone.project_tokens(tokens.mean(dim=1)), problem.d_inter)

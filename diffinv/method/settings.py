@@ -8,10 +8,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from ..contracts import TokenSpace
+from ..contracts.conditioning import DifferenceSpace
 from ..errors import UsageError
 
 TcNorm = Literal["rms", "mse", "norm"]
+TOKEN_SPACES = (*get_args(TokenSpace), "words")
 PROMPTERS = ("caption", "pez")
+
+WORDS = 2
+"""How many words a difference brings, and takes away, unless something else is asked for."""
 
 MAX_SEED = 2**32 - 1
 MAX_TOKENS = 1_000
@@ -41,7 +46,7 @@ class InversionSettings:
     """
 
     preset: str = "default"
-    token_space: TokenSpace = "additive"
+    token_space: DifferenceSpace = "additive"
     tokens: int = 1
     alpha: float = 0.8
     lambda_tc: float = 1.0
@@ -97,19 +102,22 @@ def inversion_settings(preset: str = "default", **changes: Any) -> InversionSett
     """A preset's settings with some of them changed; None means unchanged.
 
     Tokens that join the prompt's own (input, output) are the paper's five unless ``tokens`` says
-    otherwise; in the additive space one vector is added to all of them, and one is enough.
+    otherwise; in the additive space one vector is added to all of them, and one is enough. Of words
+    there are two that are brought and two that are taken away.
     """
     if preset not in PRESETS:
         raise UsageError(f"There is no preset {preset!r}; choose from {', '.join(PRESETS)}.")
     given = {k: v for k, v in changes.items() if v is not None}
     if given.get("token_space") in ("input", "output"):
         given.setdefault("tokens", PRESETS["paper"].tokens)
+    if given.get("token_space") == "words":
+        given.setdefault("tokens", WORDS)
     return replace(PRESETS[preset], **given)
 
 
 def check_settings(settings: InversionSettings) -> None:
     """Refuse settings outside their ranges."""
-    _check_choice("token space (--token-space)", settings.token_space, get_args(TokenSpace))
+    _check_choice("token space (--token-space)", settings.token_space, TOKEN_SPACES)
     _check_choice("prompter (--prompter)", settings.prompter, PROMPTERS)
     _check_choice("norm of the token consistency (tc_norm)", settings.tc_norm, get_args(TcNorm))
     _check_range("number of steps (--steps)", settings.steps, 1, MAX_LEARNING_STEPS)

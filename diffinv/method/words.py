@@ -54,12 +54,14 @@ class Reading:
 @dataclass(frozen=True)
 class Wording:
     """What becomes of a prompt of B: the words once all differences are made, how far it goes there
-    (in [0, 1], as the strengths say), and which share of each difference's delta these words
-    say, in [0, 1]."""
+    (in [0, 1], as the strengths say; more where words are all there is to a difference), which
+    share of each difference's delta these words say, in [0, 1], and the words that guidance leads
+    away from as far."""
 
     prompt: str
     amount: float
     shares: tuple[float, ...]
+    away: str = ""
 
 
 class Vocabulary:

@@ -64,10 +64,11 @@ class Editing:
         settings: ApplicationSettings,
         meter: Meter,
     ) -> None:
-        for difference, _ in differences:
+        vectors = [row for row in differences if not row[0].info.is_words]
+        for difference, _ in vectors:
             difference.check_backbone(backbone.id, backbone.weights_id)
         self.backbone, self._editor, self.settings = backbone, editor, settings
-        self.tokens = [(_tokens(d, backbone), strength) for d, strength in differences]
+        self.tokens = [(_tokens(d, backbone), strength) for d, strength in vectors]
         self._limit: int | None = None
         self._meter = meter
 

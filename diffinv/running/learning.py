@@ -29,10 +29,11 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
 
-    from ..contracts import Backbone, Captioner, DeltaEncoder
+    from ..contracts import Backbone, Captioner, DeltaEncoder, DiffTokens
     from ..method.inversion import Inversion, InversionResult, Pair
     from ..method.settings import InversionSettings
-    from ..method.words import Vocabulary
+    from ..method.word_tokens import WordTokens
+    from ..method.words import Vocabulary, Wording
 
 PROMPT_IDS = "diffinv.prompt_ids"
 """The header entry for the token ids of hard prompts."""
@@ -56,6 +57,16 @@ class Teachers:
     vocabulary: Callable[[], Vocabulary | None]
     named: tuple[Part, Part, Part | None]
     """Backbone, delta encoder and captioner as they were asked for."""
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What a preview shows: tokens [k, width], the pictures' own delta [d], and the words that the
+    tokens are, if they are words."""
+
+    tokens: Tensor
+    direction: Tensor
+    words: WordTokens | None
 
 
 def check_spaces(backbone: Backbone, encoder: DeltaEncoder) -> None:
@@ -95,9 +106,8 @@ def learn(
         teachers.vocabulary()  # takes a minute with a large encoder on a CPU
         if not settings.preview:
             return results, [None] * len(results)
-        tokens = [result.tokens for result in results]
-        directions = [result.delta_image for result in results]
-        return results, _previews(roomy, groups, tokens, directions, settings, meter=meter)
+        learned = [_Learned(r.tokens, r.delta_image, r.words) for r in results]
+        return results, _previews(roomy, groups, learned, settings, meter=meter)
 
     results, previews = with_room(work, teachers.backbone, meter)
     if previews[0]:
@@ -151,7 +161,7 @@ def _pairs(
         captions = answers.captions(teachers.captioner(), images)
     encoder = teachers.delta_encoder
     made = make_prompts(settings.prompter, encoder, images, captions, settings.seed)
-    room = settings.tokens if settings.token_space == "input" else 0
+    room = settings.tokens if settings.token_space in ("input", "words") else 0
     prompts = []
     for text in made:
         prompt, remark = shortened(text, teachers.backbone, room)
@@ -210,27 +220,23 @@ def _quick_preview(
 
     device = teachers.backbone.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        tokens, direction = inversion.tokens.detach()[0], inversion.deltas[0].image
+        tokens = inversion.tokens.detach()[0]
+        learned = _Learned(tokens, inversion.deltas[0].image, inversion.words(tokens))
         steps = min(_QUICK_STEPS, settings.preview)
-        return _previews(teachers, groups[:1], [tokens], [direction], settings, steps)[0]
+        return _previews(teachers, groups[:1], [learned], settings, steps)[0]
 
 
 def _previews(
     teachers: Teachers,
     groups: list[list[Pair]],
-    tokens: list[Tensor],
-    directions: list[Tensor],
+    learned: list[_Learned],
     settings: InversionSettings,
     steps: int | None = None,
     meter: Meter | None = None,
 ) -> list[Image]:
     """Each difference applied to the first A it was learned from, with the default settings but for
     the number of steps."""
-    import torch
-
-    from ..contracts import DiffTokens
     from ..method.application import apply_differences
-    from ..method.choosing import choose_wordings
     from ..method.settings import ApplicationSettings
 
     images = [pairs[0].a for pairs in groups]
@@ -239,18 +245,9 @@ def _previews(
     if meter:
         meter.phase(PREVIEW, use.steps)
     editor = registry().create(registry().editors[use.editor])
-    stacked = torch.stack(tokens).to(teachers.backbone.device)
-    differences = [(DiffTokens(stacked, settings.token_space), 1.0)]
     prompts = [pairs[0].prompt_a for pairs in groups]
-    words = None if settings.token_space == "input" else teachers.vocabulary()
-    wordings = None
-    if words:
-        rows = zip(prompts, directions, strict=True)
-        found = [words.wordings(text, [direction]) for text, direction in rows]
-        if use.steps >= _QUICK_STEPS:
-            wordings = choose_wordings(teachers.backbone, images, prompts, differences, found)
-        else:
-            wordings = [candidates[0] for candidates in found]
+    differences = _stacked(learned, settings, teachers.backbone)
+    wordings = _preview_wordings(teachers, images, prompts, learned, differences, use.steps)
     return apply_differences(
         teachers.backbone,
         images,
@@ -261,6 +258,46 @@ def _previews(
         lambda step, _steps: meter.step(step) if meter else None,
         wordings=wordings,
     )
+
+
+def _stacked(
+    learned: Sequence[_Learned], settings: InversionSettings, backbone: Backbone
+) -> list[tuple[DiffTokens, float]]:
+    """The tokens of all differences, a row for each; none if they are words."""
+    import torch
+
+    from ..contracts import DiffTokens
+
+    if settings.token_space == "words":
+        return []
+    values = torch.stack([one.tokens for one in learned]).to(backbone.device)
+    return [(DiffTokens(values, settings.token_space), 1.0)]
+
+
+def _preview_wordings(
+    teachers: Teachers,
+    images: Sequence[Image],
+    prompts: Sequence[str],
+    learned: Sequence[_Learned],
+    differences: Sequence[tuple[DiffTokens, float]],
+    steps: int,
+) -> list[Wording] | None:
+    """What becomes of the words of each A, None for nothing."""
+    from ..method.choosing import choose_wordings
+    from ..method.word_tokens import with_words
+    from ..method.words import Wording
+
+    rows = zip(prompts, learned, strict=True)
+    if not differences:
+        told = [(text, [(one.words, 1.0)] if one.words else []) for text, one in rows]
+        return [with_words(text, Wording(text, 0.0, ()), words) for text, words in told]
+    words = None if differences[0][0].space == "input" else teachers.vocabulary()
+    if words is None:
+        return None
+    found = [words.wordings(text, [one.direction]) for text, one in rows]
+    if steps >= _QUICK_STEPS:
+        return choose_wordings(teachers.backbone, images, prompts, differences, found)
+    return [candidates[0] for candidates in found]
 
 
 def _decisive(
@@ -325,6 +362,8 @@ def _info(
 
 def _words(teachers: Teachers, result: InversionResult) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What a difference reads like: the words it brings, and those it takes away."""
+    if result.words is not None:
+        return result.words.brings, result.words.takes
     vocabulary = teachers.vocabulary()
     if vocabulary is None or not result.delta.any():
         return (), ()

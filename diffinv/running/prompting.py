@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from ..contracts import Backbone, Captioner, DeltaEncoder, DiffTokens
     from ..difference import Difference
+    from ..method.word_tokens import WordTokens
     from ..method.words import Vocabulary, Wording
     from .models import Models
     from .progress import Meter
@@ -67,10 +68,15 @@ class Prompting:
         meter: Meter,
     ) -> None:
         self._differences, self._backbone, self._captioner = differences, backbone, captioner
+        self._vectors = [row for row in differences if not row[0].info.is_words]
+        self._words = word_differences(differences)
         self._reword = reword
         self._tokens, self._models, self._device = list(tokens), models, device
         self._seed, self._meter = seed, meter
-        self._room = sum(t.values.shape[1] for t in tokens if t.space == "input")
+        from ..method.word_tokens import said
+
+        self._token_room = sum(t.values.shape[1] for t in tokens if t.space == "input")
+        self._room = self._token_room + backbone.count_tokens(said("", self._words))
 
     @property
     def can_make(self) -> bool:
@@ -97,16 +103,32 @@ class Prompting:
 
     def drafts(self, prompts: Sequence[str]) -> list[Draft]:
         """The prompts with what may become of their words."""
-        words, directions = self._vocabulary, self._directions
-        if words is None:
+        if self._vocabulary is None and not self._words:
             return [Draft(text) for text in prompts]
         return [
-            Draft(text, [self._that_fits(one) for one in words.wordings(text, directions)])
+            Draft(text, [self._that_fits(text, one) for one in self._wordings(text)])
             for text in prompts
         ]
 
-    def _that_fits(self, wording: Wording) -> Wording:
-        return replace(wording, prompt=shortened(wording.prompt, self._backbone, self._room)[0])
+    def _wordings(self, text: str) -> list[Wording]:
+        from ..method.words import Wording
+
+        if self._vocabulary is None:
+            return [Wording(text, 0.0, (0.0,) * len(self._vectors))]
+        found = self._vocabulary.wordings(text, self._directions)
+        return [replace(one, shares=self._of_vectors(one.shares)) for one in found]
+
+    def _of_vectors(self, shares: Sequence[float]) -> tuple[float, ...]:
+        rows = zip(self._differences, shares, strict=True)
+        return tuple(share for (d, _), share in rows if not d.info.is_words)
+
+    def _that_fits(self, text: str, wording: Wording) -> Wording:
+        """With what word differences say, for which there is room."""
+        from ..method.word_tokens import with_words
+
+        told = with_words(text, wording, self._words)
+        short, _ = shortened(told.prompt, self._backbone, self._token_room)
+        return replace(told, prompt=short)
 
     @cached_property
     def _directions(self) -> list[Tensor | None]:
@@ -141,7 +163,8 @@ class Prompting:
         try:
             spec = registry().get("delta encoder", info.delta_encoder)
             part = Part(spec, find_encoder(info))
-            if self._models.get(part, self._device).space != self._backbone.joint_space:
+            space = self._models.get(part, self._device).space
+            if self._vectors and space != self._backbone.joint_space:
                 raise UsageError("its weights here are of another space.")
             return self._models.vocabulary(part, self._device)
         except (DiffinvError, torch.OutOfMemoryError) as error:
@@ -192,6 +215,19 @@ class Prompting:
                 f"used now, so those of B are captions: {error}"
             )
             return None
+
+
+def word_differences(
+    differences: Sequence[tuple[Difference, float]],
+) -> list[tuple[WordTokens, float]]:
+    """Those among differences that are words, with their strengths."""
+    from ..method.word_tokens import WordTokens
+
+    return [
+        (WordTokens(d.info.words_brought, d.info.words_taken), strength)
+        for d, strength in differences
+        if d.info.is_words
+    ]
 
 
 def shortened(prompt: str, backbone: Backbone, room: int) -> tuple[str, str | None]:

@@ -63,6 +63,7 @@ _SPACES = [
     ("additive", "additive"),
     ("input", "input"),
     ("output", "output"),
+    ("words", "words"),
 ]
 _PROMPTERS = [("Of the preset", ""), ("the captions", "caption"), ("PEZ", "pez")]
 _NUMBERS: dict[str, tuple[str, type[Any]]] = {

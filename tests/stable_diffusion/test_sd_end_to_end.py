@@ -118,3 +118,17 @@ def test_a_difference_of_other_weights_is_refused(checkpoints, pictures, tmp_pat
     assert "was made for the backbone 'sd15' and cannot be applied with 'sdxl'" in (
         capsys.readouterr().err
     )
+
+
+def test_words_learned_on_one_model_are_told_to_another(checkpoints, pictures, tmp_path, capsys):
+    a, a_prime, b = (str(pictures / name) for name in ("a.png", "a2.png", "b.png"))
+    learn = ["invert", a, a_prime, "--token-space", "words", "--steps", "2", "--name", "words"]
+    assert app.run([*learn, "--preview", "none", "--device", "cpu"]) == 0
+    out = tmp_path / "out"
+    use = ["--backbone", f"sd15={checkpoints('sd15')}", "--prompt-b", "a picture", "--steps", "2"]
+    assert app.run(["apply", "words", b, *use, "--out", str(out), "--device", "cpu"]) == 0
+    capsys.readouterr()
+    assert app.run(["show", str(next(out.glob("*.png"))), "--json"]) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["backbone"] == "sd15"
+    assert made["reworded"] != made["prompt"]

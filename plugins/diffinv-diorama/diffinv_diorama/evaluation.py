@@ -7,7 +7,7 @@ them); the oracle then reads the result.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -28,12 +28,18 @@ from diffinv.contracts import (
 from diffinv.evaluation.methods import word_edit
 from diffinv.evaluation.scores import clip_directional, psnr
 from diffinv.evaluation.statistics import bootstrap
-from diffinv.method.application import apply_differences, edit_latents, extend_all
+from diffinv.method.application import (
+    apply_differences,
+    edit_latents,
+    extend_all,
+    leading_away,
+)
 from diffinv.method.choosing import choose_wordings
 from diffinv.method.deltas import image_delta
-from diffinv.method.inversion import Pair, invert
+from diffinv.method.inversion import InversionResult, Pair, invert
 from diffinv.method.prompts import make_prompts
 from diffinv.method.settings import ApplicationSettings, InversionSettings
+from diffinv.method.word_tokens import with_words
 from diffinv.method.words import Vocabulary, Wording
 from diffinv.pictures.tensors import to_images, to_tensor
 
@@ -154,15 +160,26 @@ class Batch:
         return make_prompts(prompter, self.parts.encoder, images, captions, self.seed)
 
     @cached_property
-    def tokens(self) -> DiffTokens:
-        """One difference per analogy, learned from its A and A': [n, k, width]."""
+    def learned(self) -> list[InversionResult]:
+        """One difference per analogy, learned from its A and A'."""
         prompts_a = self.prompts(self.a, self.cap_a)
         prompts_a_prime = self.prompts(self.a_prime, self.cap_a_prime)
         columns = (self.a, self.a_prime, self.cap_a, self.cap_a_prime, prompts_a, prompts_a_prime)
         pairs = [[Pair(*values)] for values in zip(*columns, strict=True)]
-        learned = invert(self.parts.backbone, self.parts.encoder, pairs, self.inversion)
-        values = torch.stack([result.tokens for result in learned])
-        return DiffTokens(values.to(self.parts.backbone.device), self.inversion.token_space)
+        return invert(self.parts.backbone, self.parts.encoder, pairs, self.inversion)
+
+    @cached_property
+    def tokens(self) -> DiffTokens:
+        """The tokens of every difference, [n, k, width]. Raises ValueError if they are words."""
+        space = self.inversion.token_space
+        if space == "words":
+            raise ValueError("words are no vectors of a token space")
+        values = torch.stack([result.tokens for result in self.learned])
+        return DiffTokens(values.to(self.parts.backbone.device), space)
+
+    def differences(self, strength: float = 1.0) -> list[tuple[DiffTokens, float]]:
+        """The tokens with a strength; none if differences are words."""
+        return [] if self.inversion.token_space == "words" else [(self.tokens, strength)]
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -180,12 +197,29 @@ class Batch:
         self, images: Sequence[Image.Image], prompts: Sequence[str], sign: int = 1
     ) -> list[Wording] | None:
         """What becomes of the words of each picture's prompt; None where they are left alone."""
+        if self.inversion.token_space == "words":
+            return self._in_words(prompts, sign)
         if not self.application.reword or self.inversion.token_space == "input":
             return None
-        rows = zip(prompts, self.directions, strict=True)
-        found = [self.vocabulary.wordings(text, [sign * direction]) for text, direction in rows]
-        differences = [(self.tokens, float(sign))]
+        found = self._reworded(prompts, sign)
+        differences = self.differences(float(sign))
         return choose_wordings(self.parts.backbone, images, prompts, differences, found)
+
+    def _reworded(self, prompts: Sequence[str], sign: int) -> list[list[Wording]]:
+        rows = zip(prompts, self.directions, strict=True)
+        return [self.vocabulary.wordings(text, [sign * direction]) for text, direction in rows]
+
+    def _in_words(self, prompts: Sequence[str], sign: int) -> list[Wording]:
+        """What becomes of each prompt where differences are words: some of its own are exchanged,
+        or, without rewording, theirs are said after them."""
+        plain = [[Wording(text, 0.0, ())] for text in prompts]
+        found = self._reworded(prompts, sign) if self.application.reword else plain
+        told = [(result.words, float(sign)) for result in self.learned if result.words]
+        rows = zip(prompts, found, told, strict=True)
+        return [
+            with_words(text, replace(first, shares=()), [words])
+            for text, (first, *_), words in rows
+        ]
 
     @cached_property
     def source(self) -> Conditioning:
@@ -207,8 +241,9 @@ class Batch:
             backbone, self.latents, self.source, empty, steps, scale, settings.seed
         )
 
-    def edit(self, target: Conditioning) -> list[Image.Image]:
-        """B edited from what prompt_B says to ``target``, with the common editor."""
+    def edit(self, target: Conditioning, away: Conditioning | None = None) -> list[Image.Image]:
+        """B edited from what prompt_B says to ``target``, away from ``away`` if it is given, with
+        the common editor."""
         parts = self.parts
         edited = edit_latents(
             parts.backbone,
@@ -218,6 +253,7 @@ class Batch:
             parts.editor,
             self.application,
             path=self.path,
+            away=away,
         )
         return to_images(parts.backbone.decode(edited))
 
@@ -239,19 +275,17 @@ def _autoencoder(batch: Batch) -> list[Image.Image]:
 
 
 def _difference_inversion(batch: Batch) -> list[Image.Image]:
-    return batch.edit(
-        extend_all(
-            batch.parts.backbone,
-            batch.source,
-            batch.prompt_b,
-            [(batch.tokens, 1.0)],
-            batch.wordings(batch.b, batch.prompt_b),
-        )
-    )
+    return _applied(batch, batch.wordings(batch.b, batch.prompt_b))
 
 
 def _tokens_only(batch: Batch) -> list[Image.Image]:
-    return batch.edit(batch.source.extend(batch.tokens))
+    return _applied(batch, None)
+
+
+def _applied(batch: Batch, wordings: list[Wording] | None) -> list[Image.Image]:
+    backbone, texts = batch.parts.backbone, batch.prompt_b
+    target = extend_all(backbone, batch.source, texts, batch.differences(), wordings)
+    return batch.edit(target, leading_away(backbone, "", wordings))
 
 
 def _words_only(batch: Batch) -> list[Image.Image]:
@@ -268,7 +302,7 @@ def _undo(batch: Batch) -> list[Image.Image]:
         batch.parts.backbone,
         results,
         prompts,
-        [(batch.tokens, -1.0)],
+        batch.differences(-1.0),
         batch.parts.editor,
         batch.application,
         wordings=batch.wordings(results, prompts, -1),
