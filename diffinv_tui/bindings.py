@@ -115,6 +115,35 @@ PICTURE: list[BindingType] = [
 
 DIALOG: list[BindingType] = [Binding("escape", "dismiss(None)", "Close", id="dialog.close")]
 
+CONFIRM: list[BindingType] = [
+    Binding("enter,y", "dismiss(True)", "Yes", id="confirm.yes"),
+    Binding("escape,n", "dismiss(False)", "No", id="confirm.no"),
+]
+
+PICKER: list[BindingType] = [
+    Binding("enter", "take", "Take", id="picker.take", priority=True),
+    Binding("right", "enter_folder", "Open", id="picker.open", priority=True),
+    Binding("left", "leave_folder", "Up", id="picker.up", priority=True),
+    Binding("space", "mark", "Mark", id="picker.mark", priority=True),
+    Binding(
+        *("backspace", "leave_folder('backspace')", "Up, of an empty line"),
+        show=False,
+        id="picker.back",
+        priority=True,
+    ),
+    Binding("f7", "new_folder", "New folder", id="picker.new-folder", priority=True),
+    *DIALOG,
+    *(
+        Binding(key, f"move('{way}')", title, show=False, id=f"picker.{id}", priority=True)
+        for key, way, title, id in (
+            ("up", "cursor_up", "Up the list", "list-up"),
+            ("down", "cursor_down", "Down the list", "list-down"),
+            ("pageup", "page_up", "A page up", "page-up"),
+            ("pagedown", "page_down", "A page down", "page-down"),
+        )
+    ),
+]
+
 COMPARISON: list[BindingType] = [
     Binding("escape", "dismiss_here", "Close", id="dialog.close"),
     Binding("space", "blink", "Blink", id="comparison.blink"),
@@ -155,6 +184,8 @@ GROUPS = {
     "Cards and galleries": TILES,
     "A difference": DETAIL,
     "A result": COMPARISON[1:],
+    "Choosing files": [key for key in PICKER if key not in DIALOG],
+    "Questions": CONFIRM,
     "New": [*NEW, *PICTURE],
     "Jobs": JOBS,
     "Apply": [*APPLY, *SLIDER],

@@ -111,6 +111,17 @@ def difference_pictures(difference: Difference) -> dict[str, Image]:
     return pictures
 
 
+def file_pictures(path: Path) -> list[Image]:
+    """What there is to see of a picture's or a difference's file: the picture, or before and after.
+    Slow: for threads. Raises DiffinvError where the file cannot be read."""
+    from diffinv.difference import SUFFIX, load
+
+    if path.suffix != SUFFIX:
+        return [open_thumbnail(path)]
+    pictures = difference_pictures(load(path))
+    return [pictures[name] for name in ("a", "a_prime") if name in pictures]
+
+
 def preview_picture(data: bytes) -> Image | None:
     """A picture out of a job's preview file, None while it is not whole."""
     from PIL import Image as Images

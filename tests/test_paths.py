@@ -50,6 +50,6 @@ def test_ids_that_the_hub_does_not_have(name):
 
 
 def test_a_pasted_path_of_nobody_is_a_picture_that_is_not_there():
-    from diffinv_tui.widgets.picture_field import pasted_path
+    from diffinv_tui.dropped import dropped_paths
 
-    assert pasted_path("~nosuchuser/a.png") == Path("~nosuchuser/a.png")
+    assert dropped_paths("~nosuchuser/a.png") == [Path("~nosuchuser/a.png")]

@@ -24,6 +24,7 @@ from diffinv.method.settings import ApplicationSettings
 from diffinv.system.text import plural
 
 from ..bindings import APPLY
+from ..dropped import dropped_paths
 from ..formatting import duration, plain, short_path
 from ..messages import tell
 from ..widgets.chosen_rows import Chosen, Row, Source
@@ -41,14 +42,13 @@ from ..widgets.form import (
     write,
 )
 from ..widgets.pair_grid import PairGrid
-from ..widgets.picture_field import pasted_path
 from ..widgets.results_grid import Result, ResultsGrid
 from ..widgets.slider import Slider
 from . import apply_form
 from .base import Place
 from .comparison import enlarge
 from .dialogs import Ask, Choose
-from .pickers import PickFolder, PickPicture
+from .pickers import pick_folder, pick_pictures
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -171,7 +171,9 @@ class ApplyScreen(Place):
 
         choices = [(e.name, e.info.description if e.info else "") for e in good]
         empty = "The library is empty: 2 learns a difference."
-        self.app.push_screen(Choose("Apply which difference?", choices, empty), add)
+        self.app.push_screen(
+            Choose("Apply which difference?", choices, empty, lambda index: good[index].path), add
+        )
 
     @on(Row.Removed)
     def _removed(self, event: Row.Removed) -> None:
@@ -182,15 +184,22 @@ class ApplyScreen(Place):
 
     def action_add_folder(self) -> None:
         """Every picture in a folder."""
-        self.app.push_screen(PickFolder(self.diffinv.picked, "Apply to a folder"), self.add_image)
+        self.app.push_screen(pick_folder(self.diffinv.picked, "Apply to a folder"), self.add_images)
 
     def action_add_file(self) -> None:
-        """One picture."""
-        self.app.push_screen(PickPicture(self.diffinv.picked, "Apply to a picture"), self.add_image)
+        """Pictures."""
+        self.app.push_screen(
+            pick_pictures(self.diffinv.picked, "Apply to pictures"), self.add_images
+        )
 
-    def add_image(self, path: Path | None) -> None:
+    def add_images(self, paths: Sequence[Path] | None) -> None:
+        """Further pictures and folders."""
+        for path in paths or ():
+            self.add_image(path)
+
+    def add_image(self, path: Path) -> None:
         """One more picture or folder."""
-        if path is None or path in self._images:
+        if path in self._images:
             return
         self.diffinv.picked = path.parent
         self.query_one("#images").mount(Source(path))
@@ -207,9 +216,8 @@ class ApplyScreen(Place):
 
     def on_paste(self, event: Paste) -> None:
         """A file or folder was dropped."""
-        path = pasted_path(event.text)
-        if path is not None and not isinstance(self.focused, Input):
-            self.add_image(path)
+        if not isinstance(self.focused, Input):
+            self.add_images(dropped_paths(event.text))
 
     def action_clear(self) -> None:
         """Begin again."""
@@ -288,8 +296,10 @@ class ApplyScreen(Place):
             else:
                 self.app.notify("A strength is a number, such as 0.85.", severity="warning")
 
-        hint = "1 is as learned, 0 nothing, below 0 undone. Enter keeps it, Escape does not."
-        self.app.push_screen(Ask("How strongly?", f"{event.slider.value:g}", hint), take)
+        hint = "1 is as learned, 0 nothing, below 0 undone."
+        row = event.slider.parent
+        about = (row.label, row.path) if isinstance(row, Chosen) else None
+        self.app.push_screen(Ask("How strongly?", f"{event.slider.value:g}", hint, about), take)
 
     @on(Input.Changed)
     @on(Select.Changed)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual.color import Color
 from textual.screen import ModalScreen, Screen, ScreenResultType
+from textual.strip import Strip
 
+from ..dimming import dimmed
 from ..widgets.footer import KeyLine
 from ..widgets.navbar import NavBar
 from ..widgets.said import Said
@@ -15,6 +18,7 @@ from ..words import vocabulary
 if TYPE_CHECKING:
     from textual.app import App, ComposeResult
     from textual.events import ScreenResume
+    from textual.geometry import Region
 
     from diffinv.jobs.store import Job
     from diffinv.plugins.registry import Registry
@@ -106,6 +110,36 @@ class Window(ModalScreen[ScreenResultType]):
     def on_screen_resume(self, event: ScreenResume) -> None:
         """It looks as it was left."""
         event.refresh_styles = False
+
+
+class Dialog(Window[ScreenResultType]):
+    """A window that leaves the page below it to be seen, dimmed, as it was when it was opened.
+
+    To tint the page anew whenever something in the dialog changes would take longer than all else.
+    """
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._page: list[Strip] = []
+
+    def on_mount(self) -> None:
+        """Take the page as it is."""
+        below = self.app.screen_stack[-2]
+        if isinstance(below, Dialog):
+            self._page = below._page
+        else:
+            background = self.app.theme_variables["background"]
+            drawn = below._compositor.render_strips(below.size)
+            self._page = dimmed(drawn, Color.parse(background).rich_color.get_truecolor())
+
+    def render_lines(self, crop: Region) -> list[Strip]:
+        """The page, where no part of the dialog is."""
+        blank = Strip.blank(crop.width, self.rich_style)
+        lines = [self._page[y] if y < len(self._page) else blank for y in crop.line_range]
+        return [
+            line.crop(crop.x, crop.right).adjust_cell_length(crop.width, self.rich_style)
+            for line in lines
+        ]
 
 
 def size_classes(app: App[Any]) -> list[str]:

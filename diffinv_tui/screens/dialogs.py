@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
-from textual.containers import Vertical
+from textual.containers import Horizontal, Vertical
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
 from diffinv.system.text import text_safe
 
-from ..bindings import DETAIL, DIALOG
+from ..bindings import CONFIRM, DETAIL, DIALOG
 from ..formatting import plain
 from ..widgets.difference_view import DifferenceView
 from ..widgets.footer import KeyLine
-from .base import Window
+from ..widgets.peek import Peek
+from ..widgets.subject import Subject
+from .base import Dialog, Window
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -31,21 +34,29 @@ DETAIL_WISHES = ("apply", "rename", "tag", "trash", "export")
 """What can be wished of a difference that is shown."""
 
 
-class Ask(Window[str | None]):
-    """One line of text; None where it is left as it was."""
+class Ask(Dialog[str | None]):
+    """One line of text; None where it is left as it was. ``about`` is the (name, file) of the
+    difference or picture that is spoken of."""
 
     BINDINGS: ClassVar[list[BindingType]] = DIALOG
 
-    def __init__(self, question: str, value: str = "", hint: str = "") -> None:
+    def __init__(
+        self, question: str, value: str = "", hint: str = "", about: tuple[str, Path] | None = None
+    ) -> None:
         super().__init__()
         self._question, self._value, self._hint = question, text_safe(value), hint
+        self._about = about
 
     def compose(self) -> ComposeResult:
-        """The question, the line, the hint."""
+        """What it is about, the question, the line, the hint, the keys."""
         with Vertical(classes="dialog"):
+            if self._about:
+                yield Subject(*self._about)
             yield Static(plain(self._question, "bold"))
             yield Input(self._value, id="answer")
-            yield Static(plain(self._hint or "Enter keeps it, Escape leaves it as it was."))
+            if self._hint:
+                yield Static(plain(self._hint))
+            yield Static("Enter keeps it, Escape leaves it as it was.", classes="hint")
         yield KeyLine()
 
     @on(Input.Submitted)
@@ -54,8 +65,26 @@ class Ask(Window[str | None]):
         self.dismiss(None if event.value == self._value else event.value)
 
 
-class Choose(Window[int | None]):
-    """One of several things, with a line to narrow them down."""
+class Confirm(Dialog[bool]):
+    """Asks before something is done."""
+
+    BINDINGS: ClassVar[list[BindingType]] = CONFIRM
+
+    def __init__(self, question: str, does: str, not_done: str) -> None:
+        super().__init__()
+        self._question, self._keys = question, f"Enter {does}, Escape {not_done}."
+
+    def compose(self) -> ComposeResult:
+        """The question and the keys."""
+        with Vertical(classes="dialog"):
+            yield Static(plain(self._question, "bold"))
+            yield Static(plain(self._keys), classes="hint")
+        yield KeyLine()
+
+
+class Choose(Dialog[int | None]):
+    """One of several things, with a line to narrow them down. ``seen`` says which file the pictures
+    of a choice are in, if they have any."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         *DIALOG,
@@ -63,21 +92,39 @@ class Choose(Window[int | None]):
         Binding("up", "up", "Up", show=False),
     ]
 
-    def __init__(self, question: str, choices: Sequence[tuple[str, str]], empty: str) -> None:
+    def __init__(
+        self,
+        question: str,
+        choices: Sequence[tuple[str, str]],
+        empty: str,
+        seen: Callable[[int], Path] | None = None,
+    ) -> None:
         super().__init__()
         self._question, self._choices, self._empty = question, choices, empty
+        self._seen = seen
 
     def compose(self) -> ComposeResult:
-        """The question, the line, the list."""
-        with Vertical(classes="dialog -tall"):
+        """The question, the line, the list, the pictures, the keys."""
+        with Vertical(classes="dialog -tall" + (" -wide" if self._seen else "")):
             yield Static(plain(self._question, "bold"))
-            yield Input(placeholder="Type to narrow down", id="narrow")
-            yield OptionList()
+            yield Input(placeholder="Type to find", id="narrow")
+            with Horizontal():
+                yield OptionList()
+                if self._seen:
+                    yield Peek(id="peek")
+            yield Static("Enter takes it, Escape leaves all as it is.", classes="hint")
         yield KeyLine()
 
     def on_mount(self) -> None:
         """Everything at first."""
+        super().on_mount()
         self._show("")
+
+    @on(OptionList.OptionHighlighted)
+    def look(self, event: OptionList.OptionHighlighted) -> None:
+        """Show the pictures of what is highlighted."""
+        if self._seen and event.option.id is not None:
+            self.query_one(Peek).look(self._seen(int(event.option.id)))
 
     @on(Input.Changed)
     def narrow(self, event: Input.Changed) -> None:

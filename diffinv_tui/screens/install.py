@@ -19,8 +19,8 @@ from diffinv.plugins import installing as pip
 from ..bindings import INSTALL
 from ..formatting import plain, tilde
 from ..messages import tell
-from .base import Window
-from .pickers import PickFolder
+from .base import Dialog
+from .pickers import pick_folder
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -35,7 +35,7 @@ _BUILD = (
 )
 
 
-class InstallPlugin(Window[bool]):
+class InstallPlugin(Dialog[bool]):
     """Asks, shows, installs. Dismissed with whether something was installed."""
 
     BINDINGS: ClassVar[list[BindingType]] = INSTALL
@@ -60,6 +60,7 @@ class InstallPlugin(Window[bool]):
 
     def on_mount(self) -> None:
         """Nothing has been heard yet."""
+        super().on_mount()
         self.query_one(Log).display = False
         self.query_one(Input).focus()
 
@@ -123,13 +124,13 @@ class InstallPlugin(Window[bool]):
     def action_pick(self) -> None:
         """Choose a plugin's folder."""
 
-        def take(path: Path | None) -> None:
-            if path is not None:
+        def take(paths: list[Path] | None) -> None:
+            if paths:
                 self._agreeable = False
                 self._refuse("")
-                self.query_one(Input).value = str(path)
+                self.query_one(Input).value = str(paths[0])
 
-        self.app.push_screen(PickFolder(Path.cwd(), "The plugin's folder"), take)
+        self.app.push_screen(pick_folder(Path.cwd(), "The plugin's folder"), take)
 
     # Installing
 

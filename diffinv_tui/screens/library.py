@@ -25,7 +25,7 @@ from ..widgets.pair_grid import PairGrid
 from ..widgets.welcome import Welcome
 from .base import Place
 from .dialogs import Ask, Choose, Detail
-from .pickers import PickDifference, PickFolder
+from .pickers import pick_differences, pick_folder
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -356,7 +356,8 @@ class LibraryScreen(Place):
             if name and name != entry.name:
                 self._change(lambda: self.diffinv.library.rename(entry.path, name))
 
-        self.app.push_screen(Ask("Rename", entry.name), rename)
+        about = entry.name, entry.path
+        self.app.push_screen(Ask("Another name", entry.name, about=about), rename)
 
     def action_tag(self) -> None:
         """Other tags: those of one difference, or tags added to all that are marked."""
@@ -378,8 +379,9 @@ class LibraryScreen(Place):
             self._change(change)
 
         question = f"Add tags to {plural(len(chosen), 'difference')}" if several else "Tags"
+        about = named(chosen), chosen[0][1]
         hint = "Separate them with spaces or commas. Search for them with tag:NAME."
-        self.app.push_screen(Ask(question, " ".join(before), hint), tag)
+        self.app.push_screen(Ask(question, " ".join(before), hint, about), tag)
 
     def action_filter(self) -> None:
         """Choose one of the tags there are."""
@@ -418,11 +420,14 @@ class LibraryScreen(Place):
     def action_import(self) -> None:
         """Copy a file into the library."""
 
-        def take(path: Path | None) -> None:
-            if path is not None:
-                self._change(lambda: _bring(self.diffinv.library, path), then=self._go_to)
+        def take(paths: list[Path] | None) -> None:
+            def bring() -> Entry:
+                return [_bring(self.diffinv.library, path) for path in paths or ()][-1]
 
-        self.app.push_screen(PickDifference(Path.cwd()), take)
+            if paths:
+                self._change(bring, then=self._go_to)
+
+        self.app.push_screen(pick_differences(Path.cwd(), "Import differences"), take)
 
     def action_export(self) -> None:
         """Copy files out of the library."""
@@ -430,9 +435,10 @@ class LibraryScreen(Place):
         if not chosen:
             return
 
-        def export(folder: Path | None) -> None:
-            if folder is None:
+        def export(folders: list[Path] | None) -> None:
+            if not folders:
                 return
+            folder = folders[0]
 
             def copy() -> None:
                 for _, path in chosen:
@@ -440,7 +446,8 @@ class LibraryScreen(Place):
 
             self._change(copy, f"Copied to {short_path(folder)}.")
 
-        self.app.push_screen(PickFolder(Path.cwd(), "Export to"), export)
+        title = f"Export {named(chosen)} to a folder"
+        self.app.push_screen(pick_folder(Path.cwd(), title), export)
 
     def _go_to(self, entry: Entry) -> None:
         """Put the cursor on what has just come, once it is found."""
@@ -459,6 +466,15 @@ class LibraryScreen(Place):
             self.search()
 
         self.do(action, after)
+
+
+def named(chosen: Sequence[tuple[str, Path]]) -> str:
+    """One difference by its name, several by their number and the first names."""
+    names = [plain(name, limit=40).plain for name, _ in chosen]
+    if len(names) == 1:
+        return names[0]
+    more = ", …" if len(names) > 3 else ""
+    return f"{len(names)} differences: {', '.join(names[:3])}{more}"
 
 
 def _bring(library: Library, file: Path) -> Entry:

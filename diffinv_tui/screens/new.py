@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -24,8 +24,10 @@ from diffinv.storage.store import Library
 from diffinv.system.text import plural
 
 from ..bindings import NEW
+from ..dropped import dropped_paths
 from ..formatting import duration, number, parse_tags
 from ..messages import tell
+from ..widgets.drop_line import DropLine
 from ..widgets.form import (
     AUTOMATIC,
     Checks,
@@ -45,11 +47,11 @@ from ..widgets.form import (
 from ..widgets.picture_field import PictureField
 from ..words import say
 from .base import Place
-from .pickers import PickPicture
+from .pickers import pick_pictures
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
-    from textual.events import ScreenResume
+    from textual.events import Paste, ScreenResume
     from textual.widget import Widget
 
     from diffinv.jobs.store import Job
@@ -133,8 +135,8 @@ class NewScreen(Place):
 
     def _form(self) -> ComposeResult:
         yield Static("New difference", classes="heading -first")
-        yield Field("Name", text_line("name", "from the files' names"))
-        yield Field("Tags", text_line("tags", "snow winter"))
+        yield Field("Name", DropLine(placeholder="from the files' names", id="name"))
+        yield Field("Tags", DropLine(placeholder="snow winter", id="tags"))
         yield Static("Models", classes="heading")
         yield Field("{Model}", choice("backbone", [("…", "")]))
         yield Field("{Describes_with}", choice("captioner", [("…", "")]))
@@ -308,17 +310,35 @@ class NewScreen(Place):
     def _pick(self, event: PictureField.Wanted) -> None:
         field = event.field
 
-        def take(path: Path | None) -> None:
-            if path is None:
-                return
-            self.diffinv.picked = path.parent
-            field.choose(path)
-            empty = [f for f in self.query(PictureField) if f.path is None]
-            (empty[0] if empty else self.query_one("#name")).focus()
+        async def take(paths: list[Path] | None) -> None:
+            if paths:
+                self.diffinv.picked = paths[0].parent
+                field.choose(paths[0])
+                await self._fill(paths[1:])
 
         self.app.push_screen(
-            PickPicture(self.diffinv.picked, say(f"The picture {field.label.lower()}")), take
+            pick_pictures(self.diffinv.picked, say(f"The picture {field.label.lower()}")), take
         )
+
+    async def on_paste(self, event: Paste) -> None:
+        """Files were dropped."""
+        paths = [path for path in dropped_paths(event.text) if path.is_absolute() or path.exists()]
+        field = self.focused
+        if paths and isinstance(field, PictureField) and field.path is None:
+            field.choose(paths.pop(0))
+        await self._fill(paths)
+
+    async def _fill(self, paths: Sequence[Path]) -> None:
+        """Put pictures where there is none yet, before, then after, then into further pairs."""
+        for path in paths:
+            if not self._empty_fields():
+                await self.query_one("#pairs").mount(PairRow(), before=".hint")
+            self._empty_fields()[0].choose(path)
+        empty = self._empty_fields()
+        (empty[0] if empty else self.query_one("#name")).focus()
+
+    def _empty_fields(self) -> list[PictureField]:
+        return [field for field in self.query(PictureField) if field.path is None]
 
     def action_add_pair(self) -> None:
         """Another pair that shows the same difference."""

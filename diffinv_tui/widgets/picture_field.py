@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
-from urllib.parse import unquote, urlsplit
 
 from textual import work
 from textual.binding import BindingType
@@ -25,7 +23,7 @@ from .said import Said
 if TYPE_CHECKING:
     from PIL.Image import Image
     from textual.app import ComposeResult
-    from textual.events import Click, Paste
+    from textual.events import Click
 
 _ASK = "Enter picks a file,\nor drop one here"
 
@@ -35,8 +33,8 @@ class PictureField(Vertical, can_focus=True):
 
     HELP = """One picture of the pair: **{before}** or **{after}** the change.
 
-    Enter or a click opens the file picker; a file that is dragged into the terminal, or a path
-    that is pasted, is taken as it is. Backspace takes the picture away.
+    Enter or a click opens the file picker. Files that are dragged into the terminal, or pasted as
+    paths, fill the places in turn, and further pairs. Backspace takes the picture away.
     """
     BINDINGS: ClassVar[list[BindingType]] = PICTURE
 
@@ -94,18 +92,3 @@ class PictureField(Vertical, can_focus=True):
     def on_click(self, event: Click) -> None:
         """A click picks, too."""
         self.action_pick()
-
-    def on_paste(self, event: Paste) -> None:
-        """A path was pasted, or a file dropped."""
-        event.stop()
-        if path := pasted_path(event.text):
-            self.choose(path)
-
-
-def pasted_path(text: str) -> Path | None:
-    """The first path in what terminals paste when a file is dropped on them."""
-    line = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    if line.startswith("file://"):
-        line = unquote(urlsplit(line).path)
-    line = line.strip("'\"").replace("\\ ", " ")
-    return Path(os.path.expanduser(line)) if line else None

@@ -100,7 +100,7 @@ async def picker(pilot: Pilot[Any], home: Path) -> None:
     await pilot.press("enter")
     await shows(pilot, "06.png")
     await pilot.press("down", "down")
-    picked = pilot.app.screen.query_one("#picked", Picture)
+    picked = pilot.app.screen.query(Picture).first()
     await until(pilot, lambda: picked.image is not None)
 
 

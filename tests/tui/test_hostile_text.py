@@ -18,7 +18,7 @@ from diffinv.plugins.registry import Registry
 from diffinv.plugins.rows import PluginRow
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.screens.dialogs import Ask, Choose
-from diffinv_tui.screens.pickers import PickFolder, PickPicture
+from diffinv_tui.screens.pickers import pick_folder, pick_pictures
 
 pytestmark = pytest.mark.asyncio
 
@@ -141,12 +141,12 @@ async def test_a_folder_and_its_files(kind: str, size: tuple[int, int], home: Pa
     app = DiffinvApp(launcher=lambda _store: None)
     async with app.run_test(size=size) as pilot:
         await shows(pilot, "Show a change once")
-        app.push_screen(PickFolder(folder, "Folder"))
-        await shows(pilot, "Take this folder")
+        app.push_screen(pick_folder(folder, "Folder"))
+        await shows(pilot, "Enter takes this folder")
         await shows(pilot, readable)
         check(app, "a folder")
         await pilot.press("escape")
-        app.push_screen(PickPicture(home, "Picture"))
-        await shows(pilot, "Cancel")
+        app.push_screen(pick_pictures(home, "Picture"))
+        await shows(pilot, "Escape closes")
         await shows(pilot, readable)
         check(app, "files")

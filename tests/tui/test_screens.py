@@ -11,7 +11,6 @@ import pytest
 import sample_home
 from driving import go, screen, shows, unfold, until
 from textual.widgets import Button, Input, OptionList, Select
-from textual_fspicker.parts import DirectoryNavigation
 
 from diffinv.difference import load, save
 from diffinv.jobs.planning import plan_inversion
@@ -286,10 +285,9 @@ async def test_the_file_picker_shows_pictures(full_home: Path, make_app: MakeApp
         app.picked = full_home / "pictures"
         await pilot.press("enter")
         await shows(pilot, "before.png")
-        listing = app.screen.query_one(DirectoryNavigation)
-        names = [option.location.name for option in listing.options]
-        listing.highlighted = names.index("before.png")
-        await until(pilot, lambda: app.screen.query_one("#picked").image is not None)
+        await pilot.press(*"before")
+        await until(pilot, lambda: app.screen.query_one("#files").option_count == 1)
+        await until(pilot, lambda: app.screen.query(Picture).first().image is not None)
         await pilot.press("enter")
         await until(pilot, lambda: app.screen is new)
         assert new.query(PictureField).first().path == full_home / "pictures" / "before.png"
@@ -302,6 +300,7 @@ async def test_a_dropped_file_is_taken(full_home: Path, make_app: MakeApp) -> No
     async with app.run_test(size=(120, 40)) as pilot:
         new = await go(pilot, "new")
         field = new.query(PictureField).first()
+        field.focus()
         field.post_message(Paste(f"file://{full_home}/pictures/before.png\n"))
         await until(pilot, lambda: field.path is not None)
         await shows(pilot, "before.png")
