@@ -357,7 +357,7 @@ class LibraryScreen(Place):
                 self._change(lambda: self.diffinv.library.rename(entry.path, name))
 
         about = entry.name, entry.path
-        self.app.push_screen(Ask("Another name", entry.name, about=about), rename)
+        self.app.push_screen(Ask("Rename", entry.name, about=about), rename)
 
     def action_tag(self) -> None:
         """Other tags: those of one difference, or tags added to all that are marked."""
