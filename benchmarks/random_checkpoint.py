@@ -29,10 +29,10 @@ def make_checkpoint(folder: Path, family: str, tiny: bool, dtype: torch.dtype) -
     if (folder / "made").is_file():
         return folder
     torch.manual_seed(0)
-    _save(UNet2DConditionModel, _unet(family, tiny), folder / "unet", dtype)
-    _save(AutoencoderKL, _vae(family, tiny), folder / "vae", dtype)
+    _save(UNet2DConditionModel, unet_settings(family, tiny), folder / "unet", dtype)
+    _save(AutoencoderKL, vae_settings(family, tiny), folder / "vae", dtype)
     for number, part in enumerate(("text_encoder", "text_encoder_2")[: FAMILIES[family].towers]):
-        config = _settings(family, part) | ({"num_hidden_layers": 3} if tiny else {})
+        config = text_settings(family, part, tiny)
         cls = CLIPTextModelWithProjection if number else CLIPTextModel
         text = cls(CLIPTextConfig.from_dict(config)).to(dtype)
         text.save_pretrained(folder / part)
@@ -64,13 +64,20 @@ def _save(cls: Any, config: dict[str, Any], folder: Path, dtype: torch.dtype) ->
     cls.from_config(config).to(dtype).save_pretrained(folder)
 
 
-def _settings(family: str, part: str) -> dict[str, Any]:
+def part_settings(family: str, part: str) -> dict[str, Any]:
+    """A part's own settings."""
     settings: dict[str, Any] = json.loads((CONFIGS / family / part / "config.json").read_text())
     return settings
 
 
-def _unet(family: str, tiny: bool) -> dict[str, Any]:
-    config = _settings(family, "unet")
+def text_settings(family: str, part: str, tiny: bool) -> dict[str, Any]:
+    """A text encoder's, real or with few layers."""
+    return part_settings(family, part) | ({"num_hidden_layers": 3} if tiny else {})
+
+
+def unet_settings(family: str, tiny: bool) -> dict[str, Any]:
+    """The denoiser's, real or with few and narrow layers."""
+    config = part_settings(family, "unet")
     if not tiny:
         return config
     levels = len(config["block_out_channels"])
@@ -81,9 +88,10 @@ def _unet(family: str, tiny: bool) -> dict[str, Any]:
     return config | _SMALL_UNET | small
 
 
-def _vae(family: str, tiny: bool) -> dict[str, Any]:
+def vae_settings(family: str, tiny: bool) -> dict[str, Any]:
+    """The autoencoder's, real or narrow."""
     small = {"block_out_channels": [16, 16, 16, 16], "layers_per_block": 1, "norm_num_groups": 8}
-    return _settings(family, "vae") | (small if tiny else {})
+    return part_settings(family, "vae") | (small if tiny else {})
 
 
 def _write_tokenizer(folder: Path, family: str) -> None:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import measuring
 import torch
 from common import paired, where
 from diffusers import (
@@ -21,35 +22,19 @@ from diffusers import (
     StableDiffusionImg2ImgPipeline,
     StableDiffusionXLImg2ImgPipeline,
 )
-from numpy.random import default_rng
-from PIL import Image
+from measuring import SPACE, picture, wait
 from random_checkpoint import make_checkpoint, set_side, write_projection
 
 from diffinv.contracts import Conditioning, DiffTokens
 from diffinv.method.application import apply_differences
 from diffinv.method.editors import SDEdit
-from diffinv.method.inversion import Inversion, Pair
-from diffinv.method.settings import ApplicationSettings, inversion_settings
+from diffinv.method.settings import ApplicationSettings
 from diffinv_stable_diffusion.backbone import StableDiffusion, load
 from diffinv_stable_diffusion.families import FAMILIES
 from diffinv_stable_diffusion.projection import VARIABLE as PROJECTION
 
-STRENGTH, GUIDANCE, SPACE = 0.7, 2.0, 1280
+STRENGTH, GUIDANCE = 0.7, 2.0
 ROOT = Path(__file__).parents[1] / ".bench"
-
-
-class RandomEncoder:
-    """Stands in for E_I and E_T, which are not part of a step."""
-
-    id = "random"
-
-    def __init__(self, space: str) -> None:
-        self.space, self._generator = space, torch.Generator().manual_seed(0)
-
-    def encode_images(self, images: list[Image.Image]) -> torch.Tensor:
-        return torch.randn(len(images), SPACE, generator=self._generator)
-
-    encode_texts = encode_images
 
 
 def main() -> None:
@@ -104,38 +89,7 @@ def prepare(args: argparse.Namespace) -> StableDiffusion:
 
 
 def learning(backbone: StableDiffusion, count: int, args: argparse.Namespace) -> None:
-    pairs = [
-        [
-            Pair(
-                picture(i, args.side),
-                picture(i + 1, args.side),
-                "a",
-                "b",
-                f"a house {i}",
-                f"a red house {i}",
-            )
-        ]
-        for i in range(count)
-    ]
-    settings = inversion_settings(steps=1_000_000)  # candidates are scored from half-way on
-    inversion = Inversion(backbone, RandomEncoder(backbone.joint_space), pairs, settings)
-    rows, side = 2 * count, args.side // 8
-    noisy = torch.randn(rows, 4, side, side, device=args.device)
-    timesteps = torch.randint(0, 1000, (rows,), device=args.device)
-    prompts = backbone.encode_prompts(["a house"] * rows)
-    embeds = prompts.prompt_embeds.clone().requires_grad_()
-    conditioning = Conditioning(embeds, prompts.extra)
-
-    def bare() -> None:
-        backbone.predict(noisy, timesteps, conditioning).square().mean().backward()
-        embeds.grad = None
-        wait(args.device)
-
-    def step() -> None:
-        inversion.advance()
-        wait(args.device)
-
-    ours, theirs, ratio = paired(step, bare, args.rounds)
+    ours, theirs, ratio = measuring.learning(backbone, count, args.side, args.rounds)
     print(
         f"learning, {count} pairs: step {ours:.3f} s, bare UNet forward+backward {theirs:.3f} s, "
         f"ratio {ratio:.3f}"
@@ -153,14 +107,14 @@ def applying(backbone: StableDiffusion, count: int, args: argparse.Namespace) ->
 
     def ours() -> None:
         apply_differences(backbone, images, prompts, [(tokens, 1.0)], SDEdit(), settings)
-        wait(args.device)
+        wait(backbone)
 
     def theirs() -> None:
         both = [backbone.encode_prompts(prompts).extend(tokens)]
         both.append(backbone.encode_prompts([""] * count))
         pipeline(image=images, strength=STRENGTH, num_inference_steps=args.steps,
                  guidance_scale=GUIDANCE, **embeddings(backbone, *both))  # fmt: skip
-        wait(args.device)
+        wait(backbone)
 
     mine, other, ratio = paired(ours, theirs, args.rounds)
     print(
@@ -201,18 +155,6 @@ def embeddings(
         found["pooled_prompt_embeds"] = prompt.extra["text_embeds"]
         found["negative_pooled_prompt_embeds"] = empty.extra["text_embeds"]
     return {name: value.to(dtype) for name, value in found.items()}
-
-
-def picture(seed: int, side: int) -> Image.Image:
-    """Smooth random colours at the checkpoint's side."""
-    rng = default_rng(seed)
-    small = Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype="uint8"))
-    return small.resize((side, side), Image.Resampling.BICUBIC)
-
-
-def wait(device: str) -> None:
-    if device.startswith("cuda"):
-        torch.cuda.synchronize()
 
 
 def peak(backbone: StableDiffusion, what: str) -> str:

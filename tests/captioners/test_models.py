@@ -182,6 +182,15 @@ def test_it_conforms(folders, name):
     assert [f"{r.name}: {r.detail}" for r in results if not r.passed] == []
 
 
+def test_where_memory_is_short_a_cpu_computes_in_half_precision(folders, monkeypatch):
+    assert blip2.load(str(folders / "blip2"), "cpu").model.dtype == torch.float32
+    monkeypatch.setattr("diffinv_captioners.local.free_bytes", lambda _device: 1000)
+    captioner = blip2.load(str(folders / "blip2"), "cpu")
+    assert captioner.model.dtype == torch.bfloat16
+    (said,) = captioner.caption([Image.new("RGB", (40, 30), "red")])
+    assert said
+
+
 def test_the_prompt_is_no_part_of_the_caption(folders, monkeypatch):
     """Whatever the model says, its own prompt comes back with it and is cut off."""
     captioner = MODELS["llava-next"][1](str(folders / "llava-next"), "cpu")

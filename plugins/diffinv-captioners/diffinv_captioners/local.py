@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 
 from diffinv.errors import DiffinvError
 from diffinv.system.local_models import check_weights, find_model
+from diffinv.system.memory import free_bytes
+from diffinv.system.tensor_files import read_shapes
 
 from .answers import MAX_TOKENS
 
@@ -23,11 +26,11 @@ def model_folder(weights: str) -> Path:
 
 
 def load_model(model_class: Any, folder: Path, device: torch.device) -> Any:
-    """The model on a device, in eval mode, frozen: float32 on a CPU, else bfloat16.
+    """The model on a device, in eval mode, frozen.
 
     Raises DiffinvError if weights are missing, which transformers would fill in at random.
     """
-    dtype = torch.float32 if device.type == "cpu" else torch.bfloat16
+    dtype = dtype_on(device, folder)
     model, report = model_class.from_pretrained(
         folder, dtype=dtype, use_safetensors=True, output_loading_info=True, **_HERE
     )
@@ -38,6 +41,16 @@ def load_model(model_class: Any, folder: Path, device: torch.device) -> Any:
             f"them {missing[0]!r}; get the model again."
         )
     return model.to(device).eval().requires_grad_(False)
+
+
+def dtype_on(device: torch.device, folder: Path) -> torch.dtype:
+    """bfloat16; on a CPU float32, where it fits into the memory that is free."""
+    if device.type != "cpu":
+        return torch.bfloat16
+    free, size = free_bytes("cpu"), 0
+    for file in folder.glob("*.safetensors"):
+        size += sum(math.prod(shape) for shape in read_shapes(file, file.name).values())
+    return torch.float32 if free is None or 4 * size < free else torch.bfloat16
 
 
 def load_processor(processor_class: Any, folder: Path) -> Any:
