@@ -393,6 +393,11 @@ class Model:
         """The joint space in which differences are learned here."""
         return self._teachers.delta_encoder
 
+    @property
+    def captioner(self) -> Captioner | None:
+        """What describes pictures here; None if there is nothing."""
+        return self._captioner() if self._named[2] else None
+
     def caption(self, picture: Source) -> str:
         """The captioner's words for a picture. Raises UsageError if there is no captioner."""
         from .method import answers

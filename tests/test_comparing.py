@@ -269,6 +269,8 @@ def test_usage(tmp_path, capsys):
     assert table1("--out", tmp_path / "x") == 2
     assert table1("--data", "diorama", "--method", "nobody", "--out", tmp_path / "x") == 2
     assert "There is no method 'nobody'" in capsys.readouterr().err
+    assert table1("--data", "diorama", "--captioner", "mute", "--out", tmp_path / "x") == 2
+    assert "There is no captioner 'mute'" in capsys.readouterr().err
     assert table1("--from", tmp_path / "gone.json", "--out", tmp_path / "x") == 1
     assert run(["evaluate", "report", str(tmp_path)]) == 1
     assert run(["evaluate", "methods"]) == 0

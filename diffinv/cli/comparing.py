@@ -44,6 +44,7 @@ _OPTIONS = (
         help="Change a setting of a method; repeatable.",
     ),
     click.option("--backbone", metavar="ID[=PATH]", help="The text-to-image model of all methods."),
+    click.option("--captioner", metavar="ID[=PATH]", help="What describes pictures to methods."),
     click.option(
         "--encoder",
         "encoders",
@@ -78,6 +79,7 @@ class _Asked:
     seed: int
     changes: tuple[str, ...]
     backbone: str | None
+    captioner: str | None
     encoders: tuple[str, ...]
     lpips: bool
     logs: tuple[str, ...]
@@ -203,6 +205,7 @@ def _carry_out(
                 asked.encoders,
                 asked.device,
                 asked.lpips,
+                asked.captioner,
             )
         with ProgressDisplay() as display:
             table = compare(

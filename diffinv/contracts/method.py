@@ -69,6 +69,10 @@ class Bench(Protocol):
     def caption(self, image: Image) -> str:
         """The captioner's words for a picture."""
 
+    def ask(self, content: Sequence[str | Image]) -> str | None:
+        """The captioner's answer to texts and pictures, in their order; None if it is none that
+        can be asked (:class:`~diffinv.contracts.captioner.Conversant`)."""
+
     def companion(self, kind: str) -> Network | None:
         """The backbone's relative of a kind (``instruct-pix2pix``, ``inpainting``), if it names
         one."""

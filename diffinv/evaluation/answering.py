@@ -104,9 +104,10 @@ class Answerer:
         seed: int,
         backbone: str | None,
         device: str | None,
+        captioner: str | None = None,
     ) -> None:
         self._data, self._columns, self._seed = data(), columns, seed
-        self._backbone, self._device = backbone, device
+        self._backbone, self._device, self._captioner = backbone, device, captioner
         self._benches: dict[str | None, ModelBench] = {}
         self._methods = [_loaded(column, self._bench(column)) for column in columns]
 
@@ -127,7 +128,7 @@ class Answerer:
     def _bench(self, column: Column) -> ModelBench:
         id = column.backbone or self._backbone
         if id not in self._benches:
-            self._benches[id] = ModelBench(id, self._device)
+            self._benches[id] = ModelBench(id, self._device, captioner=self._captioner)
         return self._benches[id]
 
     def _complete(

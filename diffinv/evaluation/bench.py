@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
 
 from ..api import Model, load
 from ..contracts import BackboneSpec
+from ..contracts.captioner import Conversant
 from ..plugins.loading import registry
 from ..running.parts import backbone_part
 
@@ -66,6 +68,11 @@ class ModelBench:
     def caption(self, image: Image) -> str:
         """The captioner's words for a picture."""
         return self.model.caption(image)
+
+    def ask(self, content: Sequence[str | Image]) -> str | None:
+        """The captioner's answer, if it can be asked."""
+        captioner = self.model.captioner
+        return captioner.ask(content) if isinstance(captioner, Conversant) else None
 
     def companion(self, kind: str) -> Network | None:
         """The backbone's relative of a kind, if it names one."""

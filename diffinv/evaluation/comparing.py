@@ -14,7 +14,7 @@ from ..contracts import BackboneSpec
 from ..engines import Engine
 from ..errors import DiffinvError, UsageError
 from ..plugins.loading import registry
-from ..running.parts import backbone_part, parse_part
+from ..running.parts import backbone_part, named_part, parse_part
 from ..system.files import atomic_write, make_folder
 from .answering import Answerer, Column
 from .bench import ModelBench
@@ -44,6 +44,7 @@ class Comparison:
     encoders: tuple[str, ...] = ()
     device: str | None = None
     lpips: bool = False
+    captioner: str | None = None
     sources: Mapping[str, Any] | None = None
     """The pictures of a lock, with their hashes: those of a repetition must be the same."""
 
@@ -84,6 +85,8 @@ def compare(
     """Make what is missing of a comparison's folder: pictures, then ``table.json``, ``table.csv``
     and ``report.html``, and what goes to ``logs``. Raises UsageError if the folder holds another
     comparison."""
+    if wanted.captioner:
+        named_part(registry(), "captioner", wanted.captioner)
     data = open_data(wanted.data, wanted.count, wanted.seed)
     for fault in data.faults:
         on_fault(fault)
@@ -132,7 +135,8 @@ def _answerer(wanted: Comparison, data: Dataset) -> Callable[[], Work]:
     """What makes an answerer, on whatever machine: it opens the data there."""
     what = wanted.data if data.spec else str(Path(wanted.data).absolute())
     opened = partial(open_data, what, wanted.count, wanted.seed)
-    return partial(Answerer, opened, wanted.columns, wanted.seed, wanted.backbone, wanted.device)
+    models = wanted.backbone, wanted.device, wanted.captioner
+    return partial(Answerer, opened, wanted.columns, wanted.seed, *models)
 
 
 def _lock(wanted: Comparison, data: Dataset, path: Path) -> None:

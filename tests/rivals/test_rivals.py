@@ -289,6 +289,21 @@ class TestAnalogist:
         )
         assert bits(found[0]) == bits(analogist.complete(triplets[0], 0))
 
+    def test_a_captioner_that_can_be_asked_says_what_belongs_in_the_hole(self, bench):
+        class Asked(ModelBench):
+            def ask(self, content):
+                sheet, question = content
+                assert sheet.size == (2 * 96, 2 * 96)
+                assert "lower right" in question
+                return "a blue\n barn"
+
+        (triplet,) = DioramaWorld().triplets(1, 3, "plain")
+        asked = method(Asked("diorama", device="cpu"), "analogist", **TUNED["analogist"])
+        assert asked.prompt(triplet) == "a blue barn"
+        assert bench.ask([triplet.a, "?"]) is None  # the world's own captioner only describes
+        told = method(bench, "analogist", **TUNED["analogist"]).prompt(triplet)
+        assert told not in ("", "a blue barn")
+
     def test_a_checkpoint_of_nine_channels(self, bench, tmp_path):
         (triplet,) = DioramaWorld().triplets(1, 3, "plain")
         few = {"steps": 2, "cell": 64, "first_layer": 1, "last_layer": 2}

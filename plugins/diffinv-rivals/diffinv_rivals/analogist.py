@@ -1,8 +1,8 @@
 """Analogist (Gu et al., SIGGRAPH 2024): a sheet of A, A', B and a hole, filled in.
 
 Self-attention between A' and B' is made like that between A and B, and words are read only where B'
-will be. What their vision-language model says of the sheet is here B's caption with the words in
-which the captions of A and A' differ.
+will be. A vision-language model says what that shows, if the captioner is one that can be asked;
+else it is B's caption with the words in which the captions of A and A' differ.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ from .networks import decoded, network, pixels, text_states
 
 if TYPE_CHECKING:
     from diffinv.contracts import Bench, Triplet
+
+QUESTION = (
+    "The two pictures above are the same one before (left) and after (right) a change. The picture "
+    "at the lower left gets the same change, and belongs at the lower right. Describe the picture "
+    "that belongs there in one short sentence, as a caption, and say nothing else."
+)
 
 NEGATIVE = "messy, disordered, blurry, deformed, low quality"
 
@@ -82,7 +88,10 @@ class Analogist:
         return decoded(found, sample).crop((start, start, 2 * self.cell, 2 * self.cell))
 
     def prompt(self, triplet: Triplet) -> str:
-        """What B' shows, as far as the captions tell."""
+        """What B' shows: what the captioner says of the sheet, if it can be asked, else as far as
+        captions tell."""
+        if (told := self.bench.ask([self._sheet(triplet), QUESTION])) is not None:
+            return " ".join(told.split())
         texts = [described(self.bench, triplet, which) for which in ("b", "a", "a_prime")]
         return word_edit(*texts)
 
