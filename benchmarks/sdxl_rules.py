@@ -80,10 +80,10 @@ class Ruled(Conditioning):
         pooled = self.model.rule.pooled
         if pooled == "tokens":
             return done
-        embeds = self.extra["text_embeds"]
+        embeds = self.extra["pooled"]
         if pooled == "projected":
             embeds = embeds + strength * self.model.project(values.sum(1), "G")
-        return replace(done, extra={**done.extra, "text_embeds": embeds})
+        return replace(done, extra={**done.extra, "pooled": embeds})
 
 
 class Ruleful(StableDiffusion):
@@ -211,7 +211,7 @@ def reliance(model: Ruleful, count: int = 128) -> Iterator[tuple[str, float]]:
         if part in ("bigG's", "all"):
             embeds[..., first:] = embeds[..., first:].roll(1, 0)
         if part in ("the pooled", "all"):
-            extra["text_embeds"] = extra["text_embeds"].roll(1, 0)
+            extra["pooled"] = extra["pooled"].roll(1, 0)
         found = model.predict(add_noise(latents, noise, level), t, Conditioning(embeds, extra))
         yield part, float(F.mse_loss(found, target))
 

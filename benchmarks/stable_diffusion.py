@@ -151,9 +151,9 @@ def embeddings(
     """Conditionings as the pipelines' arguments, in the UNet's dtype."""
     dtype = backbone.plan.dtype
     found = {"prompt_embeds": prompt.prompt_embeds, "negative_prompt_embeds": empty.prompt_embeds}
-    if "text_embeds" in prompt.extra:
-        found["pooled_prompt_embeds"] = prompt.extra["text_embeds"]
-        found["negative_pooled_prompt_embeds"] = empty.extra["text_embeds"]
+    if "pooled" in prompt.extra:
+        found["pooled_prompt_embeds"] = prompt.extra["pooled"]
+        found["negative_pooled_prompt_embeds"] = empty.extra["pooled"]
     return {name: value.to(dtype) for name, value in found.items()}
 
 

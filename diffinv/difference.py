@@ -1,9 +1,9 @@
 """A learned difference and its file: one self-contained ``.safetensors``.
 
 The header holds all the metadata (``modelspec.*`` as in ModelSpec 1.0.1, ``diffinv.*`` our own,
-structured values as JSON); reading it loads no tensor. The tensors are ``tokens``, ``delta``,
-``losses``, ``delta_image`` and ``thumbnail.*`` (WebP bytes). Whatever a file says is checked before
-it is believed. Numpy is imported only for tensors: headers are read without it.
+structured values as JSON); reading it loads no tensor. The tensors are ``tokens``, ``pooled``,
+``delta``, ``losses``, ``delta_image`` and ``thumbnail.*`` (WebP bytes). Whatever a file says is
+checked before it is believed. Numpy is imported only for tensors: headers are read without it.
 """
 
 from __future__ import annotations
@@ -32,8 +32,9 @@ if TYPE_CHECKING:
 
     from .pictures.card import Card
 
-FORMAT_VERSION = 1
-"""The file format version written here. Later versions are refused; unknown keys are kept."""
+FORMAT_VERSION = 2
+"""The file format version read here. Later versions are refused; unknown keys are kept. Written is
+the oldest one that can hold a difference: 2 if it moves a pooled embedding, else 1."""
 
 SUFFIX = ".safetensors"
 
@@ -57,9 +58,9 @@ class DifferenceInfo:
     ``words_brought`` and ``words_taken`` are those nearest to the change and to its opposite; of a
     difference in the space ``words`` they are the difference.
     ``token_scale`` is the norm of D beside that of the hidden states it is added to; 0 if unknown.
-    ``token_count``, ``token_width`` and ``hash_sha256`` ("0x" and 64 hex digits, over all
-    tensors) are computed on saving. ``extra`` has header entries unknown to this version; they are
-    written back.
+    ``token_count``, ``token_width``, ``pooled_width`` (0 if no pooled embedding is moved) and
+    ``hash_sha256`` ("0x" and 64 hex digits, over all tensors) are computed on saving. ``extra`` has
+    header entries unknown to this version; they are written back.
     """
 
     name: str
@@ -68,11 +69,12 @@ class DifferenceInfo:
     token_space: str
     token_count: int = 0
     token_width: int = 0
+    pooled_width: int = 0
     description: str = ""
     author: str = ""
     date: str = ""
     tags: tuple[str, ...] = ()
-    format_version: int = FORMAT_VERSION
+    format_version: int = 1
     delta_encoder: str = ""
     captioner: str = ""
     prompter: str = ""
@@ -111,7 +113,8 @@ class Difference:
 
     ``tokens`` [k, width], ``delta`` [d] (D_inter) and ``losses`` [steps, 3] (total, token
     consistency, clip) are float32, as is ``delta_image`` [d], the pictures' own direction (Eq 2) as
-    a unit vector, which older files lack. ``thumbnails`` are WebP files by name: ``a``,
+    a unit vector, which older files lack, and ``pooled`` [pooled_width], how the difference moves a
+    pooled text embedding, if it does. ``thumbnails`` are WebP files by name: ``a``,
     ``a_prime`` and ``preview``; further pairs are ``a_1``, ``a_prime_1`` and so on.
     """
 
@@ -121,6 +124,7 @@ class Difference:
     losses: Floats
     thumbnails: Mapping[str, bytes] = field(default_factory=dict)
     delta_image: Floats | None = None
+    pooled: Floats | None = None
 
     def check_backbone(self, backbone_id: str, weights_id: str) -> None:
         """Raise DiffinvError unless it was learned on this backbone with these weights."""
@@ -191,8 +195,9 @@ def to_bytes(difference: Difference) -> tuple[bytes, DifferenceInfo]:
         difference.info,
         token_count=tokens.shape[0],
         token_width=tokens.shape[1],
+        pooled_width=0 if difference.pooled is None else len(difference.pooled),
         hash_sha256=_data_hash(safetensors.numpy.save(tensors)),
-        format_version=FORMAT_VERSION,
+        format_version=1 if difference.pooled is None else 2,
         date=difference.info.date or datetime.now(UTC).isoformat(timespec="seconds"),
     )
     header = _header(info, where)
@@ -217,8 +222,9 @@ def _tensors(difference: Difference) -> dict[str, NDArray[Any]]:
     import numpy as np
 
     arrays = {name: getattr(difference, name) for name in ("tokens", "delta", "losses")}
-    if difference.delta_image is not None:
-        arrays["delta_image"] = difference.delta_image
+    for name in ("delta_image", "pooled"):
+        if (array := getattr(difference, name)) is not None:
+            arrays[name] = array
     tensors = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     for name, data in difference.thumbnails.items():
         tensors[_THUMBNAIL + name] = np.frombuffer(data, dtype=np.uint8)
@@ -400,13 +406,17 @@ def _parse_tensors(data: bytes, info: DifferenceInfo, shown: str) -> Difference:
     _check_tensors(tensors, shown)
     if tensors["tokens"].shape != (info.token_count, info.token_width):
         raise _damaged(shown, "its tokens do not have the shape its header gives")
+    pooled = tensors.get("pooled")
+    if info.pooled_width != (0 if pooled is None else len(pooled)):
+        raise _damaged(shown, "its pooled part does not have the width its header gives")
     thumbnails = {
         name.removeprefix(_THUMBNAIL): array.tobytes()
         for name, array in tensors.items()
         if name.startswith(_THUMBNAIL)
     }
     tokens, delta, losses = (tensors[name] for name in ("tokens", "delta", "losses"))
-    return Difference(info, tokens, delta, losses, thumbnails, tensors.get("delta_image"))
+    direction = tensors.get("delta_image")
+    return Difference(info, tokens, delta, losses, thumbnails, direction, pooled)
 
 
 # Checks both on writing and on reading
@@ -415,7 +425,10 @@ def _parse_tensors(data: bytes, info: DifferenceInfo, shown: str) -> Difference:
 def _check_tensors(tensors: Mapping[str, NDArray[Any]], where: str) -> None:
     import numpy as np
 
-    for name, shape in (("tokens", "[k, width]"), ("delta", "[d]"), ("losses", "[steps, 3]")):
+    shapes = {"tokens": "[k, width]", "delta": "[d]", "losses": "[steps, 3]"}
+    if "pooled" in tensors:
+        shapes["pooled"] = "[pooled_width]"
+    for name, shape in shapes.items():
         if name not in tensors:
             raise DiffinvError(f"{where} has no tensor {name!r}; {_AGAIN}.")
         array = tensors[name]
@@ -426,9 +439,11 @@ def _check_tensors(tensors: Mapping[str, NDArray[Any]], where: str) -> None:
             )
     if tensors["losses"].shape[1] != 3 or not tensors["tokens"].size or not tensors["delta"].size:
         raise DiffinvError(f"{where} has tensors of an impossible size; {_AGAIN}.")
+    if "pooled" in tensors and not tensors["pooled"].size:
+        raise DiffinvError(f"{where} has a pooled part of no width; {_AGAIN}.")
     if "delta_image" in tensors and not _is_like(tensors["delta_image"], tensors["delta"]):
         raise DiffinvError(f"{where} has a delta_image that is not like its delta; {_AGAIN}.")
-    for name in {"tokens", "delta", "delta_image"} & tensors.keys():
+    for name in {"tokens", "delta", "delta_image", "pooled"} & tensors.keys():
         if not np.isfinite(tensors[name]).all():
             raise DiffinvError(f"{where} has {name} that are not finite numbers; {_AGAIN}.")
     for name, array in tensors.items():
@@ -452,7 +467,7 @@ def _check_info(info: DifferenceInfo, where: str) -> None:
         raise DiffinvError(f"{where} says learning took {info.seconds} seconds; {_AGAIN}.")
     if not math.isfinite(info.token_scale) or info.token_scale < 0:
         raise DiffinvError(f"{where} says its tokens have scale {info.token_scale}; {_AGAIN}.")
-    if info.token_count < 1 or info.token_width < 1:
+    if info.token_count < 1 or info.token_width < 1 or info.pooled_width < 0:
         raise DiffinvError(f"{where} has no tokens according to its header; {_AGAIN}.")
     if not re.fullmatch(r"0x[0-9a-f]{64}", info.hash_sha256):
         raise DiffinvError(f"{where} has no valid checksum in its header; {_AGAIN}.")
@@ -551,6 +566,7 @@ _ENTRIES: dict[str, _Entry] = {
     "token_space": _Entry("diffinv.token_space", required=True),
     "token_count": _Entry("diffinv.token_count", str, int, required=True),
     "token_width": _Entry("diffinv.token_width", str, int, required=True),
+    "pooled_width": _Entry("diffinv.pooled_width", str, int),
     "delta_encoder": _Entry("diffinv.delta_encoder"),
     "captioner": _Entry("diffinv.captioner"),
     "prompter": _Entry("diffinv.prompter"),

@@ -11,6 +11,7 @@ from torch import nn
 from diffinv.conformance import check_part
 from diffinv.conformance.kit import KITS
 from diffinv.contracts import (
+    POOLED,
     Conditioning,
     EditorSpec,
     RectifiedFlow,
@@ -99,6 +100,33 @@ def test_the_right_backbone_is_right():
     wide = Right()
     wide.size_multiple = 2
     assert failures("backbone", wide) == {}
+
+
+class Pooled(Right):
+    """What is pooled shifts the colour."""
+
+    pooled_width = 3
+
+    def encode_prompts(self, prompts):
+        found = super().encode_prompts(prompts)
+        return dataclasses.replace(found, extra={POOLED: found.prompt_embeds.mean(1)[:, :3]})
+
+    def predict(self, noisy, timesteps, conditioning):
+        shift = conditioning.extra[POOLED][:, :, None, None]
+        return super().predict(noisy, timesteps, conditioning) + shift.tanh()
+
+
+def test_a_pooled_embedding_may_be_moved():
+    assert failures("backbone", Pooled()) == {}
+
+
+class IdlePooled(Pooled):
+    def predict(self, noisy, timesteps, conditioning):
+        return Right.predict(self, noisy, timesteps, conditioning)
+
+
+class NarrowPooled(Pooled):
+    pooled_width = 4
 
 
 class NoId(Right):
@@ -343,6 +371,8 @@ FAULTS = {
     Ascending: "timesteps_descend",
     TooManySteps: "timesteps_descend",
     HalfLatents: "latents_are_latents",
+    IdlePooled: "pooled_embedding_can_move",
+    NarrowPooled: "pooled_embedding_can_move",
     RandomLatents: "encoding_repeats",
     BatchNormal: "encoding_ignores_the_batch",
     BytePictures: "decoding_gives_pictures",

@@ -122,6 +122,19 @@ def test_everything_survives(path):
     assert (info.token_count, info.token_width) == (2, 16)
 
 
+def test_what_moves_the_pooled_embedding_survives_and_older_programs_are_kept_away(path):
+    plain, pooled = make(), RNG.standard_normal(6).astype(np.float32)
+    assert save(plain, path).format_version == 1
+    info = save(replace(plain, pooled=pooled), path)
+    assert (info.format_version, info.pooled_width) == (2, 6)
+    assert np.array_equal(load(path).pooled, pooled)
+    edit(path, diffinv__pooled_width="0")
+    assert "its pooled part does not have the width" in refused(path)
+    for wrong in (pooled[None], pooled[:0], pooled.astype(np.float64), pooled * np.nan):
+        with pytest.raises(DiffinvError, match="pooled"):
+            save(replace(plain, pooled=wrong), path)
+
+
 def test_every_field_has_a_place_in_the_header():
     assert set(module._ENTRIES) | {"extra"} == {entry.name for entry in fields(DifferenceInfo)}
 
@@ -309,7 +322,7 @@ def test_foreign_safetensors(path):
         assert not is_difference(path)
 
 
-@pytest.mark.parametrize("version", ["2", "2.1", "17"])
+@pytest.mark.parametrize("version", ["3", "3.1", "17"])
 def test_a_later_format_is_refused(saved, version):
     edit(saved, diffinv__format_version=version)
     message = refused(saved, read_info)

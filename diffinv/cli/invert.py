@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 _SETTINGS = (
     "prompter",
     "token_space",
+    "pooled",
     "tokens",
     "alpha",
     "steps",
@@ -102,6 +103,12 @@ class PreviewSteps(click.IntRange):
     "--token-space",
     type=click.Choice(TOKEN_SPACES),
     help="Where the tokens meet the prompt: added to it, as words, or behind it.",
+)
+@click.option(
+    "--pooled",
+    is_flag=True,
+    default=None,
+    help="Move the model's pooled text embedding as well (SDXL).",
 )
 @click.option(
     "--tokens", type=click.IntRange(1, MAX_TOKENS), metavar="N", help="How many DIFF tokens."

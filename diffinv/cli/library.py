@@ -337,6 +337,7 @@ def _fields(path: Path, info: DifferenceInfo) -> list[tuple[str, str]]:
         ("captioner", info.captioner),
         ("prompter", info.prompter),
         ("tokens", f"{info.token_count} x {info.token_width}, {info.token_space}{_scale(info)}"),
+        ("pooled", f"{info.pooled_width} wide" if info.pooled_width else ""),
         ("tags", ", ".join(info.tags)),
     ]
     fields += [("reads like", ", ".join(info.words_brought))]

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from ..contracts import (
     CLEAN,
+    POOLED,
     Backbone,
     Conditioning,
     DiffTokens,
@@ -291,6 +292,31 @@ def strength_zero_is_the_prompt(backbone: Backbone) -> None:
         require(distance(found[1.0], found[-1.0]) > 0, f"the sign changes nothing ({space})")
 
 
+def pooled_embedding_can_move(backbone: Backbone) -> str:
+    """With a pooled_width, extra has a pooled embedding that wide; a difference can move it, either
+    way, with a gradient."""
+    width = getattr(backbone, "pooled_width", None)
+    if width is None:
+        return "none"
+    right = type(width) is int and width > 0
+    require(right, f"pooled_width is {width!r}, neither None nor a whole number above 0")
+    extra = backbone.encode_prompts(list(_PROMPTS)).extra
+    check_tensor(extra.get(POOLED), f"extra[{POOLED!r}]", (2, width))
+    values = torch.zeros(1, 1, backbone.token_width, device=backbone.device)
+    moves = noise((1, width), 8).to(backbone.device)
+    plain = _predict_with(backbone, None, 0.0)
+    still = _predict_with(backbone, DiffTokens(values, "additive", 0 * moves), 1.0)
+    check_same(still, plain, "moving the pooled embedding by zero changes the prediction")
+    tokens = DiffTokens(values, "additive", moves.requires_grad_())
+    up, down = (_predict_with(backbone, tokens, weight) for weight in (1.0, -1.0))
+    changed = min(distance(up, plain), distance(down, plain), distance(up, down))
+    require(changed > 0, "moving the pooled embedding changes nothing, or the same either way")
+    up.square().mean().backward()
+    reached = moves.grad is not None and bool((moves.grad != 0).any())
+    require(reached, "no gradient reaches what moves the pooled embedding")
+    return f"{width} wide"
+
+
 def prediction_type_is_honoured(backbone: Backbone) -> str:
     """Halfway to noise, the prediction looks like its own prediction type, not the other one."""
     latents = _latents(backbone)
@@ -352,6 +378,7 @@ CHECKS: list[Check] = [
     gradient_reaches_nothing_else,
     zero_tokens_are_accepted,
     strength_zero_is_the_prompt,
+    pooled_embedding_can_move,
     prediction_type_is_honoured,
     tokens_are_projected,
 ]

@@ -7,7 +7,14 @@ batch first and float32; internally a part may compute in any dtype.
 
 from .backbone import Backbone, PredictionType
 from .captioner import Captioner, Conversant
-from .conditioning import Conditioning, DiffTokens, Reencode, TokenSpace, concatenate
+from .conditioning import (
+    POOLED,
+    Conditioning,
+    DiffTokens,
+    Reencode,
+    TokenSpace,
+    concatenate,
+)
 from .delta_encoder import DeltaEncoder
 from .editor import Editor, Trajectory
 from .method import Bench, Method, Network, Triplet, World
@@ -47,6 +54,7 @@ __all__ = [
     "Method",
     "MethodSpec",
     "Network",
+    "POOLED",
     "PredictionType",
     "RectifiedFlow",
     "Reencode",

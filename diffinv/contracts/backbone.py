@@ -29,7 +29,8 @@ class Backbone(Protocol):
     shares no space with pictures has None there, and its differences are learned by token
     consistency alone. One whose checkpoint may lack the text projection can have
     ``take_projection(matrix)``, which is called with the delta encoder's [width, d], if that has
-    one, before anything is learned.
+    one, before anything is learned. One that gives a pooled text embedding [n, w] as
+    ``extra[POOLED]`` can say so by ``pooled_width`` = w: differences may then move it too.
     """
 
     id: str

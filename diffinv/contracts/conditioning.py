@@ -24,22 +24,32 @@ DifferenceSpace: TypeAlias = TokenSpace | Literal["words"]
 """How a difference is kept: vectors of a token space, or words, which join the prompt's text."""
 
 
+POOLED = "pooled"
+"""The entry of a conditioning's ``extra`` with a pooled text embedding [n, pooled_width], which a
+difference may move in every token space: p + w * D_p."""
+
+
 @dataclass(frozen=True)
 class DiffTokens:
-    """DIFF tokens of n differences: ``values`` [n, k, width] float32 in one token space."""
+    """DIFF tokens of n differences: ``values`` [n, k, width] float32 in one token space and, of
+    those that move a pooled embedding too, ``pooled`` [n, pooled_width] float32."""
 
     values: Tensor
     space: TokenSpace
+    pooled: Tensor | None = None
 
     def __neg__(self) -> DiffTokens:
-        return replace(self, values=-self.values)
+        pooled = None if self.pooled is None else -self.pooled
+        return replace(self, values=-self.values, pooled=pooled)
 
     def __getitem__(self, index: Tensor | slice) -> DiffTokens:
-        return replace(self, values=self.values[index])
+        pooled = None if self.pooled is None else self.pooled[index]
+        return replace(self, values=self.values[index], pooled=pooled)
 
     def scaled(self, factors: Tensor) -> DiffTokens:
         """A factor [n] for each prompt: values [n, k, width]."""
-        return replace(self, values=self.values * factors[:, None, None])
+        pooled = None if self.pooled is None else self.pooled * factors[:, None]
+        return replace(self, values=self.values * factors[:, None, None], pooled=pooled)
 
 
 Reencode: TypeAlias = "Callable[[Tensor], Conditioning]"
@@ -52,8 +62,8 @@ class Conditioning:
     """What the denoiser attends to.
 
     ``prompt_embeds`` are hidden states [n, length, width]; ``extra`` holds whatever else a model
-    needs per row (a pooled embedding, sizes); ``reencode`` runs the text encoder again with word
-    embeddings after the prompt's words (input space), if the backbone can.
+    needs per row (sizes; a pooled embedding, as :data:`POOLED`); ``reencode`` runs the text encoder
+    again with word embeddings after the prompt's words (input space), if the backbone can.
 
     Where prompts differ in length, ``mask`` [n, length] (bool) says which hidden states are the
     prompt's, the others being filled up; without it all are. ``reach`` [n, length] (bool) says
@@ -74,15 +84,17 @@ class Conditioning:
         """{prompt, w * D}. Strength 0 gives the prompt itself, a negative one {prompt, -|w| * D}.
 
         ``tokens`` has one row for each prompt, or one for all. Raises ValueError for input-space
-        tokens that the backbone does not take.
+        tokens that the backbone does not take, and for a pooled part where nothing is pooled.
         """
         if strength == 0:
             return self
         if tokens.space == "additive":
-            return self._add(tokens.values * strength)
-        if tokens.space == "output":
-            return self._append(tokens.values * strength)
-        return self._insert(tokens.values, strength)
+            extended = self._add(tokens.values * strength)
+        elif tokens.space == "output":
+            extended = self._append(tokens.values * strength)
+        else:
+            extended = self._insert(tokens.values, strength)
+        return extended if tokens.pooled is None else extended._pool(tokens.pooled * strength)
 
     def moved(self, before: Conditioning, after: Conditioning, share: float) -> Conditioning:
         """h + share * (h(after) - h(before)), for what becomes of a prompt's own words.
@@ -102,6 +114,11 @@ class Conditioning:
             return replace(self, prompt_embeds=self.prompt_embeds + reached * vector)
         start, rest = self.prompt_embeds[:, :1], self.prompt_embeds[:, 1:]
         return replace(self, prompt_embeds=_cat([start, rest + vector], dim=1))
+
+    def _pool(self, vector: Tensor) -> Conditioning:
+        if POOLED not in self.extra:
+            raise ValueError("this backbone has no pooled embedding")
+        return replace(self, extra={**self.extra, POOLED: self.extra[POOLED] + vector})
 
     def _append(self, values: Tensor) -> Conditioning:
         rows = values.expand(len(self), -1, -1)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from ..contracts import Backbone, Conditioning, DeltaEncoder, DiffTokens
+from ..contracts import POOLED, Backbone, Conditioning, DeltaEncoder, DiffTokens
 from ..contracts.conditioning import concatenate
 from ..errors import DiffinvError
 from . import answers, word_tokens
@@ -34,6 +34,9 @@ gone astray: of 24 differences of the embedded model, all 24."""
 
 _WORDS_SCORED_AT = tuple(i / 8 for i in range(9))
 """Words do not become better little by little: the first ones may be the best."""
+
+_ADAM = {"units": "adam.", "pooled": "adam_pooled."}
+"""What the optimiser's moments of each part are called in a run's state."""
 
 _LONG = 2.0
 """Tokens this much longer than hidden states drown them; .5 to 1.2 is what works."""
@@ -66,8 +69,9 @@ class InversionStep:
 class InversionResult:
     """Tokens [k, width], D_inter and the pictures' own delta [d], losses [steps, 3] (total, tc,
     clip), all on the CPU; ``token_scale``, the norm of the tokens beside that of the prompt's
-    hidden states (for word embeddings, which are no hidden states, 0); and the ``words``, if that
-    is what was learned: the tokens are then their embeddings, those brought first."""
+    hidden states (for word embeddings, which are no hidden states, 0); the ``words``, if that is
+    what was learned: the tokens are then their embeddings, those brought first; and ``pooled``
+    [pooled_width], how the pooled text embedding moves, if that was learned."""
 
     tokens: Tensor
     delta: Tensor
@@ -77,6 +81,22 @@ class InversionResult:
     warnings: tuple[str, ...]
     best_step: int
     words: WordTokens | None = None
+    pooled: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class _Units:
+    """What is learned of n differences, in units of what it joins: ``tokens`` [n, k, width] and,
+    if the pooled text embedding is to move, ``pooled`` [n, pooled_width]."""
+
+    tokens: Tensor
+    pooled: Tensor | None
+
+    @property
+    def named(self) -> dict[str, Tensor]:
+        """By the names that they have in a run's state."""
+        found = {"units": self.tokens}
+        return found if self.pooled is None else {**found, "pooled": self.pooled}
 
 
 @dataclass(frozen=True)
@@ -93,15 +113,23 @@ class _Problem:
     """The root mean square of the hidden states that each difference's tokens join, [n, 1, 1]: what
     is learned are multiples of it, so that a learning rate means the same to every model. In the
     input space, where tokens are word embeddings, 1."""
+    pooled_unit: Tensor | None
+    """The same of the pooled text embedding, [n, 1]; None if that is not to move."""
     owner: Tensor
     """The difference that each pair belongs to, [p]."""
     table: WordTable | None
     """The words to choose from, if words are to be learned."""
 
-    def tokens(self, units: Tensor) -> Tensor:
-        """What is learned [n, k, width], as the tokens that it stands for."""
-        tokens = units * self.unit
+    def tokens(self, units: _Units) -> Tensor:
+        """What is learned, as the tokens [n, k, width] that it stands for."""
+        tokens = units.tokens * self.unit
         return tokens if self.table is None else self.table.project(tokens)
+
+    def pooled(self, units: _Units) -> Tensor | None:
+        """How the pooled text embedding moves, [n, pooled_width], if it is to."""
+        if units.pooled is None or self.pooled_unit is None:
+            return None
+        return units.pooled * self.pooled_unit
 
     def per_difference(self, values: Tensor) -> Tensor:
         """The mean of a per-pair value [p] over each difference's pairs, [n]."""
@@ -161,16 +189,24 @@ class Inversion:
         self._problem = _prepare(backbone, differences, self.deltas, settings, table)
         self._generators = [torch.Generator().manual_seed(seed) for seed in seeds]
         start = _start(backbone, self._problem, self._generators, settings)
-        self._units = start.requires_grad_()
-        self._optimiser = torch.optim.Adam([self._units], lr=settings.lr)
+        self._units = start
+        for value in start.named.values():
+            value.requires_grad_()
+        self._optimiser = torch.optim.Adam([*start.named.values()], lr=settings.lr)
         self._fixed = _fixed_draws(backbone, self._problem, settings.steps)
         self._best = _Best(self._units)
         self._losses: list[Tensor] = []
 
     @property
+    @property
     def tokens(self) -> Tensor:
         """The tokens so far, [n, k, width]."""
         return self._problem.tokens(self._units)
+
+    @property
+    def pooled(self) -> Tensor | None:
+        """How the pooled text embedding moves so far, [n, pooled_width], if it is to."""
+        return self._problem.pooled(self._units)
 
     def words(self, tokens: Tensor) -> WordTokens | None:
         """The words of one difference's tokens [k, width], if words are what is learned."""
@@ -214,7 +250,7 @@ class Inversion:
         """What was learned, once all steps are done."""
         curves = torch.stack(self._losses, dim=1).cpu()
         best, scales = self._best, self._scales()
-        tokens = self._problem.tokens(best.units)
+        tokens, pooled = self._problem.tokens(best.units), self._problem.pooled(best.units)
         return [
             InversionResult(
                 tokens=tokens[i].cpu(),
@@ -225,13 +261,14 @@ class Inversion:
                 warnings=(*found.warnings, *_too_long(scales[i])),
                 best_step=best.steps[i],
                 words=self.words(tokens[i]),
+                pooled=None if pooled is None else pooled[i].cpu(),
             )
             for i, found in enumerate(self.deltas)
         ]
 
     def _scales(self) -> list[float]:
         """The norm of the best tokens beside that of the hidden states they join."""
-        units, space = self._best.units, self.settings.token_space
+        units, space = self._best.units.tokens, self.settings.token_space
         if space in ("input", "words"):
             return [0.0] * len(units)
         length = math.sqrt(units.shape[-1])  # of a hidden state, in these units
@@ -244,16 +281,13 @@ class Inversion:
 
     def state(self) -> dict[str, Tensor]:
         """Everything the steps have changed, as CPU tensors."""
-        found = {
-            "units": self._units.detach(),
-            "best.units": self._best.units,
-            "best.scores": self._best.scores,
-            "best.steps": torch.tensor(self._best.steps),
-        }
+        found = {"best.scores": self._best.scores, "best.steps": torch.tensor(self._best.steps)}
         if self._losses:
             found["losses"] = torch.stack(self._losses)
-        for name, value in self._optimiser.state.get(self._units, {}).items():
-            found[f"adam.{name}"] = value
+        for name, value in self._units.named.items():
+            found |= {name: value.detach(), f"best.{name}": self._best.units.named[name]}
+            moments = self._optimiser.state.get(value, {})
+            found |= {f"{_ADAM[name]}{moment}": rows for moment, rows in moments.items()}
         for i, generator in enumerate(self._generators):
             found[f"generator.{i}"] = generator.get_state()
         found |= _global_random_state(self._backbone.device)
@@ -261,15 +295,17 @@ class Inversion:
 
     def load_state(self, state: Mapping[str, Tensor]) -> None:
         """Go on from where :meth:`state` was taken."""
-        device = self._backbone.device
+        device, names = self._backbone.device, list(self._units.named)
         with torch.no_grad():
-            self._units.copy_(state["units"])
-        self._best.units = state["best.units"].to(device)
+            for name in names:
+                self._units.named[name].copy_(state[name])
+                self._best.units.named[name].copy_(state[f"best.{name}"])
         self._best.scores = state["best.scores"].to(device)
         self._best.steps = state["best.steps"].tolist()
         self._losses = list(state["losses"].to(device)) if "losses" in state else []
         adam = self._optimiser.state_dict()
-        adam["state"] = {0: rows} if (rows := _starting_with("adam.", state)) else {}
+        moments = {i: _starting_with(_ADAM[name], state) for i, name in enumerate(names)}
+        adam["state"] = {i: rows for i, rows in moments.items() if rows}
         self._optimiser.load_state_dict(adam)
         for i, generator in enumerate(self._generators):
             generator.set_state(state[f"generator.{i}"])
@@ -347,6 +383,7 @@ def _prepare(
         weight=_weights(z_a, z_a_prime) if settings.weight_by_change else 1.0,
         d_inter=torch.stack([found.inter for found in deltas]).to(backbone.device),
         unit=_unit(prompt_a, owner, settings, table).to(backbone.device),
+        pooled_unit=_pooled_unit(prompt_a, owner).to(backbone.device) if settings.pooled else None,
         owner=torch.tensor(owner, device=backbone.device),
         table=table,
     )
@@ -364,11 +401,21 @@ def _unit(
         return torch.full((max(owner) + 1, 1, 1), table.unit)
     if settings.token_space == "input":
         return torch.ones(max(owner) + 1, 1, 1)
-    squares = prompts.prompt_embeds[:, 1:].square().mean((1, 2)).cpu()
+    squares = prompts.prompt_embeds[:, 1:].square().mean((1, 2))
+    return _root_mean(squares, owner)[:, None, None]
+
+
+def _pooled_unit(prompts: Conditioning, owner: Sequence[int]) -> Tensor:
+    """The root mean square of the pooled text embedding, for each difference [n, 1]."""
+    return _root_mean(prompts.extra[POOLED].square().mean(1), owner)[:, None]
+
+
+def _root_mean(squares: Tensor, owner: Sequence[int]) -> Tensor:
+    """The root of the mean over each difference's pairs [p], [n] on the CPU; 1 where it is 0."""
     owners = torch.tensor(owner)
-    total = torch.zeros(max(owner) + 1).index_add(0, owners, squares)
-    unit = (total / torch.bincount(owners)).sqrt()[:, None, None]
-    return torch.where(unit > 0, unit, 1.0)
+    total = torch.zeros(max(owner) + 1).index_add(0, owners, squares.cpu())
+    root = (total / torch.bincount(owners)).sqrt()
+    return torch.where(root > 0, root, 1.0)
 
 
 def _weights(z_a: Tensor, z_a_prime: Tensor) -> Tensor:
@@ -381,9 +428,22 @@ def _start(
     problem: _Problem,
     generators: list[torch.Generator],
     settings: InversionSettings,
+) -> _Units:
+    """Zero tokens, the paper's start, or small random ones if asked for; or the words that D_inter
+    reads like. What moves the pooled embedding always starts at zero."""
+    pooled = None
+    if problem.pooled_unit is not None:
+        width = problem.prompt_a.extra[POOLED].shape[1]
+        pooled = torch.zeros(len(problem.d_inter), width, device=backbone.device)
+    return _Units(_start_tokens(backbone, problem, generators, settings), pooled)
+
+
+def _start_tokens(
+    backbone: Backbone,
+    problem: _Problem,
+    generators: list[torch.Generator],
+    settings: InversionSettings,
 ) -> Tensor:
-    """Zero tokens [n, k, width], the paper's start, or small random ones if asked for; or the words
-    that D_inter reads like."""
     if problem.table is not None:
         rows = [
             problem.table.start(direction, settings.tokens, generator)
@@ -430,21 +490,20 @@ def _fixed_draw(backbone: Backbone, problem: _Problem, share: float, index: int)
 def _losses(
     backbone: Backbone,
     problem: _Problem,
-    units: Tensor,
+    units: _Units,
     draw: _Draw,
     settings: InversionSettings,
 ) -> Tensor:
-    """Eq 6-10 for every difference: [n, 3] (total, tc, clip). ``units`` are the tokens in units of
-    the hidden states.
+    """Eq 6-10 for every difference: [n, 3] (total, tc, clip).
 
     Both branches go through the denoiser in one call: {prompt_A', -D} must give back A,
     {prompt_A, D} must give back A'.
     """
-    tokens = problem.tokens(units)
+    tokens, pooled = problem.tokens(units), problem.pooled(units)
     latents = torch.cat([problem.z_a, problem.z_a_prime])
     level = backbone.schedule.at(draw.timesteps)
     noisy = add_noise(latents, draw.noise, level)
-    prediction = _predict(backbone, problem, tokens, noisy, draw.timesteps, settings)
+    prediction = _predict(backbone, problem, tokens, pooled, noisy, draw.timesteps, settings)
     target = training_target(latents, draw.noise, level, backbone.prediction_type)
     per_pair = token_consistency(target, prediction, problem.weight, settings.tc_norm)
     tc = problem.per_difference(per_pair)
@@ -456,6 +515,7 @@ def _predict(
     backbone: Backbone,
     problem: _Problem,
     tokens: Tensor,
+    pooled: Tensor | None,
     noisy: Tensor,
     timesteps: Tensor,
     settings: InversionSettings,
@@ -465,7 +525,8 @@ def _predict(
     before, after = problem.prompt_a_prime, problem.prompt_a
     if settings.token_space == "words":
         return word_tokens.predict(backbone, after, before, each, noisy, timesteps)
-    diff = DiffTokens(each, settings.token_space)
+    moves = None if pooled is None else pooled[problem.owner]
+    diff = DiffTokens(each, settings.token_space, moves)
     both = concatenate(before.extend(diff, -1.0), after.extend(diff, 1.0))
     return answers.prediction(backbone, noisy, timesteps, both)
 
@@ -482,7 +543,7 @@ def _clip(backbone: Backbone, tokens: Tensor, problem: _Problem) -> Tensor:
 def _step(
     backbone: Backbone,
     problem: _Problem,
-    units: Tensor,
+    units: _Units,
     optimiser: torch.optim.Optimizer,
     draw: _Draw,
     settings: InversionSettings,
@@ -492,7 +553,7 @@ def _step(
     optimiser.zero_grad(set_to_none=True)
     row[:, 0].sum().backward()
     optimiser.step()
-    if not torch.isfinite(units).all():
+    if not all(torch.isfinite(value).all() for value in units.named.values()):
         raise DiffinvError(
             "The DIFF tokens ceased to be finite; try a smaller learning rate (--lr) or float32."
         )
@@ -503,13 +564,13 @@ def _step(
 def _score(
     backbone: Backbone,
     problem: _Problem,
-    units: Tensor,
+    units: _Units,
     fixed: list[_Draw],
     settings: InversionSettings,
 ) -> Tensor:
     """The mean loss of each difference over the fixed draws, [n]; zeros if there are none."""
     if not fixed:
-        return units.new_zeros(len(units))
+        return torch.zeros_like(problem.d_inter[:, 0])
     rows = [_losses(backbone, problem, units, draw, settings)[:, 0] for draw in fixed]
     return torch.stack(rows).mean(0)
 
@@ -517,14 +578,17 @@ def _score(
 class _Best:
     """The best candidates so far."""
 
-    def __init__(self, units: Tensor) -> None:
-        self.units = units.detach().clone()
-        self.scores = torch.full((len(units),), math.inf, device=units.device)
-        self.steps = [0] * len(units)
+    def __init__(self, units: _Units) -> None:
+        copies = {name: value.detach().clone() for name, value in units.named.items()}
+        self.units = _Units(copies["units"], copies.get("pooled"))
+        count = len(units.tokens)
+        self.scores = torch.full((count,), math.inf, device=units.tokens.device)
+        self.steps = [0] * count
 
-    def offer(self, units: Tensor, scores: Tensor, step: int) -> None:
+    def offer(self, units: _Units, scores: Tensor, step: int) -> None:
         """Keep the tokens of each difference whose score has fallen."""
         for i in torch.nonzero(scores < self.scores).flatten().tolist():
-            self.units[i] = units.detach()[i]
+            for name, value in units.named.items():
+                self.units.named[name][i] = value.detach()[i]
             self.scores[i] = scores[i]
             self.steps[i] = step

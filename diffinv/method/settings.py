@@ -38,7 +38,8 @@ class InversionSettings:
     the same at any resolution. ``weight_by_change`` weighs the residual by where the pair
     differs. ``init_std`` 0 is the paper's zero start. It and ``lr`` are in units of the hidden
     states' root mean square (in the input space, of 1). ``prompter`` says how the frozen prompts
-    are made.
+    are made. With ``pooled`` the difference moves the model's pooled text embedding as well, if it
+    has one.
 
     The model sees the pair with about ``side`` squared pixels, None: with as many as it makes
     itself. ``preview`` is the number of sampling steps of the preview, 0 for none; it has no part
@@ -55,6 +56,7 @@ class InversionSettings:
     weight_by_change: bool = True
     init_std: float = 0.0
     prompter: str = "caption"
+    pooled: bool = False
     steps: int = 80
     lr: float = 0.1
     seed: int = 0
@@ -120,6 +122,11 @@ def check_settings(settings: InversionSettings) -> None:
     _check_choice("token space (--token-space)", settings.token_space, TOKEN_SPACES)
     _check_choice("prompter (--prompter)", settings.prompter, PROMPTERS)
     _check_choice("norm of the token consistency (tc_norm)", settings.tc_norm, get_args(TcNorm))
+    if settings.pooled and settings.token_space in ("input", "words"):
+        raise UsageError(
+            "The pooled embedding follows words and input-space tokens by itself; leave out "
+            "--pooled, or use --token-space additive or output."
+        )
     _check_range("number of steps (--steps)", settings.steps, 1, MAX_LEARNING_STEPS)
     _check_range("number of tokens (--tokens)", settings.tokens, 1, MAX_TOKENS)
     _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)

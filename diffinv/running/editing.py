@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar, cast
 
 from ..errors import DiffinvError, UsageError
@@ -204,4 +205,8 @@ def _tokens(difference: Difference, backbone: Backbone) -> DiffTokens:
 
     values = torch.from_numpy(difference.tokens.copy())[None].float()
     space = cast("TokenSpace", difference.info.token_space)
-    return DiffTokens(values.to(backbone.device), space)
+    tokens = DiffTokens(values.to(backbone.device), space)
+    if difference.pooled is None:
+        return tokens
+    pooled = torch.from_numpy(difference.pooled.copy())[None].to(backbone.device)
+    return replace(tokens, pooled=pooled)

@@ -61,12 +61,13 @@ class Teachers:
 
 @dataclass(frozen=True)
 class _Learned:
-    """What a preview shows: tokens [k, width], the pictures' own delta [d], and the words that the
-    tokens are, if they are words."""
+    """What a preview shows: tokens [k, width], the pictures' own delta [d], the words that the
+    tokens are, if they are words, and how the pooled text embedding moves [w], if it does."""
 
     tokens: Tensor
     direction: Tensor
     words: WordTokens | None
+    pooled: Tensor | None
 
 
 def check_spaces(backbone: Backbone, encoder: DeltaEncoder) -> None:
@@ -106,7 +107,7 @@ def learn(
         teachers.vocabulary()  # takes a minute with a large encoder on a CPU
         if not settings.preview:
             return results, [None] * len(results)
-        learned = [_Learned(r.tokens, r.delta_image, r.words) for r in results]
+        learned = [_Learned(r.tokens, r.delta_image, r.words, r.pooled) for r in results]
         return results, _previews(roomy, groups, learned, settings, meter=meter)
 
     results, previews = with_room(work, teachers.backbone, meter)
@@ -182,7 +183,7 @@ def _learn(
 ) -> list[InversionResult]:
     from ..method.inversion import Inversion
 
-    _check_token_space(teachers.backbone, settings.token_space)
+    _check_offers(teachers.backbone, settings)
     inversion = Inversion(teachers.backbone, teachers.delta_encoder, groups, settings)
     keeper.restore(inversion, _decisive(teachers, groups, settings))
     shares = _PREVIEWS_AT if settings.preview else ()
@@ -201,8 +202,14 @@ def _learn(
     return results
 
 
-def _check_token_space(backbone: Backbone, space: str) -> None:
-    if space == "input" and backbone.encode_prompts([""]).reencode is None:
+def _check_offers(backbone: Backbone, settings: InversionSettings) -> None:
+    """Refuse what the backbone cannot learn."""
+    if settings.pooled and not getattr(backbone, "pooled_width", None):
+        raise UsageError(
+            f"The backbone {backbone.id!r} has no pooled text embedding to move; leave out "
+            "--pooled."
+        )
+    if settings.token_space == "input" and backbone.encode_prompts([""]).reencode is None:
         raise UsageError(
             f"The backbone {backbone.id!r} takes no tokens in the input space; "
             "use --token-space additive or output."
@@ -220,8 +227,13 @@ def _quick_preview(
 
     device = teachers.backbone.device
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
-        tokens = inversion.tokens.detach()[0]
-        learned = _Learned(tokens, inversion.deltas[0].image, inversion.words(tokens))
+        tokens, pooled = inversion.tokens.detach()[0], inversion.pooled
+        learned = _Learned(
+            tokens,
+            inversion.deltas[0].image,
+            inversion.words(tokens),
+            None if pooled is None else pooled.detach()[0],
+        )
         steps = min(_QUICK_STEPS, settings.preview)
         return _previews(teachers, groups[:1], [learned], settings, steps)[0]
 
@@ -271,7 +283,9 @@ def _stacked(
     if settings.token_space == "words":
         return []
     values = torch.stack([one.tokens for one in learned]).to(backbone.device)
-    return [(DiffTokens(values, settings.token_space), 1.0)]
+    moves = [one.pooled for one in learned if one.pooled is not None]
+    pooled = torch.stack(moves).to(backbone.device) if moves else None
+    return [(DiffTokens(values, settings.token_space, pooled), 1.0)]
 
 
 def _preview_wordings(
@@ -401,7 +415,8 @@ def _difference(
 ) -> Difference:
     """With its checksum and date, as it will be saved."""
     arrays = (_array(result.tokens), _array(result.delta), _array(result.losses))
-    difference = Difference(info, *arrays, thumbnails, _array(result.delta_image))
+    pooled = None if result.pooled is None else _array(result.pooled)
+    difference = Difference(info, *arrays, thumbnails, _array(result.delta_image), pooled)
     return replace(difference, info=to_bytes(difference)[1])
 
 

@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
-from diffinv.contracts import Conditioning, DiffTokens, concatenate
+from diffinv.contracts import POOLED, Conditioning, DiffTokens, concatenate
 
 SPACES = ["additive", "input", "output"]
 
@@ -130,3 +132,17 @@ def test_words_of_other_lengths_take_the_place_of_the_prompt():
     assert both.moved(both, longer, 0.3) is both
     halfway = long.moved(long, Conditioning(long.prompt_embeds + 2, mask=long.mask), 0.5)
     torch.testing.assert_close(halfway.prompt_embeds, long.prompt_embeds + 1)
+
+
+def test_a_pooled_embedding_moves_by_strength_and_sign():
+    prompt = Conditioning(torch.zeros(2, 5, 32), {POOLED: torch.ones(2, 3)})
+    moves = replace(tokens("additive"), pooled=torch.tensor([[1.0, 2.0, 4.0]]))
+    assert prompt.extend(moves, 0.5).extra[POOLED].tolist() == [[1.5, 2, 3]] * 2
+    assert prompt.extend(-moves).extra[POOLED].tolist() == [[0, -1, -3]] * 2
+    both = prompt.extend(moves).extend(replace(moves, space="output"), -0.5)
+    assert both.extra[POOLED].tolist() == [[1.5, 2, 3]] * 2
+    each = moves[torch.tensor([0, 0])].scaled(torch.tensor([1.0, 0.0]))
+    assert prompt.extend(each).extra[POOLED].tolist() == [[2, 3, 5], [1, 1, 1]]
+    assert prompt.extend(tokens("additive")).extra[POOLED] is prompt.extra[POOLED]
+    with pytest.raises(ValueError, match="no pooled embedding"):
+        replace(prompt, extra={}).extend(moves)

@@ -218,8 +218,8 @@ def test_input_space_tokens_equal_a_textual_inversion(backbone, checkpoint, fami
     assert (ours.prompt_embeds - encoded[0]).abs().max() == 0.0
     assert (ours.prompt_embeds - conditioning.prompt_embeds).abs().max() > 1e-3
     if family == "sdxl":
-        assert (ours.extra["text_embeds"] - encoded[2]).abs().max() == 0.0
-        assert (ours.extra["text_embeds"] - conditioning.extra["text_embeds"]).abs().max() > 1e-3
+        assert (ours.extra["pooled"] - encoded[2]).abs().max() == 0.0
+        assert (ours.extra["pooled"] - conditioning.extra["pooled"]).abs().max() > 1e-3
 
 
 BACK = {

@@ -245,7 +245,7 @@ def test_sdxl_keeps_the_prompts_own_pooled_embedding_with_additive_tokens(checkp
     conditioning = backbone.encode_prompts(["a dog"])
     for space in ("additive", "output"):
         extended = conditioning.extend(DiffTokens(torch.ones(1, 1, 80), space))
-        assert extended.extra["text_embeds"] is conditioning.extra["text_embeds"]
+        assert extended.extra["pooled"] is conditioning.extra["pooled"]
 
 
 def test_sdxl_is_told_how_large_a_picture_is(checkpoints, monkeypatch):
@@ -266,8 +266,8 @@ def test_sdxl_is_told_how_large_a_picture_is(checkpoints, monkeypatch):
 def test_sdxls_empty_prompt_is_zeros(checkpoints):
     backbone = load("sdxl", str(checkpoints("sdxl")), "cpu")
     empty, said = backbone.encode_prompts(["", "a"])[:1], backbone.encode_prompts(["", "a"])[1:]
-    assert empty.prompt_embeds.abs().max() == 0 == empty.extra["text_embeds"].abs().max()
-    assert said.prompt_embeds.abs().max() > 0 < said.extra["text_embeds"].abs().max()
+    assert empty.prompt_embeds.abs().max() == 0 == empty.extra["pooled"].abs().max()
+    assert said.prompt_embeds.abs().max() > 0 < said.extra["pooled"].abs().max()
 
 
 @pytest.mark.parametrize("linear", [False, True])
@@ -403,9 +403,9 @@ def test_strength_blends_the_pooled_embedding_too(checkpoints):
     tokens = DiffTokens(values, "input")
     with torch.no_grad():
         whole, half = plain.extend(tokens, 1.0), plain.extend(tokens, 0.5)
-    middle = (plain.extra["text_embeds"] + whole.extra["text_embeds"]) / 2
-    assert torch.allclose(half.extra["text_embeds"], middle, atol=1e-6)
-    assert (whole.extra["text_embeds"] - plain.extra["text_embeds"]).abs().max() > 1e-3
+    middle = (plain.extra["pooled"] + whole.extra["pooled"]) / 2
+    assert torch.allclose(half.extra["pooled"], middle, atol=1e-6)
+    assert (whole.extra["pooled"] - plain.extra["pooled"]).abs().max() > 1e-3
 
 
 def _edit(path, **changes):

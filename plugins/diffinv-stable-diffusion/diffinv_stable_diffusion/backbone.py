@@ -8,7 +8,7 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from diffinv.contracts import Conditioning, PredictionType, VariancePreserving
+from diffinv.contracts import POOLED, Conditioning, PredictionType, VariancePreserving
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.system.weights import weights_id
 
@@ -63,6 +63,7 @@ class StableDiffusion:
         self.size_multiple = _size_multiple(parts)
         self.token_budget = min(tower.length for tower in self.towers) - 2
         self.token_width = sum(tower.width for tower in self.towers)
+        self.pooled_width = self.towers[-1].pooled_width if len(self.towers) > 1 else None
         self._force_zeros = source.force_zeros
         self._brought: Tensor | None = None
 
@@ -104,7 +105,7 @@ class StableDiffusion:
         if self._force_zeros:
             said = torch.tensor([bool(p) for p in prompts], device=self.device)
             embeds = embeds * said[:, None, None]
-            extra["text_embeds"] = extra["text_embeds"] * said[:, None]
+            extra[POOLED] = extra[POOLED] * said[:, None]
         return Conditioning(embeds, extra, lambda values: self._encode(prompts, values))
 
     def _encode(self, prompts: list[str], values: Tensor | None) -> Conditioning:
@@ -114,7 +115,7 @@ class StableDiffusion:
         outputs = [t.encode(prompts, v) for t, v in zip(self.towers, split, strict=True)]
         hidden = torch.cat([hidden for hidden, _ in outputs], dim=-1)
         pooled = outputs[-1][1]
-        extra = {"text_embeds": pooled} if len(widths) > 1 and pooled is not None else {}
+        extra = {POOLED: pooled} if len(widths) > 1 and pooled is not None else {}
         return Conditioning(hidden, extra)
 
     def _time_ids(self, noisy: Tensor) -> Tensor:
@@ -126,9 +127,9 @@ class StableDiffusion:
 
     def predict(self, noisy: Tensor, timesteps: Tensor, conditioning: Conditioning) -> Tensor:
         """Epsilon or v for noisy latents, computed in the plan's dtype, returned in float32."""
-        dtype = self.plan.dtype
-        added = {key: value.to(dtype) for key, value in conditioning.extra.items()}
+        dtype, added = self.plan.dtype, {}
         if len(self.towers) > 1:
+            added["text_embeds"] = conditioning.extra[POOLED].to(dtype)
             added["time_ids"] = self._time_ids(noisy).to(dtype)
         return self.unet(
             noisy.to(dtype),

@@ -36,6 +36,11 @@ class Tower:
         return int(self.model.config.hidden_size)
 
     @property
+    def pooled_width(self) -> int:
+        """The width of its pooled output, if it has a projection."""
+        return int(self.model.config.projection_dim)
+
+    @property
     def length(self) -> int:
         """How many tokens it reads, including start and end; some tokenizers do not say."""
         places = int(self.model.config.max_position_embeddings)
