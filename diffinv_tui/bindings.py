@@ -73,11 +73,14 @@ SETTINGS: list[BindingType] = [
 ]
 
 APPLY: list[BindingType] = [
-    Binding("ctrl+s", "start", "Start", id="apply.start"),
+    Binding("ctrl+t", "try", "Try it", id="apply.try"),
+    Binding("ctrl+w", "sweep", "Sweep", id="apply.sweep"),
+    Binding("ctrl+s", "start", "Apply to all", id="apply.start"),
+    Binding("ctrl+r", "change_view", "Results", id="apply.view"),
+    Binding("t", "try_this", "Try this one", id="apply.try-this"),
     Binding("ctrl+d", "add_difference", "Difference", id="apply.add-difference"),
     Binding("ctrl+o", "add_folder", "Folder", id="apply.add-folder"),
     Binding("ctrl+f", "add_file", "Picture", id="apply.add-file"),
-    Binding("ctrl+w", "sweep", "Strength sweep", id="apply.sweep"),
     Binding("ctrl+l", "clear", "Clear", show=False, id="apply.clear"),
     Binding("escape", "app.go('library')", "Library", show=False, id="apply.leave"),
 ]
@@ -106,6 +109,20 @@ SLIDER: list[BindingType] = [
     Binding("enter", "type", "Type it", id="slider.type"),
     Binding("0", "set(0)", "Zero", show=False, id="slider.zero"),
     Binding("home", "set(1)", "One", show=False, id="slider.one"),
+]
+
+ONE_PICTURE: list[BindingType] = [
+    Binding("left", "step(-1)", "Previous", id="one-picture.previous"),
+    Binding("right", "step(1)", "Next", id="one-picture.next"),
+    Binding("space", "flip", "Flip", id="one-picture.flip"),
+    Binding("s", "both", "Side by side", show=False, id="one-picture.both"),
+    Binding("enter", "large", "Large", id="one-picture.large"),
+]
+
+STRIP: list[BindingType] = [
+    Binding("left", "move(-1)", "Weaker", id="strip.weaker"),
+    Binding("right", "move(1)", "Stronger", id="strip.stronger"),
+    Binding("enter", "take", "Take this strength", id="strip.take"),
 ]
 
 PICTURE: list[BindingType] = [
@@ -189,6 +206,7 @@ GROUPS = {
     "New": [*NEW, *PICTURE],
     "Jobs": JOBS,
     "Apply": [*APPLY, *SLIDER],
+    "One picture": [*ONE_PICTURE, *STRIP],
     "Plugins": [*PLUGINS, *INSTALL[:2]],
     "Settings": SETTINGS,
 }
@@ -219,6 +237,8 @@ _TOGETHER: tuple[list[BindingType], ...] = (
     [*NEW, *PICTURE],
     [*JOBS, *TILES],
     [*APPLY, *SLIDER],
+    [*APPLY, *ONE_PICTURE],
+    [*APPLY, *STRIP],
     [*APPLY, *TILES],
     PLUGINS,
     DETAIL,

@@ -84,8 +84,10 @@ more and keeps less of the picture.""",
     "device": _DEVICE,
     "more": "Opens the settings that most people leave as they are.",
     "start": "Puts it into the queue; the marks above say what is missing.",
-    "sweep": "The first picture at several strengths around those set, from −1 to 2 times them, to "
-    "see which one suits.",
+    "try": "Makes the picture that is shown, with the strengths as they are.",
+    "sweep": "The picture that is shown at the strengths −1 to 2, side by side, to see which suits.",
+    "view-one": "The picture that is tried, before and after.",
+    "view-all": "All results, as they come.",
 }
 
 _SETTINGS = {

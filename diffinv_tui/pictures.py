@@ -65,14 +65,14 @@ def fit(size: tuple[int, int], columns: int, rows: int) -> tuple[int, int]:
     return max(1, min(columns, wide)), max(1, min(rows, high))
 
 
-def open_thumbnail(path: Path) -> Image:
+def open_thumbnail(path: Path, side: int = THUMBNAIL_SIDE) -> Image:
     """A picture file, small. Slow: for threads. Raises DiffinvError as ``open_image`` does."""
     import numpy  # noqa: F401 - which is needed to draw it; here nobody waits for it
 
     from diffinv.pictures.reading import open_image
 
     image = open_image(path)
-    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE))
+    image.thumbnail((side, side))
     return image
 
 

@@ -1,11 +1,11 @@
-"""Apply: differences with strengths, pictures, and the results as they come."""
+"""Apply: differences with strengths, one picture that is tried, and the results of all."""
 
 from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -21,12 +21,14 @@ from diffinv.jobs.planning import ApplicationPlan, plan_application
 from diffinv.jobs.requests import ApplyRequest
 from diffinv.jobs.results_folder import results_folder
 from diffinv.method.settings import ApplicationSettings
+from diffinv.pictures.reading import natural_key
 from diffinv.system.text import plural
 
 from ..bindings import APPLY
 from ..dropped import dropped_paths
-from ..formatting import duration, plain, short_path
+from ..formatting import short_path
 from ..messages import tell
+from ..trying import Trials, in_proportion, seen, sweep, trial
 from ..widgets.chosen_rows import Chosen, Row, Source
 from ..widgets.form import (
     AUTOMATIC,
@@ -41,9 +43,12 @@ from ..widgets.form import (
     typed,
     write,
 )
+from ..widgets.one_picture import OnePicture, Pair
+from ..widgets.outcome import Outcome, View, results_of
 from ..widgets.pair_grid import PairGrid
 from ..widgets.results_grid import Result, ResultsGrid
 from ..widgets.slider import Slider
+from ..widgets.strength_strip import StrengthStrip
 from . import apply_form
 from .base import Place
 from .comparison import enlarge
@@ -57,19 +62,18 @@ if TYPE_CHECKING:
 
     from diffinv.jobs.store import Job
     from diffinv.plugins.registry import Registry
-    from diffinv.running.progress import AppliedImage
     from diffinv.storage.store import Entry
+
+    from ..trying import Asked
 
 _DEBOUNCE = 0.3
 _PLANNED = 2_000
 _ASKED = ("memory", "captioner", "fill")
 """What a request may ask for and the form may not show."""
-SWEEP = (-1.0, 0.0, 0.5, 1.0, 1.5, 2.0)
-"""What a sweep multiplies strengths by: undone, left alone, weaker, as set, stronger."""
 
 
 class ApplyScreen(Place):
-    """The form on the left, the results on the right."""
+    """The form on the left, what comes of it on the right."""
 
     MODE = "apply"
     BINDINGS: ClassVar[list[BindingType]] = APPLY
@@ -79,9 +83,15 @@ class ApplyScreen(Place):
         self._timer: Timer | None = None
         self._asked: ApplyRequest | None = None
         self._ready: ApplyRequest | None = None
+        self._is_checking = False
+        self._wish: Callable[[], None] | None = None
         self._planned: list[Path] = []
+        self._at = 0
+        self._trials = Trials()
+        self._tried: ApplyRequest | None = None
+        self._own: set[int] = set()
+        self._started: int | None = None
         self._applied: list[Path] = []
-        self._started_jobs: dict[int, str] = {}
 
     def body(self) -> ComposeResult:
         """Form and results."""
@@ -91,17 +101,11 @@ class ApplyScreen(Place):
                     yield from self._form()
                 yield Checks(id="checks")
                 with Horizontal(classes="buttons"):
-                    yield Button("Apply", id="start", variant="primary", disabled=True)
+                    yield Button("Try it", id="try", disabled=True)
                     yield Button("Strength sweep", id="sweep", disabled=True)
-            with Vertical(id="outcome"):
-                yield Static("Results", classes="heading -first", id="results-title")
-                yield Static(
-                    "Choose a difference and pictures.\n\n"
-                    "Every picture is shown here beside its result as it is made.",
-                    id="no-results",
-                    classes="notice",
-                )
-                yield ResultsGrid(id="wall")
+                with Horizontal(classes="buttons"):
+                    yield Button("Apply", id="start", variant="primary", disabled=True)
+            yield Outcome(id="outcome")
 
     def _form(self) -> ComposeResult:
         yield Static("Differences", classes="heading -first")
@@ -124,8 +128,12 @@ class ApplyScreen(Place):
     def on_mount(self) -> None:
         """Begin with the differences."""
         self._wait()
-        self._show_results([])
         self.query_one("#add-difference").focus()
+
+    @property
+    def outcome(self) -> Outcome:
+        """What comes of it."""
+        return self.query_one(Outcome)
 
     def plugins_changed(self, registry: Registry) -> None:
         """Other editors and captioners to choose from."""
@@ -223,8 +231,9 @@ class ApplyScreen(Place):
         """Begin again."""
         self.query_one("#chosen").remove_children()
         self.query_one("#images").remove_children()
-        self._started_jobs.clear()
-        self._show_results([])
+        self._planned, self._started = [], None
+        self.outcome.show_results([])
+        self.outcome.show("one")
         write(self, {"out": ""})
         apply_form.clear(self, self.diffinv.preferences.device)
         self.call_after_refresh(self._sources_changed)
@@ -242,7 +251,8 @@ class ApplyScreen(Place):
         await self.query_one(More).unfold()
         write(self, {"out": ""})
         apply_form.show(self, request)
-        if request.out != self._out([(path.stem, asked) for _, path, asked in differences]):
+        usual = self._out([(path.stem, asked) for _, path, asked in differences])
+        if request.out != (self._tries if request.sweep else usual):
             write(self, {"out": str(request.out)})
         self._sources_changed()
         self.set_timer(_DEBOUNCE, self._to_top)
@@ -282,6 +292,11 @@ class ApplyScreen(Place):
         first = self._images[0] if self._images else Path.cwd()
         return results_folder(first, differences)
 
+    @property
+    def _tries(self) -> Path:
+        """The folder for single pictures, in which each strength has one of its own."""
+        return self._out([(row.path.stem, 1.0) for row in self.query(Chosen)])
+
     @on(Slider.Typing)
     def _type_strength(self, event: Slider.Typing) -> None:
         def take(text: str | None) -> None:
@@ -306,17 +321,20 @@ class ApplyScreen(Place):
     @on(Checkbox.Changed)
     @on(Slider.Changed)
     def _changed(self) -> None:
-        self._asked = self._ready = None
+        self._asked = self._ready = self._wish = None
+        self._is_checking = True
         self._enable(False)
+        self._show_one()
         if self._timer:
             self._timer.stop()
         self._timer = self.set_timer(_DEBOUNCE, self._check)
 
     def _enable(self, ready: bool) -> None:
-        for id in ("start", "sweep"):
+        for id in ("try", "sweep", "start"):
             self.query_one(f"#{id}", Button).disabled = not ready
 
     def _wait(self) -> None:
+        self._is_checking = False
         missing = "a difference" if not self.query(Chosen) else "pictures, or a folder of them"
         self.query_one(Checks).wait(f"Choose {missing}.")
 
@@ -324,6 +342,7 @@ class ApplyScreen(Place):
         try:
             request = self.request()
         except DiffinvError as error:
+            self._is_checking = False
             self.query_one(Checks).say(bad=str(error))
             return
         if request.differences and request.images:
@@ -346,14 +365,15 @@ class ApplyScreen(Place):
 
     def _say_bad(self, request: ApplyRequest, problem: str) -> None:
         if self.is_attached and request is self._asked:
+            self._is_checking = False
             self.query_one(Checks).say(bad=problem)
 
     def _say_good(self, request: ApplyRequest, plan: ApplicationPlan) -> None:
         if not self.is_attached or request is not self._asked:  # it was changed meanwhile
             return
-        self._ready = request
+        self._ready, self._is_checking = request, False
         left = [source for source, _ in plan.targets]
-        self._planned = list(dict.fromkeys([*left, *(output.input for output in plan.done)]))
+        self._plan_for(list(dict.fromkeys([*left, *(output.input for output in plan.done)])))
         count = plural(len(left), "picture" if request.results == 1 else "result")
         if plan.done:
             count = f"{count} left to do, {len(plan.done)} done before"
@@ -367,99 +387,160 @@ class ApplyScreen(Place):
             notes.append("At strength 0 nothing changes.")
         self.query_one(Checks).say(facts, notes)
         self._enable(True)
-        if not self._started_jobs:
-            self._show_results([Result(path, None) for path in self._planned[:_PLANNED]])
+        wish, self._wish = self._wish, None
+        if wish is not None:
+            wish()
+
+    def _plan_for(self, pictures: list[Path]) -> None:
+        """These pictures are to be changed; the one that is tried stays where it is among them."""
+        before = self._planned[self._at : self._at + 1]
+        self._planned = sorted(pictures, key=lambda path: natural_key(str(path)))
+        self._at = self._planned.index(before[0]) if before and before[0] in pictures else 0
+        count = len(pictures)
+        self.query_one("#start", Button).label = f"Apply to all {count}" if count > 1 else "Apply"
+        if self._started is None:
+            self.outcome.show_results([Result(path, None) for path in self._planned[:_PLANNED]])
+        self._take_trials(self.diffinv.jobs)
+
+    # One picture
+
+    def _take_trials(self, jobs: list[Job]) -> None:
+        self._tried = self._ready or self._tried
+        self._trials.take(jobs, self._tried)
+        self._show_one()
+
+    @property
+    def _strengths(self) -> Asked:
+        return tuple((str(row.path.absolute()), row.strength) for row in self.query(Chosen))
+
+    @on(StrengthStrip.Moved)
+    def _show_one(self) -> None:
+        """The picture that is tried, with the strengths as they are, or as the strip has them."""
+        if not self._planned:
+            return
+        place = f"{self._at + 1} of {len(self._planned)}"
+        one = self.query_one(OnePicture)
+        current = one.strip.current
+        looked_at = current.strength if current else None
+        picture = self._planned[self._at]
+        one.show(seen(self._trials, picture, place, self._strengths, looked_at))
+
+    @on(Pair.Stepped)
+    def _step(self, event: Pair.Stepped) -> None:
+        self._at = min(max(0, self._at + event.by), len(self._planned) - 1)
+        self._show_one()
+
+    @on(Pair.Opened)
+    def _compare(self) -> None:
+        enlarge(self.query_one(OnePicture), self.app)
+
+    @on(StrengthStrip.Taken)
+    def _take_strength(self, event: StrengthStrip.Taken) -> None:
+        taken = in_proportion(self._strengths, event.strength)
+        for slider, (_, strength) in zip(self.query(Slider), taken, strict=True):
+            slider.value = strength
+
+    def action_try_this(self) -> None:
+        """Try the picture under the cursor."""
+        current = self.query_one(ResultsGrid).current
+        if current is not None and current.before in self._planned:
+            self._at = self._planned.index(current.before)
+            self.outcome.show("one")
+            self._show_one()
+            self.query_one(Pair).focus()
+
+    def action_change_view(self) -> None:
+        """From the picture to all results, and back."""
+        self._show_view("all" if self.outcome.view == "one" else "one")
+
+    def action_view_one(self) -> None:
+        """The picture that is tried."""
+        self._show_view("one")
+
+    def action_view_all(self) -> None:
+        """All results."""
+        self._show_view("all")
+
+    def _show_view(self, view: View) -> None:
+        self.outcome.show(view)
+        self.query_one(Pair if view == "one" else ResultsGrid).focus()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Of the results, one can be tried."""
+        return action != "try_this" or isinstance(self.focused, ResultsGrid)
 
     # Starting, and what comes of it
 
-    def action_start(self) -> None:
-        """Put the request into the queue."""
-        if self._ready is None:
+    def _once_ready(self, action: Callable[[], None]) -> None:
+        """Do something with the request, as soon as it has been checked."""
+        if self._ready is not None:
+            action()
+        elif self._is_checking:
+            self._wish = action
+        else:
             self.app.notify("Not ready yet: see the checks.", severity="warning")
-            return
-        self._submit([(self._ready, "")])
+
+    def action_start(self) -> None:
+        """Put all pictures into the queue."""
+        self._once_ready(self._start)
+
+    def _start(self) -> None:
+        assert self._ready is not None
+        inputs = list(self._planned)
+
+        def started(job: Job) -> None:
+            self._started, self._applied = job.id, inputs
+            self._show_view("all")
+
+        self._submit(self._ready, started)
+
+    def action_try(self) -> None:
+        """The picture that is shown, with the strengths as they are."""
+        self._once_ready(partial(self._try, trial))
 
     def action_sweep(self) -> None:
-        """The first picture at several strengths, a job each."""
-        if self._ready is None or not self._planned:
-            self.app.notify("Not ready yet: see the checks.", severity="warning")
-            return
-        if _changes_nothing(self._ready):
-            self.app.notify("A sweep needs a strength other than 0.", severity="warning")
-            return
-        out = self._out([(row.path.stem, 1.0) for row in self.query(Chosen)])
-        first = replace(self._ready, images=(self._planned[0],), out=out, results=1)
-        requests = [at_strength(first, by) for by in SWEEP]
-        self._submit([(request, request.out.name) for request in requests])
+        """The picture that is shown, at several strengths."""
+        self._once_ready(partial(self._try, sweep))
 
-    def _submit(self, requests: list[tuple[ApplyRequest, str]]) -> None:
+    def _try(self, ask: Callable[[ApplyRequest, Path, Path], ApplyRequest]) -> None:
+        assert self._ready is not None
+        request = ask(self._ready, self._planned[self._at], self._tries)
+
+        def started(_job: Job) -> None:
+            self.outcome.show("one")
+            if ask is sweep:
+                self.query_one(StrengthStrip).focus()
+
+        self._submit(request, started)
+
+    def _submit(self, request: ApplyRequest, then: Callable[[Job], None]) -> None:
         def started(jobs: list[Job]) -> None:
-            self._started_jobs = {
-                job.id: about for job, (_, about) in zip(jobs, requests, strict=True)
-            }
-            self._applied = inputs
-            self.query_one(ResultsGrid).focus()
-            self.jobs_changed(jobs)
+            self._own.update(job.id for job in jobs)
+            self.jobs_changed([*self.diffinv.jobs, *jobs])
+            then(jobs[0])
+            self.jobs_changed([*self.diffinv.jobs, *jobs])
 
-        inputs = list(self._planned) if len(requests) == 1 else self._planned[:1]
-        self.diffinv.submit([request for request, _ in requests], started)
+        self.diffinv.submit([request], started)
 
     def is_showing(self, job: Job) -> bool:
-        """Results appear as they come: six jobs of a sweep need no six messages."""
-        return job.id in self._started_jobs
+        """What was started here is seen here."""
+        return job.id in self._own
 
     def jobs_changed(self, jobs: list[Job]) -> None:
-        """Show what the jobs that were started here have brought so far."""
-        own = [job for job in sorted(jobs, key=lambda job: job.id) if job.id in self._started_jobs]
-        if not own:
-            return
-        results = []
-        for job in own:
-            about = self._started_jobs[job.id]
-            missing = {"done": "failed", "running": "waiting"}.get(job.state, job.state)
-            done: dict[Path, list[AppliedImage]] = {path: [] for path in self._applied}
-            for output in job.outputs:
-                done.setdefault(output.input, []).append(output)
-            for path, outputs in done.items():
-                for o in outputs:
-                    results.append(Result(path, o.output, about or duration(o.seconds)))
-                to_come = max(1, getattr(job.request, "results", 1)) - len(outputs)
-                results += [Result(path, None, about or missing)] * max(0, to_come)
-        self._show_results(results, own)
-
-    def _show_results(self, results: Sequence[Result], jobs: Sequence[Job] = ()) -> None:
-        wall = self.query_one(ResultsGrid)
-        wall.show(results)
-        wall.display = bool(results)
-        self.query_one("#no-results").display = not results
-        done = sum(result.after is not None for result in results)
-        title = plain("Results", "bold")
-        if jobs:
-            title.append(f"   {done} of {len(results)}", "muted")
-        elif results:
-            title.append(f"   {plural(len(results), 'picture')} to come", "muted")
-        for error in [job.error for job in jobs if job.error][:1]:
-            title.append("\n✗ ", "bad").append_text(plain(error, limit=300))
-        self.query_one("#results-title", Static).update(title)
+        """Show what the jobs have brought so far."""
+        self._take_trials(jobs)
+        for job in jobs:
+            if job.id == self._started:
+                self.outcome.show_results(results_of(job, self._applied), [job])
 
     @on(PairGrid.Opened)
     def _large(self) -> None:
-        enlarge(self.query_one(ResultsGrid))
+        enlarge(self.query_one(ResultsGrid), self.app)
 
     @on(Button.Pressed)
     def _pressed(self, event: Button.Pressed) -> None:
         if event.button.id:
             getattr(self, "action_" + event.button.id.replace("-", "_"))()
-
-
-def at_strength(request: ApplyRequest, by: float) -> ApplyRequest:
-    """The same with every strength multiplied, into a folder named after them as they are then."""
-    # + 0.0 makes -0.0 a plain zero
-    differences = tuple((name, round(weight * by, 4) + 0.0) for name, weight in request.differences)
-    strengths = ", ".join(f"{weight:+g}" for _, weight in differences)
-    return replace(
-        request, differences=differences, out=request.out / f"strength {strengths}", replace=True
-    )
 
 
 def _changes_nothing(request: ApplyRequest) -> bool:

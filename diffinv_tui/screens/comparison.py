@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from textual import work
 from textual.binding import BindingType
@@ -21,18 +21,33 @@ from ..viewer import open_in_viewer
 from ..widgets.difference_view import Figure
 from ..widgets.footer import KeyLine
 from ..widgets.picture import Picture
-from ..widgets.results_grid import Result, ResultsGrid
+from ..widgets.results_grid import Result
 from .base import Window
 
 if TYPE_CHECKING:
     from PIL.Image import Image
-    from textual.app import ComposeResult
+    from textual.app import App, ComposeResult
     from textual.events import Resize
 
 _LOOK_EVERY = 0.5
 _NAMES = ("{Original}", "{Result}")
 _WHOLE_SIDE = 1_600
 """Pixels a side of a picture that is seen whole: with all of them, keys would take a while."""
+
+
+class Gallery(Protocol):
+    """Results, one of which is under a cursor."""
+
+    @property
+    def cursor(self) -> int:
+        """Where the cursor is."""
+
+    @property
+    def results(self) -> list[Result]:
+        """Those that are shown."""
+
+    def set_cursor(self, index: int) -> None:
+        """Put the cursor on a result."""
 
 
 class Comparison(Window[int]):
@@ -50,7 +65,7 @@ class Comparison(Window[int]):
       move nothing.
     """
 
-    def __init__(self, wall: ResultsGrid) -> None:
+    def __init__(self, wall: Gallery) -> None:
         super().__init__()
         self._wall, self._index = wall, wall.cursor
         self._shown: Result | None = None
@@ -221,11 +236,11 @@ def _opened(path: Path, size: tuple[int, int] | None) -> Image:
     return image if size in (None, image.size) else image.resize(size, Resampling.LANCZOS)
 
 
-def enlarge(wall: ResultsGrid) -> None:
+def enlarge(wall: Gallery, app: App[Any]) -> None:
     """Show the result under a gallery's cursor large; the cursor follows."""
 
     def back(index: int | None) -> None:
         wall.set_cursor(index or 0)
 
-    if wall.current:
-        wall.app.push_screen(Comparison(wall), back)
+    if wall.results:
+        app.push_screen(Comparison(wall), back)

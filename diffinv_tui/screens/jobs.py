@@ -172,7 +172,7 @@ class JobsScreen(Place):
 
     @on(PairGrid.Opened)
     def _large(self) -> None:
-        enlarge(self.query_one(ResultsGrid))
+        enlarge(self.query_one(ResultsGrid), self.app)
 
     def action_open(self) -> None:
         """Open what came out: the difference, or the results."""

@@ -12,13 +12,13 @@ from textual.widgets import Static
 from diffinv.errors import DiffinvError
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 
-from ..formatting import duration
 from ..job_texts import figures, log_text, state_line, title_line, troubles
 from ..messages import tell
 from ..pictures import open_thumbnail, preview_picture
 from .curve import Curve
 from .difference_view import Figure
-from .results_grid import Result, ResultsGrid
+from .outcome import result_of
+from .results_grid import ResultsGrid
 from .said import Said
 
 if TYPE_CHECKING:
@@ -84,8 +84,7 @@ class JobView(Vertical):
         if learns:
             self.query_one(Curve).show(job.losses)
         else:
-            outputs = [Result(o.input, o.output, duration(o.seconds)) for o in job.outputs]
-            self.query_one(ResultsGrid).show(outputs)
+            self.query_one(ResultsGrid).show([result_of(job, one) for one in job.outputs])
         self._load(job)
 
     def on_resize(self) -> None:

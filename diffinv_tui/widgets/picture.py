@@ -99,6 +99,8 @@ class Picture(Widget):
         left, top = (width - columns) // 2, (height - rows) // 2
         if self.styles.align_horizontal == "left":
             left = top = 0
+        if self.styles.align_vertical == "top":
+            top = 0
         style = self.rich_style
         blank = Strip.blank(width, style)
         before = Segment(" " * left, style)

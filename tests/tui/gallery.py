@@ -142,7 +142,8 @@ async def apply(pilot: Pilot[Any], home: Path) -> None:
     screen.query(Slider).last().value = -0.4
     await until(pilot, lambda: not screen.query_one("#start", Button).disabled)
     await until(pilot, lambda: screen.query_one(ResultsGrid).total == 6)
-    screen._started_jobs = {6: ""}
+    screen._started = 6
+    screen.outcome.show("all")
     screen.jobs_changed(pilot.app.jobs)
     screen.query(Slider).last().focus()
 

@@ -19,7 +19,9 @@ from diffinv.jobs.store import JobStore
 from diffinv.plugins.loading import registry
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.screens.pickers import Picker
+from diffinv_tui.trying import STRENGTHS
 from diffinv_tui.widgets.chosen_rows import Chosen
+from diffinv_tui.widgets.one_picture import OnePicture
 from diffinv_tui.widgets.picture_field import PictureField
 from diffinv_tui.widgets.results_grid import ResultsGrid
 from diffinv_tui.widgets.slider import Slider
@@ -37,15 +39,22 @@ def workers():
             process.send_signal(signal.SIGKILL)
 
 
+def example_pictures(home: Path, count: int) -> Path:
+    """A folder with so many of the pictures that come with the embedded backbone."""
+    shown = Path(registry().backbones["diorama"].defaults["example"])
+    (home / "b").mkdir()
+    for path in sorted((shown / "b").glob("*.png"))[:count]:
+        shutil.copy(path, home / "b" / path.name)
+    return home / "b"
+
+
 @pytest.fixture
 def example(home: Path) -> Path:
     """The pictures of the embedded backbone, three of them in a folder, where the app starts."""
     shown = Path(registry().backbones["diorama"].defaults["example"])
     for name in ("a.png", "a_prime.png"):
         shutil.copy(shown / name, home / name)
-    (home / "b").mkdir()
-    for path in sorted((shown / "b").glob("*.png"))[:3]:
-        shutil.copy(path, home / "b" / path.name)
+    example_pictures(home, 3)
     return home
 
 
@@ -66,9 +75,39 @@ async def test_the_demo(home: Path, workers: None) -> None:
         await pilot.press("enter")
         await shows(pilot, "Preview")
         assert "demo" in screen(app)
-        await pilot.press("escape")
+        await pilot.press("a")
         results = home / "diffinv" / "results" / "demo"
         assert len(list(results.glob("*.png"))) == 9
+        await _try_then_all(pilot, home)
+
+
+async def _try_then_all(pilot: Pilot[Any], home: Path) -> None:
+    """From the demo's difference to results of one's own: tried, swept, and made of all."""
+    app: DiffinvApp = pilot.app  # type: ignore[assignment]
+    await until(pilot, lambda: app.current_mode == "apply" and app.screen.query(Chosen))
+    apply = app.screen
+    apply.add_image(example_pictures(home, 2))  # type: ignore[attr-defined]
+    await write(pilot, "out", str(home / "out"))
+    await open_more(pilot)
+    await write(pilot, "steps", "4")
+    await pilot.press("ctrl+t")
+    one = apply.query_one(OnePicture)
+    await until(pilot, lambda: one.results and one.results[0].after, 60, "the one that is tried")
+    assert one.results[0].after == home / "out" / "strength +1" / one.results[0].before.name
+    apply.query_one(Slider).focus()  # in a text line the key deletes a word
+    await pilot.press("ctrl+w")
+    await until(pilot, lambda: one.strip.has_focus, what="the strip's focus")
+    swept = lambda: [step.result is not None for step in one.strip.steps]  # noqa: E731
+    await until(pilot, lambda: swept() == [True] * len(STRENGTHS), 60, "the sweep")
+    assert len(app.jobs) == 4
+    await pilot.press("right", "enter")
+    assert apply.query_one(Slider).value == 1.5
+    await pilot.press("ctrl+s")
+    wall = apply.query_one(ResultsGrid)
+    made = lambda: sum(result.after is not None for result in wall.results)  # noqa: E731
+    await until(pilot, lambda: made() == 2, 60, "two results")
+    assert len(list((home / "out").glob("*.png"))) == 2
+    assert wall.has_focus
 
 
 async def pick(pilot: Pilot[Any], name: str) -> None:

@@ -88,12 +88,13 @@ async def test_a_large_result_and_its_tile_follow_their_files(
             return image is not None and image.getpixel((0, 0)) == ImageColor.getrgb(shade)
 
         for shade in ("red", "blue"):
-            place._show_results([Result(before, None, "waiting")])
+            place.outcome.show_results([Result(before, None, "waiting")])
+            place.outcome.show("all")
             wall.focus()
             await pilot.press("enter")
             await shows(pilot, "waiting   1 of 1")
             Image.new("RGB", (64, 64), shade).save(made)
-            place._show_results([Result(before, made, "1 s")])
+            place.outcome.show_results([Result(before, made, "1 s")])
             await shows(pilot, "1 s   1 of 1")
             await pilot.press("escape")
             await until(pilot, partial(is_drawn, shade), what=shade)
@@ -106,9 +107,10 @@ async def test_pictures_of_one_name_are_told_apart(full_home: Path, make_app: Ma
         await go(pilot, "apply")
         folder = full_home / "pictures" / "trip"
         (folder / "deep").mkdir()
-        app.screen._show_results(
+        app.screen.outcome.show_results(
             [Result(folder / "01.png", None, "failed"), Result(folder / "deep" / "01.png", None)]
         )
+        app.screen.outcome.show("all")
         await shows(pilot, "deep/01.png")
         app.screen.query_one(ResultsGrid).focus()
         await pilot.press("enter")

@@ -14,15 +14,14 @@ from textual.widgets import Button, Input, OptionList, Select
 
 from diffinv.difference import load, save
 from diffinv.jobs.planning import plan_inversion
-from diffinv.jobs.requests import ApplyRequest
 from diffinv.plugins.registry import Registry
 from diffinv.plugins.rows import PluginRow
 from diffinv.storage.store import Library
 from diffinv_tui.app import DiffinvApp
 from diffinv_tui.config import load_preferences, preferences_file
-from diffinv_tui.screens.apply import SWEEP, at_strength
 from diffinv_tui.screens.dialogs import Detail
 from diffinv_tui.screens.jobs import JobsScreen
+from diffinv_tui.trying import STRENGTHS
 from diffinv_tui.widgets.chosen_rows import Chosen
 from diffinv_tui.widgets.difference_list import PAGE, DifferenceList
 from diffinv_tui.widgets.difference_view import DifferenceView, Figure
@@ -32,6 +31,7 @@ from diffinv_tui.widgets.picture import Picture
 from diffinv_tui.widgets.picture_field import PictureField
 from diffinv_tui.widgets.results_grid import ResultsGrid
 from diffinv_tui.widgets.slider import Slider
+from diffinv_tui.widgets.strength_strip import StrengthStrip
 
 pytestmark = pytest.mark.asyncio
 MakeApp = Callable[..., DiffinvApp]
@@ -493,24 +493,19 @@ async def test_differences_strengths_and_a_sweep(full_home: Path, make_app: Make
         await shows(pilot, "~/pictures/trip-first-snow_-0.6")
         await until(pilot, lambda: apply.query_one(ResultsGrid).total == 6)
         await pilot.press("ctrl+w")
-        await until(pilot, lambda: len(app.jobs) == len(SWEEP))
-        strengths = [job.request.differences[0][1] for job in app.jobs]
-        assert strengths == [0.6, 0.0, -0.3, -0.6, -0.9, -1.2]
-        for job, said in zip(app.jobs, ("+0.6", "+0", "-0.3", "-0.6", "-0.9", "-1.2"), strict=True):
-            assert job.request.out == full_home / "pictures/trip-first-snow" / f"strength {said}"
-            await shows(pilot, f"strength {said}")
+        await until(pilot, lambda: len(app.jobs) == 1)
+        request = app.jobs[0].request
+        assert request.differences[0][1] == 1.0
+        assert request.sweep == STRENGTHS
+        assert request.out == full_home / "pictures" / "trip-first-snow"
+        assert [path.name for path in request.images] == ["01.png"]
+        await until(pilot, lambda: isinstance(app.focused, StrengthStrip))
+        await pilot.press("ctrl+t")
+        await until(pilot, lambda: len(app.jobs) == 2)
+        tried = next(job.request for job in app.jobs if job.id == 2)
+        assert (tried.differences[0][1], tried.sweep) == (-0.6, (1.0,))
         apply.query_one(Slider).value = 0.0
         await shows(pilot, "At strength 0 nothing changes.")
-        await pilot.press("ctrl+w")
-        await shows(pilot, "A sweep needs a strength other than 0.")
-        assert len(app.jobs) == len(SWEEP)
-
-
-async def test_a_sweep_of_several_differences_names_the_strength_of_each(tmp_path: Path) -> None:
-    request = ApplyRequest((("a", 0.5), ("b", -2.0)), (tmp_path / "b.png",), tmp_path)
-    swept = at_strength(request, 1.5)
-    assert swept.differences == (("a", 0.75), ("b", -3.0))
-    assert swept.out.name == "strength +0.75, -3"
 
 
 async def test_results_are_of_what_was_started(full_home: Path, make_app: MakeApp) -> None:
