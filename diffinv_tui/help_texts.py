@@ -85,7 +85,7 @@ more and keeps less of the picture.""",
     "more": "Opens the settings that most people leave as they are.",
     "start": "Puts it into the queue; the marks above say what is missing.",
     "try": "Makes the picture that is shown, with the strengths as they are.",
-    "sweep": "The picture that is shown at the strengths −1 to 2, side by side, to see which suits.",
+    "sweep": "The picture that is shown at the strengths −1 to 2, side by side.",
     "view-one": "The picture that is tried, before and after.",
     "view-all": "All results, as they come.",
 }
