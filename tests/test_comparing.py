@@ -86,6 +86,23 @@ class TestData:
         assert first.b_prime is not None
         assert data.entries[1].open().b_prime is None
 
+    def test_pictures_named_by_their_addresses(self, tmp_path):
+        import fsspec
+
+        draw(tmp_path / "a.png")
+        store = fsspec.filesystem("memory")
+        store.pipe("/bucket/a.png", (tmp_path / "a.png").read_bytes())
+        a, gone = "memory://bucket/a.png", "memory://bucket/gone.png"
+        rows = [f"one,{a},{a},a.png", f"two,{a},{gone},a.png", f"three,nowhere://x/y.png,{a},{a}"]
+        (tmp_path / "m.csv").write_text("\n".join(["id,A,A_prime,B", *rows]))
+        data = open_data(str(tmp_path / "m.csv"), None, 0)
+        assert [entry.id for entry in data.entries] == ["one"]
+        assert data.entries[0].open().a.size == (32, 24)
+        assert data.entries[0].source["a"][0] == a
+        assert data.entries[0].source["a"][1] == data.entries[0].source["b"][1]
+        assert data.faults[0] == f"line 3 names '{gone}', which is missing"
+        assert "line 4 names 'nowhere://x/y.png', which cannot be read: " in data.faults[1]
+
     def test_lines_of_json(self, tmp_path):
         for name in "abc":
             draw(tmp_path / f"{name}.png")

@@ -101,16 +101,16 @@ def _entries(rows: Sequence[Row]) -> tuple[list[Entry], list[str]]:
             faults.append(f"{row.where} has the id {row.id!r} of another row")
         else:
             known.add(row.id)
-            source = {n: _fingerprint(p) for n, p in row.pictures.items()}
+            source = {n: _fingerprint(p, row.addresses.get(n)) for n, p in row.pictures.items()}
             entries.append(Entry(row.id, partial(_read, row), source))
     return entries, faults
 
 
-def _fingerprint(picture: Path | bytes) -> list[str]:
+def _fingerprint(picture: Path | bytes, address: str | None) -> list[str]:
     """Where a picture is, nothing if it is in a table, and the SHA-256 of its file."""
     if isinstance(picture, bytes):
         return ["", hashlib.sha256(picture).hexdigest()]
-    return [str(picture), sha256_of(picture)]
+    return [address or str(picture), sha256_of(picture)]
 
 
 def _read(row: Row) -> Triplet:

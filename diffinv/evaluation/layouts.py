@@ -5,13 +5,14 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..errors import DiffinvError
+from ..system.remote import is_address, local_copy
 
 PICTURES = {"a": "A", "a_prime": "A_prime", "b": "B", "b_prime": "B_prime"}
 """The columns of a manifest, and the names of pictures in a folder; ``B_prime`` may be missing."""
@@ -22,13 +23,14 @@ _SUFFIXES = (".png", ".jpg", ".jpeg", ".webp")
 @dataclass(frozen=True)
 class Row:
     """A triplet as it was found: ``where`` says the line or the folder; pictures are paths, or the
-    contents of files."""
+    contents of files. ``addresses`` are those of pictures that were fetched."""
 
     where: str
     id: str
     pictures: Mapping[str, Path | bytes]
     instruction: str = ""
     captions: Mapping[str, str] | None = None
+    addresses: Mapping[str, str] = field(default_factory=dict)
 
 
 def of_manifest(path: Path) -> tuple[list[Row], list[str]]:
@@ -40,19 +42,25 @@ def of_manifest(path: Path) -> tuple[list[Row], list[str]]:
         if not isinstance(line, dict):
             faults.append(f"{where} is damaged")
             continue
-        rows.append(row_of(where, number, line, path.parent))
+        try:
+            rows.append(row_of(where, number, line, path.parent))
+        except DiffinvError as error:
+            faults.append(f"{where} {error}")
     return rows, faults
 
 
 def row_of(where: str, number: int, line: Mapping[Any, Any], folder: Path) -> Row:
-    """A row from the columns of a manifest, whose paths are relative to its folder."""
+    """A row from the columns of a manifest, whose paths are relative to its folder. Raises
+    DiffinvError, worded to follow the row's place, if an address of a picture leads nowhere."""
     said = {str(k).strip(): str(v).strip() for k, v in line.items() if v not in (None, "")}
+    named = {key: said[name] for key, name in PICTURES.items() if name in said}
+    addresses = {key: text for key, text in named.items() if is_address(text)}
     pictures: dict[str, Path | bytes] = {
-        key: folder / said[name] for key, name in PICTURES.items() if name in said
+        key: local_copy(text) if key in addresses else folder / text for key, text in named.items()
     }
     captions = {key: said[f"caption_{key}"] for key in PICTURES if f"caption_{key}" in said}
     id = safe_id(said.get("id", f"{number:05d}"))
-    return Row(where, id, pictures, said.get("instruction", ""), captions)
+    return Row(where, id, pictures, said.get("instruction", ""), captions, addresses)
 
 
 def _lines(path: Path) -> Iterator[tuple[int, Any]]:

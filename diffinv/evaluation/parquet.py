@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +60,10 @@ def _of_manifest(table: Any, folder: Path, count: int | None) -> tuple[list[Row]
             pictures = {key: line[name] for key, name in PICTURES.items() if line.get(name)}
             texts = {k: v for k, v in line.items() if isinstance(v, str)}
             row = row_of(where, number, texts, folder)
-            contents = {key: _picture(value, folder) for key, value in pictures.items()}
-            rows.append(Row(where, row.id, contents, row.instruction, row.captions))
+            held = {k: _picture(v, folder) for k, v in pictures.items() if k not in row.pictures}
+            rows.append(replace(row, pictures={**row.pictures, **held}))
+        except DiffinvError as error:
+            faults.append(f"{where} {error}")
         except (TypeError, ValueError):
             faults.append(f"{where} is damaged")
     return rows, faults
