@@ -429,8 +429,20 @@ class Model:
             loaded,
             writer,
             lambda: self._models.vocabulary(chosen, self.device),
+            lambda: self._make_room(chosen),
             (backbone, encoder, captioner),
         )
+
+    def _make_room(self, encoder: Part) -> DeltaEncoder | None:
+        """The delta encoder, on the CPU from now on; the captioner comes back when it is asked.
+        None if the encoder was on the CPU before."""
+        if writer := self._named[2]:
+            self._models.drop(writer, self.device)
+        if not self._models.move_out(encoder, self.device):
+            return None
+        self.__dict__.pop("_teachers", None)
+        found: DeltaEncoder = self._models.get(encoder, self.device)
+        return found
 
     def _check_captions(self, captions: Sequence[tuple[str, str]]) -> None:
         if not captions and self._named[2] is None:

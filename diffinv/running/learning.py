@@ -49,12 +49,14 @@ the words give: to have the denoiser choose one takes as long as six steps."""
 @dataclass(frozen=True)
 class Teachers:
     """The loaded parts that learning needs, and where they came from. ``captioner`` is called when
-    captions have to be written, and is None if they never are."""
+    captions have to be written, and is None if they never are. ``make_room`` takes all but the
+    backbone off its device and gives the delta encoder anew; None if there is nothing to take."""
 
     backbone: Backbone
     delta_encoder: DeltaEncoder
     captioner: Callable[[], Captioner] | None
     vocabulary: Callable[[], Vocabulary | None]
+    make_room: Callable[[], DeltaEncoder | None]
     named: tuple[Part, Part, Part | None]
     """Backbone, delta encoder and captioner as they were asked for."""
 
@@ -110,7 +112,14 @@ def learn(
         learned = [_Learned(r.tokens, r.delta_image, r.words, r.pooled) for r in results]
         return results, _previews(roomy, groups, learned, settings, meter=meter)
 
-    results, previews = with_room(work, teachers.backbone, meter)
+    def make_room() -> bool:
+        nonlocal teachers
+        encoder = teachers.make_room()
+        if encoder is not None:
+            teachers = replace(teachers, delta_encoder=encoder)
+        return encoder is not None
+
+    results, previews = with_room(work, teachers.backbone, meter, make_room)
     if previews[0]:
         keeper.show(previews[0])
     for own, result in zip(remarks, results, strict=True):

@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from ..errors import UsageError
+from ..contracts import CaptionerSpec, DeltaEncoderSpec
+from ..errors import DiffinvError, UsageError
 from ..plugins.loading import registry
 from ..system.memory import VARIABLE
 from ..system.paths import given_path
+from .out_of_memory import free_memory, is_out_of_memory
 from .parts import Part
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ class Models:
     def __init__(self) -> None:
         self._loaded: dict[_Key, tuple[_Files, Any]] = {}
         self._vocabularies: dict[_Key, tuple[Any, Vocabulary | None]] = {}
+        self._outside: set[_Key] = set()
 
     def use_memory(self, setting: str | None) -> None:
         """Use ``auto``, ``low`` or ``high`` from now on; drop parts loaded with another setting."""
@@ -45,8 +48,36 @@ class Models:
         if not self.has(part, device):
             self._loaded.pop(key, None)
             files = _files(part.weights)
-            self._loaded[key] = files, registry().create(part.spec, part.weights, device)
+            self._loaded[key] = files, self._make(part, device)
         return self._loaded[key][1]
+
+    def _make(self, part: Part, device: str) -> Any:
+        """The part on the device. What works beside a backbone is made on the CPU where the device
+        has no room for it."""
+        key, create = _key(part, device), registry().create
+        if key not in self._outside:
+            try:
+                return create(part.spec, part.weights, device)
+            except DiffinvError as error:
+                if device == "cpu" or not _beside(part) or not is_out_of_memory(error.__cause__):
+                    raise
+                self._outside.add(key)
+            free_memory()
+        return create(part.spec, part.weights, "cpu")
+
+    def drop(self, part: Part, device: str) -> None:
+        """Forget a part; it is loaded again when it is needed."""
+        self._loaded.pop(_key(part, device), None)
+        self._vocabularies.pop(_key(part, device), None)
+
+    def move_out(self, part: Part, device: str) -> bool:
+        """Forget a part and have it on the CPU from now on; whether it was on the device."""
+        key = _key(part, device)
+        if device == "cpu" or key in self._outside:
+            return False
+        self.drop(part, device)
+        self._outside.add(key)
+        return True
 
     def vocabulary(self, part: Part, device: str) -> Vocabulary | None:
         """The words of a delta encoder, whose places are found on the first call; None if it has
@@ -61,6 +92,10 @@ class Models:
 
 _Key = tuple[str, str, str | None, str]
 _Files = tuple[tuple[str, int, int], ...]
+
+
+def _beside(part: Part) -> bool:
+    return isinstance(part.spec, CaptionerSpec | DeltaEncoderSpec)
 
 
 def _key(part: Part, device: str) -> _Key:

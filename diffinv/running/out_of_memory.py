@@ -14,8 +14,14 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def with_room(work: Callable[[Backbone], T], backbone: Backbone, meter: Meter) -> T:
-    """Do ``work`` with the backbone; if memory runs out, once more with its batches halved.
+def with_room(
+    work: Callable[[Backbone], T],
+    backbone: Backbone,
+    meter: Meter,
+    make_room: Callable[[], bool] = lambda: False,
+) -> T:
+    """Do ``work`` with the backbone; if memory runs out, once more after ``make_room``, if that
+    made any, and then with its batches halved.
 
     Raises DiffinvError with advice if that is not enough.
     """
@@ -27,7 +33,17 @@ def with_room(work: Callable[[Backbone], T], backbone: Backbone, meter: Meter) -
         return work(backbone)
     except torch.OutOfMemoryError:
         pass  # the error holds what was computed, and releases it when it goes
-    _free()
+    if make_room():
+        free_memory()
+        meter.warn(
+            f"{backbone.device} ran out of memory: what describes and compares the pictures leaves "
+            "it, and works on the CPU."
+        )
+        try:
+            return work(backbone)
+        except torch.OutOfMemoryError:
+            pass
+    free_memory()
     meter.warn(f"{backbone.device} ran out of memory: batches are halved from now on.")
     try:
         return work(halved(backbone))
@@ -38,8 +54,15 @@ def with_room(work: Callable[[Backbone], T], backbone: Backbone, meter: Meter) -
         ) from error
 
 
-def _free() -> None:
-    """Free what the failed attempt left on the device."""
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether a device's memory ran out."""
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError)
+
+
+def free_memory() -> None:
+    """Free what a failed attempt left on the device."""
     import gc
 
     import torch
