@@ -38,6 +38,7 @@ from .pictures.photograph import Photograph
 from .pictures.reading import read_picture
 from .pictures.sizes import TILES, checked_detail, checked_size
 from .plugins.loading import registry
+from .running.additions import NamedPath, named_additions
 from .running.devices import find_device
 from .running.editing import Editing, batches
 from .running.keeping import Keeper
@@ -73,13 +74,18 @@ def load(
     *,
     captioner: str | None = None,
     delta_encoder: str | None = None,
+    vae: NamedPath | None = None,
+    text_encoder: NamedPath | Sequence[NamedPath] = (),
+    lora: NamedPath | Sequence[NamedPath] = (),
     device: str | None = None,
     memory: str | None = None,
 ) -> Model:
     """Load a backbone; the captioner and the delta encoder are loaded when needed.
 
     Each part is given as ``ID`` or ``ID=PATH`` (``"sdxl=PATH"``); the defaults are the first
-    installed backbone and what suits it. ``device`` is a torch device name, by default the best
+    installed backbone and what suits it. ``vae`` and ``text_encoder`` are paths of parts that take
+    the place of the backbone's own, or that it lacks; ``lora`` is ``"PATH"`` or ``"PATH:WEIGHT"``,
+    or several, that change it. ``device`` is a torch device name, by default the best
     available; ``memory`` is ``auto``, ``low`` or ``high``. Raises UsageError for a missing part or
     device, DiffinvError if weights cannot be loaded. The backbone's notes before loading, such as
     the memory it expects to need, go to the logger ``diffinv.api``.
@@ -87,12 +93,15 @@ def load(
     found = find_device(device)
     _check_memory(memory)
     parts = registry()
-    main = backbone_part(parts, backbone)
+    main = backbone_part(
+        parts, backbone, named_additions(vae, _several(text_encoder), _several(lora))
+    )
     spec = cast(BackboneSpec, main.spec)
     encoder, writer = delta_encoder or spec.delta_encoder, captioner or spec.captioner
     delta_part = named_part(parts, "delta encoder", encoder) if encoder else None
     writer_part = named_part(parts, "captioner", writer) if writer else None
-    for note in parts.preflight(spec, Use(main.weights, found.key, memory, learning=True)):
+    use = Use(main.weights, found.key, memory, learning=True, additions=main.additions)
+    for note in parts.preflight(spec, use):
         _log.info(note)
     models = Models()
     models.use_memory(memory)
@@ -201,7 +210,9 @@ class Model:
             learned = learn(self._teachers, lessons, settings, meter, keeper or Keeper())
         backbone, delta_encoder, _ = self._teachers.named
         for difference in learned:
-            remember_weights(difference.info, backbone.weights, delta_encoder.weights)
+            remember_weights(
+                difference.info, backbone.weights, backbone.additions, delta_encoder.weights
+            )
         return learned
 
     @overload
@@ -583,6 +594,10 @@ def _masks(mask: Source | Sequence[Source] | None, pictures: Sequence[Image]) ->
     return [
         fitted(one, picture.size, "A mask") for one, picture in zip(masks, pictures, strict=True)
     ]
+
+
+def _several(given: NamedPath | Sequence[NamedPath]) -> Sequence[NamedPath]:
+    return [given] if isinstance(given, str | os.PathLike) else given
 
 
 def _is_several(pictures: object) -> bool:

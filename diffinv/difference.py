@@ -14,13 +14,13 @@ import json
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, TypeAlias, get_args
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, TypeAlias, get_args
 
-from .contracts import TokenSpace
+from .contracts import AdditionKind, TokenSpace
 from .errors import DiffinvError
 from .system.files import atomic_write
 from .system.paths import given_path
@@ -47,12 +47,34 @@ Floats: TypeAlias = "NDArray[np.float32]"
 Setting = str | int | float | bool | None
 
 
+class Added(NamedTuple):
+    """What was added to a backbone's checkpoint: an :class:`diffinv.contracts.Addition` without its
+    place on any machine, its ``name`` and SHA-256 instead."""
+
+    kind: str
+    name: str
+    sha256: str
+    weight: float
+
+    def __str__(self) -> str:
+        weight = f" (weight {self.weight:g})" if self.kind == "lora" else ""
+        return f"the {_ADDED[self.kind]} {text_safe(self.name)!r}{weight}"
+
+
+_ADDED: Mapping[AdditionKind | str, str] = {
+    "vae": "autoencoder",
+    "text_encoder": "text encoder",
+    "lora": "LoRA",
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class DifferenceInfo:
     """What is known about a difference without loading its tensors.
 
     ``backbone`` and ``backbone_weights`` (a content hash) name the model it was learned on, the
-    only one it fits; without a hash, as from a textual inversion, it fits any weights.
+    only one it fits; without a hash, as from a textual inversion, it fits any weights. The hash
+    takes in ``additions``.
     ``captions``, ``prompts`` and ``pair_hashes`` have one (A, A') per pair. ``settings`` has every
     value of InversionSettings. ``date`` is ISO 8601 in UTC, ``seconds`` the time learning took.
     ``words_brought`` and ``words_taken`` are those nearest to the change and to its opposite; of a
@@ -90,6 +112,7 @@ class DifferenceInfo:
     words_brought: tuple[str, ...] = ()
     words_taken: tuple[str, ...] = ()
     token_scale: float = 0.0
+    additions: tuple[Added, ...] = ()
     hash_sha256: str = ""
     extra: dict[str, str] = field(default_factory=dict)
 
@@ -133,8 +156,8 @@ class Difference:
             return
         raise DiffinvError(
             f"The difference {text_safe(info.name)!r} was learned on the backbone "
-            f"{text_safe(info.backbone)!r} (weights {text_safe(info.backbone_weights)}) and does "
-            f"not fit {backbone_id!r} (weights {weights_id}); "
+            f"{text_safe(info.backbone)!r} (weights {text_safe(info.backbone_weights)})"
+            f"{_with(info.additions)} and does not fit {backbone_id!r} (weights {weights_id}); "
             "choose the backbone it was learned on, or learn it again on this one."
         )
 
@@ -174,6 +197,15 @@ class Difference:
         facts = f"{info.backbone}, {info.token_space} tokens, {steps} in {info.seconds:.1f} s"
         words = info.description or " + ".join(info.tags)
         return Card(info.name, words, facts, self.thumbnails, self.losses[:, 0].tolist())
+
+
+def _with(additions: Sequence[Added]) -> str:
+    return f" with {added_in_words(additions)}" if additions else ""
+
+
+def added_in_words(additions: Sequence[Added]) -> str:
+    """One after the other; empty if there are none."""
+    return " and ".join(map(str, additions))
 
 
 # Saving
@@ -542,6 +574,20 @@ def _to_versions(value: Any) -> dict[str, str]:
     return value
 
 
+def _to_additions(value: Any) -> tuple[Added, ...]:
+    rows = value if isinstance(value, list) else [value]
+    if not all(isinstance(row, list) and len(row) == 4 for row in rows):
+        raise ValueError("not a list of additions")
+    return tuple(_to_added(*row) for row in value)
+
+
+def _to_added(kind: Any, name: Any, sha256: Any, weight: Any) -> Added:
+    _to_strings([kind, name, sha256])
+    if kind not in _ADDED or type(weight) not in (int, float) or not math.isfinite(weight):
+        raise ValueError("not an addition")
+    return Added(kind, name, sha256, float(weight))
+
+
 def _json_entry(key: str, decode: Callable[[Any], Any]) -> _Entry:
     return _Entry(key, _to_json, lambda text: decode(_from_json(text)))
 
@@ -582,6 +628,7 @@ _ENTRIES: dict[str, _Entry] = {
     "words_brought": _json_entry("diffinv.words_brought", _to_strings),
     "words_taken": _json_entry("diffinv.words_taken", _to_strings),
     "token_scale": _Entry("diffinv.token_scale", repr, float),
+    "additions": _json_entry("diffinv.additions", _to_additions),
 }
 """The fields of DifferenceInfo in the header. Those with a default may be missing there."""
 

@@ -23,7 +23,13 @@ settings.load_profile("diffinv")
 QUICK = (
     *("captioners/test_endpoint.py", "jobs/test_devices.py", "jobs/test_job_store.py"),
     *("jobs/test_limits.py", "jobs/test_results_folder.py", "library/", "method/"),
-    *("test_conformance.py", "test_difference.py", "test_images.py", "test_library.py"),
+    *(
+        "test_additions.py",
+        "test_conformance.py",
+        "test_difference.py",
+        "test_images.py",
+        "test_library.py",
+    ),
     *("test_paths.py", "test_plugin_answers.py", "test_plugins.py", "test_structure.py"),
     *("test_text.py", "test_wrong_answers.py"),
     *("tui/test_curve.py", "tui/test_filters.py", "tui/test_job_texts.py", "tui/test_keys.py"),

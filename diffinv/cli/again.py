@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import click
 
 from .apply import carry_out
 from .options import (
     PATH,
+    addition_options,
     backbone_option,
     detach_option,
     device_option,
     json_option,
     memory_option,
+    take_additions,
 )
 
 
@@ -24,6 +27,7 @@ from .options import (
 @click.option("--out", type=PATH, metavar="DIR", help="Default: 'again' beside RESULT.")
 @click.option("--mask", type=PATH, metavar="FILE|FOLDER", help="The mask, if there was one.")
 @backbone_option
+@addition_options
 @device_option
 @memory_option
 @detach_option
@@ -40,6 +44,7 @@ def again(
     memory: str | None,
     as_json: bool,
     detach: bool,
+    **added: Any,
 ) -> None:
     """Do what made RESULT once more: the same difference, strength, seed and settings.
 
@@ -48,7 +53,7 @@ def again(
     """
     from ..jobs.again import request_again
 
-    request = request_again(result, images, out, mask)
+    request = request_again(result, images, out, mask, take_additions(added))
     request = replace(request, backbone=backbone, device=device, memory=memory)
     if carry_out(request, as_json, detach):
         ctx.exit(1)

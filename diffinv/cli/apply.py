@@ -14,6 +14,7 @@ from ..pictures.formats import FORMATS, SAME
 from ..pictures.sizes import DETAILS, OFF
 from .options import (
     PATH,
+    addition_options,
     backbone_option,
     detach_option,
     device_option,
@@ -21,6 +22,7 @@ from .options import (
     memory_option,
     on_option,
     seed_option,
+    take_additions,
 )
 from .output import complain, print_job, print_json, say, stdout_for_data
 
@@ -43,6 +45,7 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
     help="One more difference to apply at once; may be given again.",
 )
 @backbone_option
+@addition_options
 @click.option("--editor", metavar="ID", help="How the noise of B is found.")
 @click.option("--prompt-b", metavar="TEXT", help="What the pictures show, instead of a caption.")
 @click.option(
@@ -211,5 +214,6 @@ def _request(
         images=images,
         out=out,
         settings=ApplicationSettings(**given),
+        additions=take_additions(options),
         **options,
     )

@@ -21,6 +21,7 @@ from ..method.settings import (
 )
 from .options import (
     PATH,
+    addition_options,
     backbone_option,
     detach_option,
     device_option,
@@ -28,6 +29,7 @@ from .options import (
     memory_option,
     on_option,
     seed_option,
+    take_additions,
 )
 from .output import print_job, print_json, say, stdout_for_data
 
@@ -80,6 +82,7 @@ class PreviewSteps(click.IntRange):
 )
 @click.option("--name", metavar="N", help="What to call it; default: from the files' names.")
 @backbone_option
+@addition_options
 @click.option("--captioner", metavar="ID[=PATH]", help="What describes the pictures.")
 @click.option(
     "--prompter",
@@ -210,6 +213,7 @@ def _request(
     return InvertRequest(
         pairs=pairs,
         captions=tuple(zip(caption_a, caption_a_prime, strict=True)),
+        additions=take_additions(options),
         settings=inversion_settings(preset, **changes),
         **options,
     )

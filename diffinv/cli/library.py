@@ -330,8 +330,11 @@ def _scale(info: DifferenceInfo) -> str:
 
 
 def _fields(path: Path, info: DifferenceInfo) -> list[tuple[str, str]]:
+    from ..difference import added_in_words
+
     fields = [("name", info.name), ("file", str(path.absolute())), ("learned", info.date)]
     fields += [("backbone", f"{info.backbone} (weights {info.backbone_weights})")]
+    fields += [("with", added_in_words(info.additions))]
     fields += [
         ("delta encoder", info.delta_encoder),
         ("captioner", info.captioner),

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ..method.settings import MAX_SEED
+
+if TYPE_CHECKING:
+    from ..contracts import Addition
+
+Command = TypeVar("Command", bound=Callable[..., Any])
 
 PATH = click.Path(path_type=Path)
 """Paths are checked when they are opened, since that can say what is wrong with them."""
@@ -19,6 +26,40 @@ backbone_option = click.option(
     metavar="ID[=PATH]",
     help="The text-to-image model, with its weights' path or hub id if they are not the default.",
 )
+_ADDITIONS = (
+    click.option("--vae", type=PATH, metavar="PATH", help="Its autoencoder, if not its own."),
+    click.option(
+        "--text-encoder",
+        "text_encoders",
+        type=PATH,
+        multiple=True,
+        metavar="PATH",
+        help="Its text encoder, if not its own; once for each that is to be replaced.",
+    ),
+    click.option(
+        "--lora",
+        "loras",
+        multiple=True,
+        metavar="PATH[:WEIGHT]",
+        help="A LoRA to change it with; may be given again.",
+    ),
+)
+
+
+def addition_options(command: Command) -> Command:
+    """What is added to the backbone; :func:`take_additions` reads it."""
+    for option in reversed(_ADDITIONS):
+        command = option(command)
+    return command
+
+
+def take_additions(options: dict[str, Any]) -> tuple[Addition, ...]:
+    """Take the values of :func:`addition_options` out of a command's."""
+    from ..running.additions import named_additions
+
+    return named_additions(*(options.pop(name) for name in ("vae", "text_encoders", "loras")))
+
+
 device_option = click.option(
     "--device", metavar="D", help="cpu, cuda, cuda:1, mps; default: the best available."
 )

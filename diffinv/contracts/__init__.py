@@ -21,6 +21,8 @@ from .method import Bench, Method, Network, Triplet, World
 from .schedule import CLEAN, Level, RectifiedFlow, Schedule, Timestep, VariancePreserving
 from .specs import (
     API_VERSION,
+    Addition,
+    AdditionKind,
     BackboneSpec,
     CaptionerSpec,
     DeltaEncoderSpec,
@@ -35,6 +37,8 @@ from .specs import (
 
 __all__ = [
     "API_VERSION",
+    "Addition",
+    "AdditionKind",
     "Backbone",
     "Bench",
     "BackboneSpec",

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 Kind = Literal["backbone", "captioner", "delta encoder", "editor", "method", "world"]
 """The kinds of parts a plugin can bring, in the words shown to users."""
 
+AdditionKind = Literal["vae", "text_encoder", "lora"]
+"""What can be added to a backbone's checkpoint."""
+
 API_VERSION = 2
 """The version of these contracts. A spec for a later one is refused, with the reason."""
 
@@ -48,12 +51,25 @@ class Spec:
 
 
 @dataclass(frozen=True)
+class Addition:
+    """What a user adds to a backbone's checkpoint; ``path`` is a file or a folder that exists.
+
+    A ``vae`` or ``text_encoder`` takes the place of the checkpoint's own, or of one that it lacks.
+    A ``lora`` changes the weights of the denoiser and the text encoders, ``weight`` times.
+    """
+
+    kind: AdditionKind
+    path: str
+    weight: float = 1.0
+
+
+@dataclass(frozen=True)
 class Use:
     """What a backbone is about to be loaded for.
 
-    ``weights`` and ``device`` are what its factory will get; ``memory`` is ``auto``, ``low`` or
-    ``high``, or None to leave it to the environment. The backbone will learn a difference
-    (``learning``), with a delta encoder that may bring the ``text_projection``, or make
+    ``weights``, ``device`` and ``additions`` are what its factory will get; ``memory`` is ``auto``,
+    ``low`` or ``high``, or None to leave it to the environment. The backbone will learn a
+    difference (``learning``), with a delta encoder that may bring the ``text_projection``, or make
     ``pictures`` at once.
     """
 
@@ -63,6 +79,7 @@ class Use:
     learning: bool = False
     pictures: int = 1
     text_projection: bool = False
+    additions: tuple[Addition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -94,6 +111,10 @@ class BackboneSpec(Spec):
     torch. Each text is a sentence that says why the model will make little of them, and what to do;
     none if they suit. It warns, and keeps nobody from going on.
 
+    ``additions`` are the kinds of :class:`Addition` that it takes. If a user names some, its
+    factory is called as ``factory(weights, device, additions)``, and its ``weights_id`` is to
+    depend on them (:func:`diffinv.system.weights.weights_id` does that).
+
     ``companions`` maps ``instruct-pix2pix`` or ``inpainting`` to the factory
     (``"module:callable"``) of a relative that methods of comparison use; it is called as
     ``factory(device) -> Network``.
@@ -106,6 +127,7 @@ class BackboneSpec(Spec):
     resolution: int = 0
     suits: str | None = None
     companions: Mapping[str, str] = field(default_factory=dict)
+    additions: tuple[AdditionKind, ...] = ()
 
 
 @dataclass(frozen=True)

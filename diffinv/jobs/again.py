@@ -8,11 +8,14 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..contracts import Addition
+from ..difference import Added
 from ..errors import DiffinvError, UsageError
 from ..method.settings import ApplicationSettings
 from ..pictures.formats import SAME, format_of, provenance_in
 from ..pictures.reading import read_with
 from ..pictures.sizes import OFF
+from ..running.additions import additions_again
 from ..storage.store import Library
 from ..system.files import sha256_of
 from ..system.paths import library_folder
@@ -35,17 +38,23 @@ def provenance_of(result: Path) -> dict[str, Any]:
 
 
 def request_again(
-    result: Path, pictures: Sequence[Path], out: Path | None, mask: Path | None
+    result: Path,
+    pictures: Sequence[Path],
+    out: Path | None,
+    mask: Path | None,
+    given: Sequence[Addition] = (),
 ) -> ApplyRequest:
     """The request that made a result, for the picture it was made from or for other ones.
 
     Its own picture is looked for in the folders around it, and then has the prompt and the batch it
-    had, so that the same comes out, bit for bit, on the same machine. Raises DiffinvError if the
+    had, so that the same comes out, bit for bit, on the same machine. ``given`` says where what was
+    added to the backbone is, if it is not where it was. Raises DiffinvError if the
     result does not say enough, or if its picture or difference is not there.
     """
     said = provenance_of(result)
     try:
-        request = _request(said, result, out or result.parent / "again")
+        additions = _additions(said, result, given)
+        request = _request(said, result, out or result.parent / "again", additions)
         name, digest = said["source"]["name"], said["source"]["sha256"]
         needs_mask = said.get("mask_file") and text_safe(said["mask_file"]["name"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -63,7 +72,20 @@ def request_again(
     return replace(request, images=(_source(result, str(name), str(digest)),))
 
 
-def _request(said: dict[str, Any], result: Path, out: Path) -> ApplyRequest:
+def _additions(
+    said: dict[str, Any], result: Path, given: Sequence[Addition]
+) -> tuple[Addition, ...]:
+    """What was added to the backbone, where it is now."""
+    written = [
+        Added(str(one["kind"]), str(one["name"]), str(one["sha256"]), float(one["weight"]))
+        for one in said.get("additions", ())
+    ]
+    return additions_again(path_text(result), written, given)
+
+
+def _request(
+    said: dict[str, Any], result: Path, out: Path, additions: tuple[Addition, ...]
+) -> ApplyRequest:
     known = {field.name for field in fields(ApplicationSettings)}
     before = {"reword": False}  # of results made before there was such a thing
     settings = ApplicationSettings(**before | {key: said[key] for key in known if key in said})
@@ -75,6 +97,7 @@ def _request(said: dict[str, Any], result: Path, out: Path) -> ApplyRequest:
         out=out,
         backbone=None,
         prompt_b=str(said["prompt"]),
+        additions=additions,
         settings=settings,
         batch=int(said.get("batch", 1)),
         fill=True,

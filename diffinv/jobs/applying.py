@@ -58,7 +58,9 @@ class BatchMaker:
         if request.prompt_b is not None:
             self.prompting.check(request.prompt_b)
         self.detail = None if request.detail == OFF else self.editing.detail
-        self.files = PictureFiles(request, round.differences, round.manifest, self.editing, meter)
+        self.files = PictureFiles(
+            request, round.differences, plan.added, round.manifest, self.editing, meter
+        )
 
     @cached_property
     def batches(self) -> list[Batch]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from PIL.Image import Image
 
-    from ..difference import Difference
+    from ..difference import Added, Difference
     from ..pictures.blending import Change
     from ..pictures.framing import Size
     from ..pictures.photograph import Sharpen
@@ -82,11 +82,13 @@ class PictureFiles:
         self,
         request: ApplyRequest,
         differences: Sequence[tuple[Difference, float]],
+        added: Sequence[Added],
         manifest: Manifest,
         editing: Editing,
         meter: Meter,
     ) -> None:
         self.request, self.differences, self.manifest = request, differences, manifest
+        self.added = added
         self.editing, self.meter = editing, meter
         self.failures: list[str] = []
 
@@ -146,6 +148,7 @@ class PictureFiles:
         how = provenance(
             self.differences,
             self.editing.backbone,
+            self.added,
             self.editing.settings,
             made.prompt,
             (one.source.name, one.digest),

@@ -9,7 +9,7 @@ from itertools import product
 from pathlib import Path
 
 from ..contracts import BackboneSpec, Use
-from ..difference import Difference
+from ..difference import Added, Difference
 from ..engines import engine_of
 from ..errors import DiffinvError, UsageError
 from ..method.settings import (
@@ -26,6 +26,7 @@ from ..pictures.sizes import checked_detail, checked_size
 from ..plugins.loading import registry
 from ..plugins.model_states import ModelState, require_models
 from ..plugins.registry import Registry
+from ..running.additions import check_alike, written_down
 from ..running.devices import find_device
 from ..running.lesson import Lesson, read_lesson
 from ..running.parts import (
@@ -87,13 +88,15 @@ class Round:
 @dataclass(frozen=True)
 class ApplicationPlan:
     """An ApplyRequest whose differences, ids and folders have been checked: a round for each seed
-    and each strength of a sweep. ``left_out`` says which files of the folders are no pictures,
-    ``unsuited`` why the backbone will make little of them. ``missing`` are models that are not here
-    and without which less is done."""
+    and each strength of a sweep. ``added`` is what is added to the backbone, without its place.
+    ``left_out`` says which files of the folders are no pictures, ``unsuited`` why the backbone will
+    make little of them. ``missing`` are models that are not here and without which less is
+    done."""
 
     differences: tuple[tuple[Difference, float], ...]
     rounds: tuple[Round, ...]
     backbone: Part
+    added: tuple[Added, ...]
     editor: Part
     captioner: Part | None
     failures: tuple[str, ...] = ()
@@ -132,7 +135,14 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
         (part.spec, part.weights) for part in (backbone, captioner, delta_encoder) if part
     )
     brought = getattr(delta_encoder.spec, "text_projection", False)
-    use = Use(backbone.weights, device.key, request.memory, learning=True, text_projection=brought)
+    use = Use(
+        backbone.weights,
+        device.key,
+        request.memory,
+        learning=True,
+        text_projection=brought,
+        additions=backbone.additions,
+    )
     pictures = [glimpse(picture) for pair in lesson.pictures[:MOST_PAIRS] for picture in pair]
     return InversionPlan(
         lesson=lesson,
@@ -149,7 +159,7 @@ def plan_inversion(request: InvertRequest) -> InversionPlan:
 def inversion_parts(request: InvertRequest) -> tuple[Part, Part, Part | None]:
     """The backbone, the delta encoder and the captioner, None if captions are given."""
     parts = registry()
-    backbone = backbone_part(parts, request.backbone)
+    backbone = backbone_part(parts, request.backbone, request.additions)
     assert isinstance(backbone.spec, BackboneSpec)
     delta_encoder = suited_part(
         parts, "delta encoder", request.delta_encoder, backbone.spec, backbone.spec.delta_encoder
@@ -178,10 +188,13 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     if not differences:
         raise UsageError("Name at least one difference to apply.")
     parts = registry()
-    backbone = application_backbone(parts, request.backbone, differences[0][0])
+    named = [difference for difference, _ in differences]
+    backbone = application_backbone(parts, request.backbone, named[0], request.additions)
     assert isinstance(backbone.spec, BackboneSpec)
-    for difference, _ in differences:
+    for difference in named:
         _check_backbone_id(difference, backbone.spec.id)
+    added = written_down(backbone.additions)
+    check_alike(named, added)
     editor = named_part(parts, "editor", request.settings.editor)
     captioner = _application_captioner(parts, request, backbone)
     choice = [part_id(part) for part in (backbone, editor, captioner)]
@@ -194,11 +207,18 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
     missing = missing_for(request, differences, backbone, captioner, left)
     pictures = max(len(one.done) + len(one.targets) for one in rounds)
     pictures = request.batch if request.fill else min(max(1, request.batch), pictures)
-    use = Use(backbone.weights, device.key, request.memory, pictures=pictures)
+    use = Use(
+        backbone.weights,
+        device.key,
+        request.memory,
+        pictures=pictures,
+        additions=backbone.additions,
+    )
     return ApplicationPlan(
         differences=differences,
         rounds=rounds,
         backbone=backbone,
+        added=added,
         editor=editor,
         captioner=captioner,
         failures=() if left else failures,

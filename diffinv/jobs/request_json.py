@@ -9,6 +9,7 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
+from ..contracts import Addition
 from ..difference import SUFFIX
 from ..method.settings import ApplicationSettings, InversionSettings
 from ..system.paths import library_folder
@@ -56,6 +57,7 @@ def absolute(request: Request) -> Request:
         return request
     library = (request.library or library_folder()).absolute()
     backbone, captioner = _part(request.backbone), _part(request.captioner)
+    additions = tuple(replace(a, path=_absolute(a.path)) for a in request.additions)
     if isinstance(request, InvertRequest):
         return replace(
             request,
@@ -64,6 +66,7 @@ def absolute(request: Request) -> Request:
             captioner=captioner,
             delta_encoder=_part(request.delta_encoder),
             library=library,
+            additions=additions,
         )
     return replace(
         request,
@@ -74,6 +77,7 @@ def absolute(request: Request) -> Request:
         backbone=backbone,
         captioner=captioner,
         library=library,
+        additions=additions,
     )
 
 
@@ -90,6 +94,7 @@ def from_json(kind: Kind, text: str) -> Request:
     if kind == "fetch":
         return _fetch(values)
     library = Path(values.pop("library"))
+    additions = tuple(_known(Addition, one) for one in values.pop("additions", ()))
     if kind == "invert":
         settings = _known(InversionSettings, values.pop("settings"))
         pairs = tuple((Path(a), Path(b)) for a, b in values.pop("pairs"))
@@ -104,6 +109,7 @@ def from_json(kind: Kind, text: str) -> Request:
             settings=settings,
             library=library,
             tags=tags,
+            additions=additions,
             **known,
         )
     application = _known(ApplicationSettings, values.pop("settings"))
@@ -121,6 +127,7 @@ def from_json(kind: Kind, text: str) -> Request:
         sweep=sweep,
         settings=application,
         library=library,
+        additions=additions,
         **known,
     )
 
@@ -162,5 +169,10 @@ def _difference(name: str) -> str:
 def _part(text: str | None) -> str | None:
     """``ID=PATH`` with the path made absolute, if it exists."""
     id, equals, weights = (text or "").partition("=")
-    path = Path(os.path.expanduser(weights))
-    return f"{id}={path.absolute()}" if equals and weights and path.exists() else text
+    return f"{id}={_absolute(weights)}" if equals and weights else text
+
+
+def _absolute(text: str) -> str:
+    """A path made absolute, if it exists."""
+    path = Path(os.path.expanduser(text))
+    return str(path.absolute()) if path.exists() else text

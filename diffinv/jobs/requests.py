@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..contracts import Addition
 from ..engines import LOCAL
 from ..method.settings import ApplicationSettings, InversionSettings
 from ..pictures.formats import SAME
@@ -21,7 +22,7 @@ class InvertRequest:
     of A') per pair and replaces the captioner. ``library`` is the library's folder, None the user's
     own. A ``name`` that is taken is refused, or numbered with ``free_name``. ``memory`` is
     ``auto``, ``low`` or ``high``: how a large backbone uses the device's memory; None leaves it to
-    the environment.
+    the environment. ``additions`` are what is added to the backbone's checkpoint.
     """
 
     pairs: tuple[tuple[Path, Path], ...]
@@ -36,6 +37,7 @@ class InvertRequest:
     library: Path | None = None
     free_name: bool = False
     tags: tuple[str, ...] = ()
+    additions: tuple[Addition, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class ApplyRequest:
     repeating the last: a result's last bits depend on that number. ``detail`` is one of
     :data:`diffinv.pictures.sizes.DETAILS`. With ``sweep`` each B is made at several strengths: all
     of them multiplied by each of these numbers, with a folder of ``out`` for each. ``on`` says
-    which machines work, as in :func:`diffinv.engines.engine_of`.
+    which machines work, as in :func:`diffinv.engines.engine_of`. ``additions`` say where those of
+    the differences are, if they are not where they were.
     """
 
     differences: tuple[tuple[str, float], ...]
@@ -81,6 +84,7 @@ class ApplyRequest:
     detail: str = OFF
     sweep: tuple[float, ...] = ()
     on: str = LOCAL
+    additions: tuple[Addition, ...] = ()
 
 
 NETWORK = "network"

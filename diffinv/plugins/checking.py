@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import UnionType
-from typing import Any
+from typing import Any, TypeGuard, get_args
 
 from ..contracts import (
     API_VERSION,
+    AdditionKind,
     BackboneSpec,
     CaptionerSpec,
     DeltaEncoderSpec,
@@ -150,6 +151,10 @@ def _check_backbone(spec: BackboneSpec) -> None:
         isinstance(name, str) and _is_number(width, int) for name, width in layout.items()
     ):
         raise BrokenPluginError(f"the embedding_layout of {spec.id!r} must map names to widths")
+    additions: object = spec.additions
+    if not _are_texts(additions) or not set(additions) <= set(get_args(AdditionKind)):
+        known = ", ".join(get_args(AdditionKind))
+        raise BrokenPluginError(f"the additions of {spec.id!r} must be of the kinds {known}")
     companions: object = spec.companions
     if not isinstance(companions, Mapping) or not all(
         isinstance(factory, str) and _FACTORY.fullmatch(factory) for factory in companions.values()
@@ -179,7 +184,7 @@ def _are_settings(value: object) -> bool:
     )
 
 
-def _are_texts(value: object) -> bool:
+def _are_texts(value: object) -> TypeGuard[Sequence[str]]:
     return isinstance(value, list | tuple) and all(isinstance(text, str) for text in value)
 
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import hookspecs
-from ..contracts import Spec, Use
+from ..contracts import Addition, Spec, Use
 from ..system.files import atomic_write
 from .checking import HOOKS, BrokenPluginError, describe, kind_of, notes
 from .commands import added_commands
@@ -88,7 +88,8 @@ def _fields(spec: Spec) -> dict[str, Any]:
 
 def _preflight(question: dict[str, Any]) -> dict[str, Any]:
     """A backbone's notes, or why it cannot be used."""
-    return _said(question["preflight"], lambda: Use(**question["use"]))
+    added = tuple(Addition(**values) for values in question["use"].pop("additions"))
+    return _said(question["preflight"], lambda: Use(**question["use"], additions=added))
 
 
 def _suits(question: dict[str, Any]) -> dict[str, Any]:

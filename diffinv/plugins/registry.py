@@ -17,6 +17,7 @@ import pluggy
 
 from ..contracts import (
     API_VERSION,
+    Addition,
     BackboneSpec,
     Bench,
     CaptionerSpec,
@@ -118,13 +119,21 @@ class Registry:
             "and see 'diffinv plugins list' for plugins that are broken."
         )
 
-    def create(self, spec: Spec, weights: str | None = None, device: str | None = None) -> Any:
-        """The part itself. Its factory is imported only now, and may import torch."""
+    def create(
+        self,
+        spec: Spec,
+        weights: str | None = None,
+        device: str | None = None,
+        additions: Sequence[Addition] = (),
+    ) -> Any:
+        """The part itself. Its factory is imported only now, and may import torch. ``additions``
+        are for a backbone that takes them."""
         takes_none = isinstance(spec, EditorSpec | WorldSpec)
         if weights is not None and takes_none:
             kind = kind_of(spec)
             raise UsageError(f"The {kind} {spec.id!r} takes no weights: leave out '={weights}'.")
-        arguments = (device,) if isinstance(spec, WorldSpec) else (weights, device)
+        more = (tuple(additions),) if additions else ()
+        arguments = (device,) if isinstance(spec, WorldSpec) else (weights, device, *more)
         made = self._made(spec, weights, () if isinstance(spec, EditorSpec) else arguments, {})
         if isinstance(spec, BackboneSpec) and not hasattr(made, "schedule"):
             raise DiffinvError(

@@ -16,6 +16,7 @@ from ..pictures.framing import of_shape, to_model
 from ..pictures.reading import pixel_hash
 from ..pictures.writing import to_webp
 from ..plugins.loading import registry
+from .additions import written_down
 from .keeping import Keeper
 from .lesson import Lesson
 from .out_of_memory import with_room
@@ -379,6 +380,7 @@ def _info(
         words_brought=brought,
         words_taken=taken,
         token_scale=result.token_scale,
+        additions=written_down(teachers.named[0].additions),
         extra=_prompt_ids(settings, teachers.delta_encoder, pairs),
     )
 

@@ -13,7 +13,7 @@ from ..plugins.loading import registry
 from ..system.memory import VARIABLE
 from ..system.paths import given_path
 from .out_of_memory import free_memory, is_out_of_memory
-from .parts import Part
+from .parts import Part, part_id
 
 if TYPE_CHECKING:
     from ..method.words import Vocabulary
@@ -40,14 +40,14 @@ class Models:
     def has(self, part: Part, device: str) -> bool:
         """Whether the part is already on the device and unchanged on disk."""
         files, _ = self._loaded.get(_key(part, device), (None, None))
-        return files == _files(part.weights)
+        return files == _files(part)
 
     def get(self, part: Part, device: str) -> Any:
         """The part on a device, loaded on the first call."""
         key = _key(part, device)
         if not self.has(part, device):
             self._loaded.pop(key, None)
-            files = _files(part.weights)
+            files = _files(part)
             self._loaded[key] = files, self._make(part, device)
         return self._loaded[key][1]
 
@@ -57,7 +57,7 @@ class Models:
         key, create = _key(part, device), registry().create
         if key not in self._outside:
             try:
-                return create(part.spec, part.weights, device)
+                return create(part.spec, part.weights, device, part.additions)
             except DiffinvError as error:
                 if device == "cpu" or not _beside(part) or not is_out_of_memory(error.__cause__):
                     raise
@@ -90,7 +90,7 @@ class Models:
         return self._vocabularies[key][1]
 
 
-_Key = tuple[str, str, str | None, str]
+_Key = tuple[str, str, str]
 _Files = tuple[tuple[str, int, int], ...]
 
 
@@ -99,13 +99,19 @@ def _beside(part: Part) -> bool:
 
 
 def _key(part: Part, device: str) -> _Key:
-    return type(part.spec).__name__, part.spec.id, part.weights, device
+    return type(part.spec).__name__, part_id(part), device
 
 
-def _files(weights: str | None) -> _Files:
-    """The files at a path, with their sizes and times; none if it is not a path."""
-    path = given_path(weights) if weights else None
-    if path is None or not path.exists():
+def _files(part: Part) -> _Files:
+    """The files of a part's weights and additions, with their sizes and times."""
+    named = [part.weights or "", *(added.path for added in part.additions)]
+    return tuple(file for text in named if text for file in _files_at(text))
+
+
+def _files_at(text: str) -> _Files:
+    """None if it is not a path."""
+    path = given_path(text)
+    if not path.exists():
         return ()
     found = [path] if path.is_file() else [f for f in path.rglob("*") if f.is_file()]
     stats = [(str(file), file.stat()) for file in sorted(found)]

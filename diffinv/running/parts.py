@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
-from ..contracts import Kind, Spec
+from ..contracts import Addition, Kind, Spec
 from ..difference import Difference
 from ..errors import UsageError
 from ..plugins.registry import Registry, option
+from ..system.text import text_safe
+from .additions import additions_again, check_additions
 from .remembered_weights import find_checkpoint
 
 
 @dataclass(frozen=True)
 class Part:
-    """A plugin's part as an option names it: its spec, and weights other than the default."""
+    """A plugin's part as options name it: its spec, weights other than the default, and what is
+    added to them."""
 
     spec: Spec
     weights: str | None = None
+    additions: tuple[Addition, ...] = ()
 
 
 def parse_part(text: str) -> tuple[str, str | None]:
@@ -27,19 +32,28 @@ def parse_part(text: str) -> tuple[str, str | None]:
     return id, weights or None
 
 
-def backbone_part(parts: Registry, text: str | None) -> Part:
-    """The backbone the user names, else the first one installed."""
-    if text is None:
-        return Part(parts.default_backbone())
-    return named_part(parts, "backbone", text)
+def backbone_part(parts: Registry, text: str | None, additions: Sequence[Addition] = ()) -> Part:
+    """The backbone the user names, else the first one installed, with additions that it takes."""
+    id, weights = parse_part(text) if text is not None else (None, None)
+    spec = parts.default_backbone() if id is None else parts.get("backbone", id)
+    check_additions(spec, additions)
+    return Part(spec, weights, tuple(additions))
 
 
-def application_backbone(parts: Registry, text: str | None, difference: Difference) -> Part:
-    """The backbone the user names, else the first difference's, with its weights."""
-    if text is not None:
-        return backbone_part(parts, text)
-    spec = parts.get("backbone", difference.info.backbone)
-    return Part(spec, find_checkpoint(difference.info))
+def application_backbone(
+    parts: Registry, text: str | None, difference: Difference, given: Sequence[Addition]
+) -> Part:
+    """The backbone the user names, else the first difference's, with its weights; and with what was
+    added to them when it was learned. Raises UsageError if that is not there, or if something else
+    is ``given``."""
+    info = difference.info
+    found = backbone_part(parts, info.backbone if text is None else text, given)
+    if not info.backbone_weights:  # it fits any
+        return found
+    what = f"The difference {text_safe(info.name)!r}"
+    again = additions_again(what, info.additions, given)
+    weights = find_checkpoint(info) if text is None else found.weights
+    return replace(found, weights=weights, additions=again)
 
 
 def named_part(parts: Registry, kind: Kind, text: str) -> Part:
@@ -62,5 +76,8 @@ def suited_part(
 
 
 def part_id(part: Part | None) -> str:
-    """A part and its weights as one short text."""
-    return f"{part.spec.id}={part.weights or ''}" if part else ""
+    """A part, its weights and what is added to them as one text."""
+    if part is None:
+        return ""
+    added = "".join(f"+{a.kind}={a.path}:{a.weight!r}" for a in part.additions)
+    return f"{part.spec.id}={part.weights or ''}{added}"

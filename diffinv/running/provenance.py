@@ -13,20 +13,21 @@ from .prompting import Prompt
 
 if TYPE_CHECKING:
     from ..contracts import Backbone
-    from ..difference import Difference
+    from ..difference import Added, Difference
     from ..method.settings import ApplicationSettings
 
 
 def provenance(
     differences: Sequence[tuple[Difference, float]],
     backbone: Backbone,
+    added: Sequence[Added],
     settings: ApplicationSettings,
     prompt: Prompt,
     source: tuple[str, str],
     size: tuple[int, int],
 ) -> dict[str, Any]:
-    """Everything needed to make a result again. ``source`` is B's file name and SHA-256, ``size``
-    that at which the backbone saw it."""
+    """Everything needed to make a result again. ``added`` is what was added to the
+    backbone, ``source`` B's file name and SHA-256, ``size`` that at which the backbone saw it."""
     used = [
         {"name": d.info.name, "hash_sha256": d.info.hash_sha256, "strength": strength}
         for d, strength in differences
@@ -36,6 +37,7 @@ def provenance(
         "difference": used,
         "backbone": backbone.id,
         "backbone_weights": backbone.weights_id,
+        "additions": [one._asdict() | {"name": text_safe(one.name)} for one in added],
         "seed": settings.seed,
         "editor": settings.editor,
         "steps": settings.steps,
@@ -70,6 +72,7 @@ def notes(found: dict[str, Any]) -> dict[str, str]:
         "Size": f"{width}x{height}",
         "Model hash": found["backbone_weights"][:10],
         "Model": found["backbone"],
+        **_added_fields(found["additions"]),
         "Difference": used,
         "Version": f"diffinv {found['versions']['diffinv']}",
     }
@@ -77,6 +80,14 @@ def notes(found: dict[str, Any]) -> dict[str, str]:
     negative = found["negative_prompt"]
     lines = [found["prompt"], *([f"Negative prompt: {negative}"] if negative else []), line]
     return {"diffinv": json.dumps(found), "parameters": "\n".join(lines)}
+
+
+def _added_fields(additions: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What AUTOMATIC1111 calls them."""
+    names = [one["name"] for one in additions if one["kind"] == "vae"]
+    loras = [f"{a['name']}: {a['sha256'][:10]}" for a in additions if a["kind"] == "lora"]
+    fields = {"VAE": ", ".join(names), "Lora hashes": ", ".join(loras)}
+    return {title: text for title, text in fields.items() if text}
 
 
 def _quoted(value: object) -> str:

@@ -9,21 +9,30 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
-from ..difference import DifferenceInfo
+from ..contracts import Addition
+from ..difference import Added, DifferenceInfo
 from ..errors import DiffinvError, UsageError
 from ..system.files import atomic_write
 from ..system.paths import data_folder, given_path
 from ..system.text import text_safe
 
 
-def remember_weights(info: DifferenceInfo, backbone: str | None, delta_encoder: str | None) -> None:
+def remember_weights(
+    info: DifferenceInfo,
+    backbone: str | None,
+    additions: Sequence[Addition],
+    delta_encoder: str | None,
+) -> None:
     """Remember the weights needed for applying a difference, if they were named: the backbone's,
-    and the delta encoder's, for words and hard prompts. Failing to must not lose the result."""
+    what was added to them, and the delta encoder's, for words and hard prompts. Failing to must not
+    lose the result."""
     with contextlib.suppress(DiffinvError):
         if backbone:
             remember_checkpoint(info.backbone, info.backbone_weights, backbone)
+        remember_additions(info.additions, additions)
         if delta_encoder:
             remember_encoder(info, delta_encoder)
 
@@ -44,6 +53,18 @@ def find_checkpoint(info: DifferenceInfo) -> str | None:
             f"--backbone {text_safe(info.backbone)}=PATH."
         )
     return known
+
+
+def remember_additions(written: Sequence[Added], additions: Sequence[Addition]) -> None:
+    """Remember where the additions of a difference are."""
+    for added, named in zip(written, additions, strict=True):
+        _remember(_note(added.kind, added.sha256), named.path)
+
+
+def find_addition(added: Added) -> Path | None:
+    """Where an addition last was; None if it is from elsewhere."""
+    known = _known(_note(added.kind, added.sha256))
+    return Path(known) if known else None
 
 
 def remember_encoder(info: DifferenceInfo, weights: str) -> None:

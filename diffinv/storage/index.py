@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 
-from ..difference import SUFFIX, DifferenceInfo, NotSafetensorsError, read_info
+from ..difference import SUFFIX, Added, DifferenceInfo, NotSafetensorsError, read_info
 from ..errors import DiffinvError
 from ..system.database import Database, MemoryDatabase
 from ..system.paths import cache_folder
@@ -335,4 +335,5 @@ def _info_from_json(text: str) -> DifferenceInfo:
         values[name] = tuple(values.get(name, ()))
     for name in _PAIRS:
         values[name] = tuple((first, second) for first, second in values[name])
+    values["additions"] = tuple(Added(*row) for row in values.get("additions", ()))
     return DifferenceInfo(**values)

@@ -42,6 +42,15 @@ def read_entries(path: Path, name: str) -> dict[str, Entry]:
 
     Raises DiffinvError if the file is damaged or cut short.
     """
+    return _read_header(path, name)[0]
+
+
+def read_metadata(path: Path, name: str) -> dict[str, str]:
+    """What a safetensors file says of itself in its header. Raises as :func:`read_entries` does."""
+    return _read_header(path, name)[1]
+
+
+def _read_header(path: Path, name: str) -> tuple[dict[str, Entry], dict[str, str]]:
     problem = "is not a safetensors file"
     try:
         size = path.stat().st_size
@@ -49,10 +58,12 @@ def read_entries(path: Path, name: str) -> dict[str, Entry]:
             length = int.from_bytes(file.read(8), "little")
             if 0 < length <= min(size - 8, _MAX_HEADER):
                 table = json.loads(file.read(length))
-                table.pop("__metadata__", None)
+                metadata = table.pop("__metadata__", None) or {}
                 end = max((entry["data_offsets"][1] for entry in table.values()), default=0)
                 if end == size - 8 - length:
-                    return {k: Entry(str(e["dtype"]), tuple(e["shape"])) for k, e in table.items()}
+                    texts = {k: v for k, v in metadata.items() if isinstance(v, str)}
+                    rows = table.items()
+                    return {k: Entry(str(e["dtype"]), tuple(e["shape"])) for k, e in rows}, texts
                 problem = "is cut short or damaged"
     except (OSError, ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
         raise _damaged(path, name, "cannot be read") from error

@@ -8,15 +8,16 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from ..contracts import Addition
 from ..errors import DiffinvError
 from .files import atomic_write
-from .paths import cache_folder
+from .paths import cache_folder, given_path
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
-def weights_id(files: Sequence[Path]) -> str:
-    """SHA-256 over the hashes of a model's weight files, in order.
+def weights_id(files: Sequence[Path], additions: Sequence[Addition] = ()) -> str:
+    """SHA-256 over the hashes of a model's weight files, in order, and of what was added to them.
 
     Files in the hub's cache are stored under their hash; others are read once, and their hashes
     kept until they change.
@@ -24,7 +25,15 @@ def weights_id(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for file in files:
         digest.update(_file_hash(file).encode())
+    for added in additions:
+        said = f"{added.kind}={content_hash(given_path(added.path))}:{added.weight!r}"
+        digest.update(said.encode())
     return digest.hexdigest()
+
+
+def content_hash(path: Path) -> str:
+    """The SHA-256 of a file, or the one over the safetensors files of a folder."""
+    return weights_id(sorted(path.glob("*.safetensors"))) if path.is_dir() else _file_hash(path)
 
 
 def _file_hash(file: Path) -> str:

@@ -11,7 +11,7 @@ from textual import work
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.widgets import Static
 
-from diffinv.difference import Difference, load
+from diffinv.difference import Difference, added_in_words, load
 from diffinv.errors import DiffinvError
 from diffinv.system.text import plural
 
@@ -183,6 +183,7 @@ def settings(entry: Entry) -> Table:
     assert info is not None
     rows = [
         (say("{Model}"), info.backbone),
+        ("With", added_in_words(info.additions)),
         (say("{Compares_with}"), info.delta_encoder),
         (say("{Describes_with}"), info.captioner),
         (say("{Hidden_words}"), f"{info.token_count} × {info.token_width}, {info.token_space}"),
