@@ -122,6 +122,11 @@ class DifferenceInfo:
         return self.token_space == "words"
 
     @property
+    def is_bound(self) -> bool:
+        """Whether it fits no other weights, nor with other additions, than it was learned with."""
+        return bool(self.backbone_weights) and not self.is_words
+
+    @property
     def change_in_words(self) -> str:
         """The words taken → those brought, where no caption says what changes; else empty."""
         said = not self.captions or any(before != after for before, after in self.captions)

@@ -23,7 +23,7 @@ BACKBONE = Part(BackboneSpec("model", "Model", "json:loads"))
 class FullCard:
     """A registry whose GPU takes no part any more; what is made says where it is."""
 
-    def create(self, spec, weights, device):
+    def create(self, spec, weights, device, additions=()):
         if device != "cpu":
             raise DiffinvError(f"{spec.id} cannot be loaded.") from torch.OutOfMemoryError("full")
         return SimpleNamespace(device=device)
@@ -47,7 +47,7 @@ def test_a_backbone_that_does_not_fit_is_an_error(full_card):
 
 
 def test_what_was_on_the_card_moves_out_once(monkeypatch):
-    roomy = SimpleNamespace(create=lambda spec, weights, device: SimpleNamespace(device=device))
+    roomy = SimpleNamespace(create=lambda spec, weights, device, *_: SimpleNamespace(device=device))
     monkeypatch.setattr(models, "registry", lambda: roomy)
     loaded = Models()
     assert loaded.get(ENCODER, "cuda:0").device == "cuda:0"

@@ -114,7 +114,7 @@ def check_alike(differences: Sequence[Difference], written: Sequence[Added]) -> 
     wanted = [_hash_key(added) for added in written]
     for difference in differences:
         info = difference.info
-        if info.backbone_weights and [_hash_key(a) for a in info.additions] != wanted:
+        if info.is_bound and [_hash_key(a) for a in info.additions] != wanted:
             raise UsageError(
                 f"The difference {text_safe(info.name)!r} was learned with "
                 f"{added_in_words(info.additions) or 'nothing added'} and the model is to be used "

@@ -44,16 +44,16 @@ def application_backbone(
     parts: Registry, text: str | None, difference: Difference, given: Sequence[Addition]
 ) -> Part:
     """The backbone the user names, else the first difference's, with its weights; and with what was
-    added to them when it was learned. Raises UsageError if that is not there, or if something else
-    is ``given``."""
+    added to them when it was learned, unless the difference fits any. Raises UsageError if that is
+    not there, or if something else is ``given``."""
     info = difference.info
     found = backbone_part(parts, info.backbone if text is None else text, given)
-    if not info.backbone_weights:  # it fits any
+    if text is None:
+        found = replace(found, weights=find_checkpoint(info))
+    if not info.is_bound and (given or text is not None):
         return found
     what = f"The difference {text_safe(info.name)!r}"
-    again = additions_again(what, info.additions, given)
-    weights = find_checkpoint(info) if text is None else found.weights
-    return replace(found, weights=weights, additions=again)
+    return replace(found, additions=additions_again(what, info.additions, given))
 
 
 def named_part(parts: Registry, kind: Kind, text: str) -> Part:

@@ -63,7 +63,7 @@ def checkpoint(case, checkpoints, tmp_path_factory):
 @pytest.fixture(scope="module", params=[torch.float32, torch.bfloat16], ids=["fp32", "bf16"])
 def backbone(request, case, checkpoint):
     """The checkpoint behind the contract, in either dtype; no test changes it."""
-    made = load(case[0], str(checkpoint), "cpu", request.param)
+    made = load(case[0], str(checkpoint), "cpu", dtype=request.param)
     assert (made.prediction_type, made.plan.dtype) == (case[1], request.param)
     return made
 

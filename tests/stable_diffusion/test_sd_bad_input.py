@@ -46,8 +46,12 @@ def test_what_is_no_model_at_all(tmp_path):
     assert "is not a folder, a .safetensors file or the id" in str(error_of("sd15", "./no"))
     assert "it has no unet/config.json" in str(error_of("sd15", tmp_path))
     for name, words in (
-        ("x.ckpt", "is a pickle, which could run any code and is not loaded"),
-        ("x.txt", "is not a .safetensors checkpoint"),
+        (
+            "x.ckpt",
+            "is a pickle, which could run any code and is not loaded; get it as .safetensors, ",
+        ),
+        ("x.bin", "or convert it in a program that you trust with it"),
+        ("x.txt", "is not a .safetensors file"),
         ("x.safetensors", "is not a safetensors file; get another copy of it."),
     ):
         (tmp_path / name).write_bytes(b"\x80\x02 something else entirely")
@@ -197,17 +201,34 @@ def test_single_files_that_are_no_text_to_image_model(checkpoints, tmp_path, mon
     entry = "model.diffusion_model.input_blocks.0.0.weight"
     variants = {
         "it lacks the denoiser": {"something.weight": torch.ones(2, 2)},
-        "it is a LoRA, a change to a model; name": {"lora_unet_down.weight": torch.ones(2, 2)},
+        "a change to a model; name a full model (it goes with --lora PATH).": {
+            "lora_unet_down.weight": torch.ones(2, 2)
+        },
         "is a LoRA": {"unet.down_blocks.0.to_k.lora_A.weight": torch.ones(2, 2)},
         "is a ControlNet": {"control_model.input_blocks.0.0.weight": torch.ones(2, 2)},
-        "is a textual inversion, a word": {"emb_params": torch.ones(2, 768)},
+        "ControlNets have no use": {
+            "controlnet_cond_embedding.conv_in.weight": torch.ones(2, 2),
+            "down_blocks.0.weight": torch.ones(2, 2),
+        },
+        "is an IP-Adapter": {"image_proj.proj.weight": torch.ones(2, 2)},
+        "a word for a model; name a full model ('diffinv library import PATH' makes": {
+            "emb_params": torch.ones(2, 768)
+        },
         "textual inversion": {"clip_l": torch.ones(2, 768), "clip_g": torch.ones(2, 1280)},
         "is a difference of diffinv's own": {"tokens": torch.ones(1, 8)},
-        "is an autoencoder alone": {"decoder.conv_in.weight": torch.ones(2, 2)},
-        "is a text encoder alone": {"text_model.embeddings.weight": torch.ones(2, 2)},
+        "is an autoencoder alone; name a full model (it goes with --vae PATH)": {
+            "decoder.conv_in.weight": torch.ones(2, 2)
+        },
+        "is a text encoder alone; name a full model (it goes with --text-encoder PATH": {
+            "text_model.embeddings.weight": torch.ones(2, 2)
+        },
         "is a denoiser alone": {"down_blocks.0.weight": torch.ones(2, 2)},
         "another family (Flux": {"double_blocks.0.img_attn.qkv.weight": torch.ones(2, 2)},
-        "it lacks the autoencoder": {k: v for k, v in whole.items() if "first_stage" not in k},
+        "comes without an autoencoder; give it with --vae PATH.": {
+            k: v for k, v in whole.items() if "first_stage" not in k
+        },
+        "trained with EDM's noise levels": whole | {"edm_mean": torch.ones(4)},
+        "takes 8 channels": whole | {entry: torch.ones(8, 8, 3, 3)},
         "takes 9 channels": whole | {entry: torch.ones(8, 9, 3, 3)},
         "tensors of its text_encoder": {
             k: v for k, v in whole.items() if "final_layer_norm" not in k

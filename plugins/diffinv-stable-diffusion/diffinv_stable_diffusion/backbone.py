@@ -8,28 +8,40 @@ from functools import cached_property, partial
 import torch
 from torch import Tensor
 
-from diffinv.contracts import POOLED, Conditioning, PredictionType, VariancePreserving
+from diffinv.contracts import (
+    POOLED,
+    Addition,
+    Conditioning,
+    PredictionType,
+    VariancePreserving,
+)
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.system.weights import weights_id
 
 from .encoding import Tower
 from .families import FAMILIES
-from .loading import Parts, load_parts
+from .loading import load_parts
 from .memory import MemoryPlan, plan_memory, resolution
+from .parts import Parts
 from .projection import text_projection
 from .sources import Source, find_source
 
 
 def load(
-    family: str, weights: str | None, device: str | None, dtype: torch.dtype | None = None
+    family: str,
+    weights: str | None,
+    device: str | None,
+    additions: Sequence[Addition] = (),
+    dtype: torch.dtype | None = None,
 ) -> StableDiffusion:
-    """A family's checkpoint: a hub id in the local cache, a folder, or a .safetensors file.
+    """A family's checkpoint: a hub id in the local cache, a folder, or a .safetensors file; with
+    ``additions``.
 
     Anything wrong with it raises DiffinvError before the first weight is read; ``dtype`` None is
     what suits the device.
     """
     where = torch.device(device or "cpu")
-    source = find_source(FAMILIES[family], weights)
+    source = find_source(FAMILIES[family], weights, additions)
     return StableDiffusion(source, plan_memory(source, where, dtype), where)
 
 
@@ -52,7 +64,7 @@ class StableDiffusion:
         self.family, self.plan, self.device = source.family, plan, device
         self.id = source.family.id
         self.joint_space = source.family.joint_space
-        self.weights_id = weights_id(source.files)
+        self.weights_id = weights_id(source.files, source.additions)
         self.unet = parts.unet.to(device)
         self.vae = parts.vae.to(device)
         self.scheduler = parts.scheduler

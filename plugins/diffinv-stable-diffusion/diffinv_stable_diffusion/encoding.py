@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import CLIPTokenizer
 
-from .loading import TextModel
+from .parts import TextModel
 
 _PLACEHOLDER = 0
 """The id in place of DIFF tokens: not an end token, since those locate the pooled output."""

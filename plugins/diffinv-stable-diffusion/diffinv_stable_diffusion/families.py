@@ -37,6 +37,11 @@ class Family:
     embedding_layout: Mapping[str, int]
     activations: int = 830_000
 
+    @property
+    def text_encoders(self) -> tuple[str, ...]:
+        """The folder names of its text encoders in diffusers' layout."""
+        return ("text_encoder", "text_encoder_2")[: self.towers]
+
 
 _VIT_H = ("laion/CLIP-ViT-H-14-laion2B-s32B-b79K", "open_clip_model.safetensors")
 _VIT_L = (

@@ -5,8 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import torch
 from diffusers import AutoencoderKL, DDIMScheduler, UNet2DConditionModel
@@ -16,24 +15,13 @@ from transformers.utils import logging as transformers_logging
 from diffinv.errors import DiffinvError
 from diffinv.system.memory import use_tiles
 
+from .lora_fusing import fuse
 from .memory import MemoryPlan, vae_factor
-from .single_file import SingleFile, bundled_tokenizer
-from .sources import Source, has_projection, towers
-
-TextModel: TypeAlias = CLIPTextModel | CLIPTextModelWithProjection
+from .parts import Parts, TextModel
+from .single_file import SingleFiles, bundled_tokenizer
+from .sources import Source, bundled_configs, has_projection
 
 _LOUD = ("diffusers", "transformers")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The models of a checkpoint, frozen, in evaluation mode, on the CPU."""
-
-    unet: UNet2DConditionModel
-    vae: AutoencoderKL
-    text_models: tuple[TextModel, ...]
-    tokenizers: tuple[CLIPTokenizer, ...]
-    scheduler: DDIMScheduler
 
 
 def load_parts(source: Source, plan: MemoryPlan) -> Parts:
@@ -42,7 +30,9 @@ def load_parts(source: Source, plan: MemoryPlan) -> Parts:
     Raises DiffinvError if the weights do not fit the settings beside them.
     """
     with _quiet(), _errors_named(source):
-        parts = _from_file(source, plan) if source.is_file else _from_folder(source, plan)
+        parts = _Loader(source, plan).parts()
+        for lora in source.loras:
+            fuse(lora, parts)
     for model in (parts.unet, parts.vae, *parts.text_models):
         model.eval().requires_grad_(False)
     if plan.low:
@@ -57,39 +47,72 @@ def load_parts(source: Source, plan: MemoryPlan) -> Parts:
 def make_scheduler(source: Source) -> DDIMScheduler:
     """DDIM with the checkpoint's own noise schedule, spacing and prediction type.
 
-    Nothing is clipped, and the last step goes all the way to the clean latents.
+    Nothing is clipped, and the last step goes all the way to the clean latents. A last level at
+    which nothing is left of the picture is left out for models that predict noise: what was there
+    before it does not follow from the noise.
     """
     changes = {"clip_sample": False, "thresholding": False, "set_alpha_to_one": True}
-    return DDIMScheduler.from_config({**source.scheduler, **changes})
+    settings = {**source.scheduler, **changes}
+    whole = DDIMScheduler.from_config(settings)
+    if whole.alphas_cumprod[-1] > 0 or whole.config.prediction_type == "v_prediction":
+        return whole
+    shorter = {
+        "trained_betas": whole.betas[:-1].tolist(),
+        "num_train_timesteps": len(whole.betas) - 1,
+        "rescale_betas_zero_snr": False,
+    }
+    return DDIMScheduler.from_config(settings | shorter)
 
 
-def _from_folder(source: Source, plan: MemoryPlan) -> Parts:
-    def part(cls: Any, name: str, dtype: torch.dtype) -> Any:
+class _Loader:
+    """Loads a source's components, each from where it is."""
+
+    def __init__(self, source: Source, plan: MemoryPlan) -> None:
+        self.source, self.plan = source, plan
+        self.files = SingleFiles(source)
+
+    def parts(self) -> Parts:
+        names, dtype = self.source.family.text_encoders, self.plan.dtype
+        return Parts(
+            self._model("unet", UNet2DConditionModel, dtype),
+            self._model("vae", AutoencoderKL, torch.float32),
+            tuple(self._text_model(name) for name in names),
+            tuple(self._tokenizer(name) for name in names),
+            make_scheduler(self.source),
+        )
+
+    def _model(self, part: str, cls: Any, dtype: torch.dtype) -> Any:
+        if self.source.components[part].prefix is None:
+            return self._from_folder(part, cls, dtype)
+        return self.files.model(part, cls, dtype)
+
+    def _text_model(self, part: str) -> TextModel:
+        cls, dtype = _text_class(self.source, part), self.plan.dtype
+        if self.source.components[part].prefix is None:
+            folder_model: TextModel = self._from_folder(part, cls, dtype)
+            return folder_model
+        model: TextModel = self.files.text_model(part, cls, dtype)
+        return model
+
+    def _from_folder(self, part: str, cls: Any, dtype: torch.dtype) -> Any:
+        component = self.source.components[part]
         model, report = cls.from_pretrained(
-            source.path / name,
+            component.settings.parent,
             dtype=dtype,
-            variant=source.weights[name].variant,
+            variant=component.variant,
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
         )
-        _check_complete(source, name, report["missing_keys"])
+        _check_complete(self.source, part, report["missing_keys"])
         return model
 
-    names = towers(source.family)
-    tokenizers = tuple(
-        CLIPTokenizer.from_pretrained(
-            source.path / name.replace("text_encoder", "tokenizer"), local_files_only=True
-        )
-        for name in names
-    )
-    return Parts(
-        part(UNet2DConditionModel, "unet", plan.dtype),
-        part(AutoencoderKL, "vae", torch.float32),
-        tuple(part(_text_class(source, name), name, plan.dtype) for name in names),
-        tokenizers,
-        make_scheduler(source),
-    )
+    def _tokenizer(self, part: str) -> CLIPTokenizer:
+        folder = self.source.tokenizer(part)
+        if folder is not None:
+            return CLIPTokenizer.from_pretrained(folder, local_files_only=True)
+        configs = bundled_configs(self.source.family)
+        return bundled_tokenizer(configs, part.replace("text_encoder", "tokenizer"))
 
 
 def _check_complete(source: Source, part: str, missing: Iterable[str]) -> None:
@@ -100,18 +123,6 @@ def _check_complete(source: Source, part: str, missing: Iterable[str]) -> None:
             f"The model {source.name!r} is incomplete: the weights of its {part} lack "
             f"{len(names)} tensors, among them {names[0]!r}; get another copy of it."
         )
-
-
-def _from_file(source: Source, plan: MemoryPlan) -> Parts:
-    file = SingleFile(source)
-    names = towers(source.family)
-    return Parts(
-        file.unet(plan.dtype),
-        file.vae(),
-        tuple(file.text_model(n, _text_class(source, n), plan.dtype) for n in names),
-        tuple(bundled_tokenizer(source, n.replace("text_encoder", "tokenizer")) for n in names),
-        make_scheduler(source),
-    )
 
 
 def _text_class(source: Source, part: str) -> type[TextModel]:

@@ -29,5 +29,6 @@ def _spec(family: Family) -> BackboneSpec:
         captioner="blip2",
         delta_encoder=family.delta_encoder,
         embedding_layout=family.embedding_layout,
+        additions=("vae", "text_encoder", "lora"),
         preflight=f"diffinv_stable_diffusion.preflight:preflight_{name}",
     )

@@ -18,7 +18,7 @@ def preflight(family: str, use: Use) -> list[str]:
     Learning needs the text projection of the joint space, unless the delta encoder brings it;
     applying does not.
     """
-    source = find_source(FAMILIES[family], use.weights)
+    source = find_source(FAMILIES[family], use.weights, use.additions)
     if use.learning and not use.text_projection:
         check_projection(source)
     return [expectation(source, use)]

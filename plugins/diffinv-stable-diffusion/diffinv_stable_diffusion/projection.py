@@ -18,12 +18,12 @@ from diffinv.system.tensor_files import read_shapes
 from diffinv.system.text import text_safe
 
 from .families import Family
-from .sources import Source, has_projection, towers
+from .sources import Source, has_projection
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from .loading import TextModel
+    from .parts import TextModel
 
 VARIABLE = "DIFFINV_TEXT_PROJECTION"
 """A .safetensors file with the text projection, for checkpoints without one."""
@@ -49,7 +49,7 @@ def text_projection(family: Family, model: TextModel) -> Tensor:
 
 def check_projection(source: Source) -> None:
     """Raise what :func:`text_projection` would, before anything is loaded. No torch needed."""
-    last = towers(source.family)[-1]
+    last = source.family.text_encoders[-1]
     if not has_projection(source, last):
         _find(source.family, source.config(last)["hidden_size"])
 

@@ -13,27 +13,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from diffusers import AutoencoderKL, UNet2DConditionModel
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import CLIPTextConfig, CLIPTokenizer
 
 from diffinv.errors import DiffinvError
 from diffinv.system.tensor_files import widened
+from diffinv.system.text import text_safe
 
-from .sources import Source
+from .components import read_json
+from .sources import Source, file_prefixes
 
 Tensors = dict[str, Tensor]
-
-_PREFIXES = {
-    "sd15": {"text_encoder": "cond_stage_model.transformer."},
-    "sd21": {"text_encoder": "cond_stage_model.model."},
-    "sd21-base": {"text_encoder": "cond_stage_model.model."},
-    "sdxl": {
-        "text_encoder": "conditioner.embedders.0.transformer.",
-        "text_encoder_2": "conditioner.embedders.1.model.",
-    },
-}
 
 _RESBLOCK = re.compile(r"transformer\.resblocks\.(\d+)\.(.+)\.(\w+)")
 _RENAMED = {
@@ -51,25 +42,22 @@ _TOP = {
 }
 
 
-class SingleFile:
-    """The models in one file. The file is mapped, so that nothing is copied before it is used."""
+class SingleFiles:
+    """The models in files, which are mapped, so that nothing is copied before it is used. Each is
+    opened once."""
 
     def __init__(self, source: Source) -> None:
         self.source = source
-        self.tensors = widened(load_file(source.path))
+        self._opened: dict[Path, Tensors] = {}
 
-    def unet(self, dtype: torch.dtype) -> UNet2DConditionModel:
-        """The denoiser."""
-        return self._model(UNet2DConditionModel, "unet", "model.diffusion_model.", dtype)
-
-    def vae(self) -> AutoencoderKL:
-        """The autoencoder, in float32."""
-        return self._model(AutoencoderKL, "vae", "first_stage_model.", torch.float32)
-
-    def _model(self, cls: Any, part: str, prefix: str, dtype: torch.dtype) -> Any:
+    def model(self, part: str, cls: Any, dtype: torch.dtype) -> Any:
+        """The denoiser or the autoencoder."""
+        own, component = self._own(part), self.source.components[part]
+        converted = part == "vae" and any(".down_blocks." in key for key in own)
+        prefix = "" if converted else file_prefixes(self.source.family)[part]
         return cls.from_single_file(
-            {key: value for key, value in self.tensors.items() if key.startswith(prefix)},
-            config=str(self.source.configs),
+            {f"{prefix}{key}": value for key, value in own.items()},
+            config=str(component.settings.parent.parent),
             subfolder=part,
             local_files_only=True,
             dtype=dtype,
@@ -77,29 +65,43 @@ class SingleFile:
 
     def text_model(self, part: str, cls: Any, dtype: torch.dtype) -> Any:
         """A text encoder, in either of the two forms found in such files."""
-        prefix = _PREFIXES[self.source.family.id][part]
-        own = {k.removeprefix(prefix): v for k, v in self.tensors.items() if k.startswith(prefix)}
+        own, component = self._own(part), self.source.components[part]
         config = CLIPTextConfig.from_dict(self.source.config(part))
-        weights = (
-            _from_transformers(own)
-            if prefix.endswith(".transformer.")
-            else _from_open_clip(own, config.num_hidden_layers)
-        )
+        is_open_clip = any(_RESBLOCK.fullmatch(key) for key in own)
+        layers = config.num_hidden_layers
+        weights = _from_open_clip(own, layers) if is_open_clip else _from_transformers(own)
         model = cls(config)
         expected = model.state_dict()
         if any(key.startswith("text_model.") for key in expected):
-            projection = own.get("text_projection")
             weights = {f"text_model.{key}": value for key, value in weights.items()}
-            if projection is not None:
-                weights["text_projection.weight"] = projection.T
+            weights |= _projection(own)
         lacking = sorted(expected.keys() - weights.keys())
         if lacking:
             raise DiffinvError(
-                f"The file {self.source.name!r} lacks {len(lacking)} tensors of its {part}, "
-                f"the first {lacking[0]!r}; get another copy of it."
+                f"The file {text_safe(component.files[0].name)!r} lacks {len(lacking)} tensors of "
+                f"its {part}, the first {lacking[0]!r}; get another copy of it."
             )
         model.load_state_dict({key: weights[key] for key in expected})
         return model.to(dtype)
+
+    def _own(self, part: str) -> Tensors:
+        """A component's tensors, by the names that follow its prefix."""
+        component = self.source.components[part]
+        (path,), prefix = component.files, component.prefix or ""
+        if path not in self._opened:
+            self._opened[path] = widened(load_file(path))
+        tensors = self._opened[path]
+        return {k.removeprefix(prefix): v for k, v in tensors.items() if k.startswith(prefix)}
+
+
+def _projection(weights: Tensors) -> Tensors:
+    """The text projection: transformers' linear layer, or OpenCLIP's matrix."""
+    for key in ("text_projection.weight", "transformer.text_projection.weight"):
+        if key in weights:
+            return {"text_projection.weight": weights[key]}
+    if "text_projection" in weights:
+        return {"text_projection.weight": weights["text_projection"].T}
+    return {}
 
 
 def _from_transformers(weights: Tensors) -> Tensors:
@@ -123,10 +125,10 @@ def _from_open_clip(weights: Tensors, layers: int) -> Tensors:
     return renamed
 
 
-def bundled_tokenizer(source: Source, part: str) -> CLIPTokenizer:
-    """CLIP's tokenizer with the family's padding."""
-    settings = source.config(part, "tokenizer_config.json")
-    vocabulary, merges = clip_vocabulary(source.configs.parent / "tokenizer" / "merges.txt.gz")
+def bundled_tokenizer(configs: Path, part: str) -> CLIPTokenizer:
+    """CLIP's tokenizer, padded as the bundled settings of a family in ``configs`` say."""
+    settings = read_json(configs / part / "tokenizer_config.json", configs.name)
+    vocabulary, merges = clip_vocabulary(configs.parent / "tokenizer" / "merges.txt.gz")
     return CLIPTokenizer(
         vocab=dict(vocabulary),
         merges=list(merges),
