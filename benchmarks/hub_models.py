@@ -44,7 +44,7 @@ def stable_diffusion(cache: Path, family: str, tiny: bool = False) -> None:
     _index(repository, family)
     half = torch.float16
     for part, cls, settings in (
-        ("unet", UNet, unet_settings(family, tiny)),
+        ("unet", UNet, unet_settings(family, tiny) | ({"sample_size": 8} if tiny else {})),
         ("vae", AutoencoderKL, vae_settings(family, tiny)),
     ):
         repository.json(f"{part}/config.json", settings)

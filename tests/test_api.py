@@ -20,6 +20,7 @@ from diffinv.errors import UsageError
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.jobs.tasks import run_application, run_inversion
 from diffinv.method.settings import ApplicationSettings, inversion_settings
+from diffinv.method.words import Vocabulary
 from diffinv.plugins.loading import registry
 from diffinv.running.remembered_weights import find_encoder
 from diffinv_diorama.weights import pipeline_folder
@@ -243,6 +244,20 @@ def test_a_difference_of_another_model_is_refused(model, difference):
     other = replace(difference, info=replace(difference.info, backbone_weights="other"))
     with pytest.raises(diffinv.DiffinvError, match="does not fit 'diorama'"):
         model.apply(other, A)
+
+
+def test_pictures_of_one_prompt_share_the_search_for_its_words(model, difference, monkeypatch):
+    searched = []
+    reword = Vocabulary.reword
+    monkeypatch.setattr(
+        Vocabulary,
+        "reword",
+        lambda words, text, way: searched.append(text) or reword(words, text, way),
+    )
+    model.apply(
+        difference, QUERIES[:3], prompt="a cabin", num_inference_steps=1, batch=2, progress=False
+    )
+    assert searched == ["a cabin"]
 
 
 # The side and the preview

@@ -75,6 +75,7 @@ class Prompting:
         self._seed, self._meter = seed, meter
         from ..method.word_tokens import said
 
+        self._drafts: dict[str, Draft] = {}
         self._token_room = sum(t.values.shape[1] for t in tokens if t.space == "input")
         self._room = self._token_room + backbone.count_tokens(said("", self._words))
 
@@ -102,13 +103,15 @@ class Prompting:
         return [self._fitted(new) if p is None else p for new, p in zip(made, given, strict=False)]
 
     def drafts(self, prompts: Sequence[str]) -> list[Draft]:
-        """The prompts with what may become of their words."""
+        """The prompts with what may become of their words: found once for each, which takes a
+        minute with a large encoder on a CPU."""
         if self._vocabulary is None and not self._words:
             return [Draft(text) for text in prompts]
-        return [
-            Draft(text, [self._that_fits(text, one) for one in self._wordings(text)])
-            for text in prompts
-        ]
+        for text in prompts:
+            if text not in self._drafts:
+                candidates = [self._that_fits(text, one) for one in self._wordings(text)]
+                self._drafts[text] = Draft(text, candidates)
+        return [self._drafts[text] for text in prompts]
 
     def _wordings(self, text: str) -> list[Wording]:
         from ..method.words import Wording
