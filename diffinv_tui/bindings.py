@@ -180,13 +180,20 @@ COMPARISON: list[BindingType] = [
     Binding("shift+down", "pan(0, 1)", "See down", show=False, id="comparison.pan-down"),
 ]
 
+GO = [key for key in APP if isinstance(key, Binding) and key.action.startswith("go(")]
+"""To every screen by its number."""
+
 DETAIL: list[BindingType] = [
     *DIALOG,
+    *GO,
+    Binding("left,p", "step(-1)", "Previous", show=False, id="detail.previous", priority=True),
+    Binding("right,n", "step(1)", "Next", show=False, id="detail.next", priority=True),
     Binding("a", "dismiss('apply')", "Apply", id="detail.apply"),
     Binding("r", "dismiss('rename')", "Rename", id="detail.rename"),
     Binding("t", "dismiss('tag')", "Tags", id="detail.tag"),
     Binding("d", "dismiss('trash')", "Trash", id="detail.trash"),
     Binding("e", "dismiss('export')", "Export", id="detail.export"),
+    Binding("u", "dismiss('restore')", "Undo", show=False, id="detail.restore"),
 ]
 
 INSTALL: list[BindingType] = [
@@ -199,7 +206,7 @@ GROUPS = {
     "Everywhere": APP,
     "Library": [*LIBRARY, *SHELF],
     "Cards and galleries": TILES,
-    "A difference": DETAIL,
+    "A difference": [key for key in DETAIL if key not in (*DIALOG, *GO)],
     "A result": COMPARISON[1:],
     "Choosing files": [key for key in PICKER if key not in DIALOG],
     "Questions": CONFIRM,

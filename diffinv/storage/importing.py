@@ -60,7 +60,7 @@ def import_files(
         except DiffinvError as error:
             problems.append(error)
     _refuse([*problems, *_doubles(library, found, name)], len(files))
-    with library.changing():
+    with library.changing(make=True):
         if name is not None:
             library.refuse_taken(checked_name(name))
         _refuse(_doubles(library, found, name), len(files))  # another process may have been faster

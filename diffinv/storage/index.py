@@ -14,7 +14,7 @@ import os
 import sqlite3
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from ..difference import SUFFIX, Added, DifferenceInfo, NotSafetensorsError, read_info
@@ -44,6 +44,9 @@ _SCHEMA = f"""
         tokenize = 'unicode61 remove_diacritics 2', prefix = '1 2 3'
     )
 """
+_IS_DUPLICATE = """
+    f.hash != '' AND EXISTS (SELECT 1 FROM files g WHERE g.hash = f.hash AND g.id != f.id)
+"""
 _VERSION = 3
 """Part of the file's stamp: an index of another version is rebuilt."""
 
@@ -62,13 +65,15 @@ _ORDER = {
 class Entry:
     """A file of the library: its difference's info, or the error from reading it.
 
-    ``name`` is safe to print; for a damaged file it is the file's name.
+    ``name`` is safe to print; for a damaged file it is the file's name. ``duplicate``: another file
+    of the library has the same tensors, as far as its index was asked.
     """
 
     name: str
     path: Path
     info: DifferenceInfo | None = None
     error: str | None = None
+    duplicate: bool = field(default=False, compare=False)
 
 
 class Index:
@@ -117,7 +122,8 @@ class Index:
         where, values = _where(parse(query))
         order = _ORDER.get(sort, _ORDER["newest"])
         rows = self._data.read(
-            f"SELECT f.file, f.name, f.info, f.error FROM files f{where} ORDER BY {order} "
+            f"SELECT f.file, f.name, f.info, f.error, {_IS_DUPLICATE} FROM files f{where} "
+            f"ORDER BY {order} "
             "LIMIT ? OFFSET ?",
             (*values, -1 if limit is None else limit, offset),
         )
@@ -208,9 +214,11 @@ class Index:
             self._known = (version, {file: (id, stamp) for file, id, stamp in rows})
         return self._known[1]
 
-    def _entry(self, file: str, name: str, info: str | None, error: str | None) -> Entry:
+    def _entry(
+        self, file: str, name: str, info: str | None, error: str | None, duplicate: int = 0
+    ) -> Entry:
         known = _info_from_json(info) if info else None
-        return Entry(name, self.folder / file, known, error)
+        return Entry(name, self.folder / file, known, error, bool(duplicate))
 
 
 def _places(folder: Path) -> list[Path]:

@@ -193,9 +193,10 @@ class Library:
         if any(e.name == name and e.path != but for e in self.entries()):
             raise UsageError(f"The library already has {name!r}; choose another name.")
 
-    def changing(self) -> Locked:
-        """Keep other processes from changing existing files meanwhile. Must not be nested."""
-        return locked(self.folder)
+    def changing(self, make: bool = False) -> Locked:
+        """Keep other processes from changing existing files meanwhile. Must not be nested. With
+        ``make`` a library that is not there is made; else that raises UsageError."""
+        return locked(self.folder, make)
 
     def rename(self, name: str | Path, new: str) -> Entry:
         """Rename a difference, and its file with it. Raises UsageError if the name is taken."""

@@ -38,10 +38,19 @@ class Trashed:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Let one process at a time change existing files; file system errors become one sentence."""
+def locked(folder: Path, make: bool = False) -> Iterator[None]:
+    """Let one process at a time change existing files; file system errors become one sentence.
+
+    Only with ``make`` is a library made that is not there: it may be on a drive that is gone, and
+    one in its place would hide it.
+    """
     try:
-        make_folder(folder)
+        if make:
+            make_folder(folder)
+        elif not folder.is_dir():
+            raise UsageError(
+                f"There is no library at {path_text(folder)}: mount its drive, or put it back."
+            )
         with FileLock(folder / _LOCK, timeout=_PATIENCE, mode=file_mode(folder)):
             yield
     except Timeout as error:

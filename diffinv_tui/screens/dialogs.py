@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from diffinv.storage.store import Entry
 
 _AT_ONCE = 100
+_OF_WHOLE = ("apply", "rename", "tag", "export")
+"""What cannot be done with a damaged file."""
 
-DETAIL_WISHES = ("apply", "rename", "tag", "trash", "export")
+DETAIL_WISHES = ("apply", "rename", "tag", "trash", "export", "restore")
 """What can be wished of a difference that is shown."""
 
 
@@ -176,13 +178,33 @@ class Detail(Window[str | None]):
 
     BINDINGS: ClassVar[list[BindingType]] = DETAIL
 
-    def __init__(self, entry: Entry, wishes: Sequence[str] = DETAIL_WISHES) -> None:
+    def __init__(
+        self,
+        entry: Entry,
+        wishes: Sequence[str] = DETAIL_WISHES,
+        neighbour: Callable[[int], Entry | None] = lambda _by: None,
+    ) -> None:
         super().__init__()
-        self._entry, self._wishes = entry, wishes
+        self.entry, self._wishes, self._neighbour = entry, wishes, neighbour
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Only what can be done where it was opened."""
-        return action != "dismiss" or parameters[0] in (None, *self._wishes)
+        """Only what can be done where it was opened, and with what is shown."""
+        wish = parameters[0] if action == "dismiss" and parameters else None
+        if wish in _OF_WHOLE and self.entry.info is None:
+            return False
+        return wish in (None, *self._wishes)
+
+    def action_step(self, by: int) -> None:
+        """To a neighbour."""
+        if entry := self._neighbour(by):
+            self.entry = entry
+            self.query_one(DifferenceView).show(entry)
+            self.refresh_bindings()
+
+    def action_go(self, mode: str) -> None:
+        """To another screen."""
+        self.dismiss(None)
+        self.app.switch_mode(mode)
 
     def compose(self) -> ComposeResult:
         """The view and the footer."""
@@ -192,5 +214,5 @@ class Detail(Window[str | None]):
     def on_mount(self) -> None:
         """Fill the view."""
         view = self.query_one(DifferenceView)
-        view.show(self._entry)
+        view.show(self.entry)
         view.focus()

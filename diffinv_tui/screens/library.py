@@ -45,6 +45,10 @@ SORTS: dict[Sort, str] = {
 }
 
 
+_OF_ONE = ("apply", "tag", "rename", "export")
+"""What is done with a difference that can be read."""
+
+
 class LibraryScreen(Place):
     """Cards or a table on the left, everything about one difference on the right."""
 
@@ -135,7 +139,7 @@ class LibraryScreen(Place):
         try:
             seen = library.notice() if look else self._seen
             entries, count = library.page(query, sort, PAGE, look=False)
-            if self.shelf.crowd and not library.folder.exists():
+            if not library.folder.exists() and (self.shelf.crowd or self._was_there()):
                 raise DiffinvError(
                     f"The library's folder {path_text(library.folder)} is gone: mount its drive or "
                     "put it back, and it is shown again."
@@ -145,6 +149,14 @@ class LibraryScreen(Place):
             tell(self.app, self._cannot_search, str(error))
             return
         tell(self.app, self._show, count, entries, empty, seen)
+
+    def _was_there(self) -> bool:
+        """Whether jobs have put something into the library, which therefore is not a new one."""
+        folder = self.diffinv.library.folder
+        return any(
+            job.difference is not None and job.difference[1].parent == folder
+            for job in self.diffinv.jobs
+        )
 
     def _is_overtaken(self) -> bool:
         """A search has ended: whether another one is wanted by now, which is then begun."""
@@ -249,16 +261,27 @@ class LibraryScreen(Place):
 
     def _show_detail(self) -> None:
         self.query_one("#detail", DifferenceView).show(self.shelf.current)
+        self.refresh_bindings()
 
     @on(PairGrid.Opened, "#shelf")
     def _opened(self) -> None:
         if entry := self.shelf.current:
-            self.app.push_screen(Detail(entry), partial(self._after_detail, entry))
+            detail = Detail(entry, neighbour=self._step)
+            self.app.push_screen(detail, partial(self._after_detail, detail))
 
-    def _after_detail(self, entry: Entry, wish: str | None) -> None:
+    def _step(self, by: int) -> Entry | None:
+        """To a neighbour of the difference under the cursor, if its page is there."""
+        before = self.shelf.cursor
+        self.shelf.set_cursor(before + by)
+        self.shelf.entry(self.shelf.cursor)
+        if self.shelf.current is None:
+            self.shelf.set_cursor(before)
+        return self.shelf.current
+
+    def _after_detail(self, detail: Detail, wish: str | None) -> None:
         """Do what was wished of the difference that was shown, whatever is marked."""
         if wish:
-            self._shown = entry
+            self._shown = detail.entry
             getattr(self, f"action_{wish}")()
             self._shown = None
 
@@ -327,8 +350,13 @@ class LibraryScreen(Place):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """The footer offers nothing that needs a difference where there is none."""
-        needs = ("apply", "tag", "rename", "trash", "export", "view", "sort", "filter", "search")
-        if action in needs and self.is_mounted:
+        if not self.is_mounted:
+            return True
+        if self.query_one(ContentSwitcher).current == "trouble":
+            return action not in (*_OF_ONE, "trash", "restore", "view", "sort", "filter")
+        if action in _OF_ONE and not self._several and self._current and self._current.error:
+            return False
+        if action in (*_OF_ONE, "trash", "view", "sort", "filter", "search"):
             return not self.has_class("-empty")
         if action == "demo":
             return self.has_class("-empty")
@@ -342,7 +370,7 @@ class LibraryScreen(Place):
 
     def action_apply(self) -> None:
         """Take what is chosen to the Apply screen."""
-        if chosen := self._chosen:
+        if chosen := [one for one in self._chosen if one[1] not in self.shelf.damaged]:
             if self._several:
                 self.shelf.clear_marks()
             self.diffinv.apply_these(chosen)

@@ -81,6 +81,10 @@ _FIRST = ("steps", "seed", "side", "preview")
 """The numbers that come before the details."""
 
 
+class UnfinishedError(DiffinvError):
+    """Half of something is there: nothing is wrong yet."""
+
+
 class PairRow(Horizontal):
     """A and A′ of one pair; one that is ``wanted`` takes the focus when it is there."""
 
@@ -203,7 +207,7 @@ class NewScreen(Place):
         """The pairs that are whole. Raises DiffinvError where half a pair is missing."""
         rows = [row.paths for row in self.query(PairRow)]
         if any(bool(a) != bool(b) for a, b in rows):
-            raise DiffinvError("Choose both pictures of every pair.")
+            raise UnfinishedError("Choose both pictures of every pair.")
         return tuple((a, b) for a, b in rows if a and b)
 
     def request(self) -> InvertRequest:
@@ -214,7 +218,7 @@ class NewScreen(Place):
         pairs = self._pairs()
         a, a_prime = typed(self, "caption_a"), typed(self, "caption_a_prime")
         if bool(a) != bool(a_prime):
-            raise DiffinvError("Say of both pictures what they show, or of neither.")
+            raise UnfinishedError("Say of both pictures what they show, or of neither.")
         return InvertRequest(
             pairs=pairs,
             name=typed(self, "name") or None,
@@ -253,6 +257,9 @@ class NewScreen(Place):
     def _check(self) -> None:
         try:
             request = self.request()
+        except UnfinishedError as error:
+            self.query_one(Checks).wait(str(error))
+            return
         except DiffinvError as error:
             self.query_one(Checks).say(bad=str(error))
             return

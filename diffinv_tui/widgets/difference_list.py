@@ -94,6 +94,11 @@ class DifferenceList(PairGrid):
             return [(name, path) for path, name in self.marked.items()]
         return [(self.current.name, self.current.path)] if self.current else []
 
+    @property
+    def damaged(self) -> set[Path]:
+        """The files that are known to be damaged."""
+        return {entry.path for entry in self._entries.values() if entry.error}
+
     def entry(self, index: int) -> Entry | None:
         """An entry; where its page is missing, it is asked for."""
         found = self._entries.get(index)
@@ -166,7 +171,7 @@ class DifferenceList(PairGrid):
     def stamp(self, index: int) -> object:
         """Whether the entry is there and marked."""
         entry = self._entries.get(index)
-        return self.view, entry is None, entry is not None and entry.path in self.marked
+        return self.view, entry and entry.duplicate, entry is not None and entry.path in self.marked
 
     def open_pictures(self, key: Key) -> Pair:
         """A and A′ of a file."""
@@ -198,6 +203,8 @@ class DifferenceList(PairGrid):
         if self.grid.tile_width >= 34:
             text.append_text(plain(entry.info.backbone, muted, 20)).append(" · ", muted)
         text.append(day(entry.info.date), muted)
+        if entry.duplicate:
+            text.append("  duplicate", self.part("bad", back))
         if entry.info.tags:
             text.append("  ")
             text.append_text(plain(tag_text(entry.info.tags), self.part("tag", back), 60))
@@ -234,8 +241,13 @@ class DifferenceList(PairGrid):
             plain(info.backbone, muted, 40),
             Text(day(info.date), muted),
             plain(both_ends(change_of(entry), room), back, 300),
-            plain(tag_text(info.tags), self.part("tag", back), 80),
+            self._tags(entry, back),
         ]
+
+    def _tags(self, entry: Entry, back: Style) -> Text:
+        said = Text("duplicate ", self.part("bad", back)) if entry.duplicate else Text()
+        tags = entry.info.tags if entry.info else ()
+        return said.append_text(plain(tag_text(tags), self.part("tag", back), 80))
 
 
 def change_of(entry: Entry) -> str:

@@ -97,7 +97,9 @@ class DifferenceView(VerticalScroll, can_focus=True):
             self._write(plain(entry.name, limit=160), "", damage(entry), "")
             return
         info = entry.info
-        self._write(plain(entry.name, limit=160), tag_text(info.tags), words(info), "")
+        self._write(
+            plain(entry.name, limit=160), tag_text(info.tags), words(info, entry.duplicate), ""
+        )
         self.scroll_home(animate=False)
         self.call_after_refresh(self._show_settings, entry)
         self._open(entry)
@@ -158,7 +160,7 @@ def _grid() -> Table:
     return grid
 
 
-def words(info: DifferenceInfo) -> Table:
+def words(info: DifferenceInfo, duplicate: bool = False) -> Table:
     """What it reads like, captions, prompts where they are others, warnings."""
     grid = _grid()
     if info.words_brought:
@@ -172,6 +174,10 @@ def words(info: DifferenceInfo) -> Table:
             grid.add_row(say(f"{title}{{After}}"), plain(a_prime, limit=400))
     if len(info.captions) > 4:
         grid.add_row("", plural(len(info.captions) - 4, "more pair"))
+    if duplicate:
+        grid.add_row(
+            "Note", "There is another one with the same content: / is:duplicate finds both."
+        )
     for warning in info.warnings:
         grid.add_row("Note", plain(warning, limit=300))
     return grid

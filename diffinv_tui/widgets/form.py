@@ -146,22 +146,45 @@ class More(Collapsible):
 class Checks(Static):
     """What is right and what is wrong with a form, before anything starts."""
 
+    _bad = ""
+    _found = ""
+    """What the line that has the focus said when it got it."""
+
+    def on_mount(self) -> None:
+        """What is wrong is marked as such when the field is left."""
+        self.watch(self.screen, "focused", self._focus_moved, init=False)
+
     def say(self, good: Iterable[str] = (), notes: Iterable[str] = (), bad: str = "") -> None:
-        """Facts, things to know, and the first thing that is in the way."""
+        """Facts, things to know, and the first thing that is in the way: while somebody types, it
+        may only be unfinished."""
+        self._bad = bad
+        self._show(good, notes, bad, typing=self._is_typing())
+
+    def _is_typing(self) -> bool:
+        line = self.screen.focused
+        return isinstance(line, Input) and line.value != self._found
+
+    def _show(self, good: Iterable[str], notes: Iterable[str], bad: str, typing: bool) -> None:
         text = Text()
         for mark, style, lines in (
             ("✓ ", "good", good),
             ("! ", "warn", notes),
-            ("✗ ", "bad", [bad] if bad else []),
+            ("… " if typing else "✗ ", "muted" if typing else "bad", [bad] if bad else []),
         ):
             for line in lines:
                 said = plain(in_app(tilde(line)), limit=400)
                 text.append(mark, style).append_text(said).append("\n")
         text.rstrip()
-        self.set_class(bool(bad), "-bad")
+        self.set_class(bool(bad) and not typing, "-bad")
         self.update(text)
+
+    def _focus_moved(self, focused: Widget | None) -> None:
+        self._found = focused.value if isinstance(focused, Input) else ""
+        if self._bad:
+            self._show((), (), self._bad, typing=False)
 
     def wait(self, for_what: str) -> None:
         """Nothing to check yet."""
+        self._bad = ""
         self.remove_class("-bad")
         self.update(Text(for_what, "muted"))

@@ -134,6 +134,7 @@ def test_the_order_of_the_trash_does_not_depend_on_the_clock(library):
 
 
 def test_nothing_outside_of_the_library_is_thrown_away(library, tmp_path):
+    library.folder.mkdir()
     outside = tmp_path / "x.safetensors"
     save(make("x"), outside)
     with pytest.raises(UsageError, match="not in the library"):
