@@ -27,11 +27,12 @@ from diffinv.difference import read_info
 from diffinv.errors import DiffinvError
 from diffinv.jobs.demo import find_example, submit_demo
 from diffinv.jobs.launch import ensure_worker
-from diffinv.jobs.requests import ApplyRequest, InvertRequest, Request
+from diffinv.jobs.requests import ApplyRequest, FetchRequest, InvertRequest, Request
 from diffinv.jobs.store import Job, JobStore
 from diffinv.jobs.worker_environment import dismiss_stale_worker
 from diffinv.plugins.loading import registry as load_registry
 from diffinv.plugins.loading import reload
+from diffinv.plugins.model_states import ModelState
 from diffinv.plugins.registry import Registry
 from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
@@ -48,6 +49,7 @@ from .screens.apply import ApplyScreen
 from .screens.base import Place
 from .screens.jobs import JobsScreen
 from .screens.library import LibraryScreen
+from .screens.models import ModelsScreen
 from .screens.new import NewScreen
 from .screens.plugins import PluginsScreen
 from .screens.settings import SettingsScreen
@@ -72,6 +74,7 @@ class DiffinvApp(App[None]):
         "new": NewScreen,
         "jobs": JobsScreen,
         "apply": ApplyScreen,
+        "models": ModelsScreen,
         "plugins": PluginsScreen,
         "settings": SettingsScreen,
     }
@@ -291,6 +294,18 @@ class DiffinvApp(App[None]):
 
         self.do(queue, after)
 
+    def fetch(self, missing: Sequence[ModelState]) -> None:
+        """Fetch models, in a job."""
+        first, more = missing[0].spec.title, len(missing) - 1
+        title = f"{first} and {more} more" if more else first
+        models = tuple(state.model for state in missing if state.model)
+
+        def begun(_jobs: list[Job]) -> None:
+            name = plain(title, limit=60).plain
+            self.notify(f"{name}: fetching. It goes on if you leave.", markup=False)
+
+        self.submit([FetchRequest(models, title)], begun)
+
     def launch(self) -> None:
         """See that somebody works at the queue. For threads."""
         self._launch(self.store)
@@ -412,7 +427,7 @@ class DiffinvApp(App[None]):
     def _set_theme(self, name: str) -> None:
         self.theme = name if name in self.available_themes else DARK.name
         if name and self.theme != name:
-            self._problems.append(f"There is no theme {name!r}; 6 shows those there are.")
+            self._problems.append(f"There is no theme {name!r}; 7 shows those there are.")
 
     def _check_keys(self) -> None:
         if wrong := key_problems(self.preferences.keys):

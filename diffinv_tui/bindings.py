@@ -13,8 +13,9 @@ APP: list[BindingType] = [
     Binding("2", "go('new')", "New difference", show=False, id="go.new"),
     Binding("3", "go('jobs')", "Jobs", show=False, id="go.jobs"),
     Binding("4", "go('apply')", "Apply", show=False, id="go.apply"),
-    Binding("5", "go('plugins')", "Plugins", show=False, id="go.plugins"),
-    Binding("6", "go('settings')", "Settings", show=False, id="go.settings"),
+    Binding("5", "go('models')", "Models", show=False, id="go.models"),
+    Binding("6", "go('plugins')", "Plugins", show=False, id="go.plugins"),
+    Binding("7", "go('settings')", "Settings", show=False, id="go.settings"),
     Binding("f1,question_mark", "help", "Help", id="app.help"),
     Binding(
         "escape", "hide_help_panel", "Close help", show=False, id="app.close-help", priority=True
@@ -60,6 +61,14 @@ JOBS: list[BindingType] = [
     Binding("e", "edit", "Edit", id="jobs.edit"),
     Binding("x", "clear", "Clear finished", id="jobs.clear"),
     Binding("escape", "leave", "Library", show=False, id="jobs.leave"),
+]
+
+MODELS: list[BindingType] = [
+    Binding("f", "fetch", "Fetch", id="models.fetch"),
+    Binding("u", "use", "Use for new", id="models.use"),
+    Binding("o", "own", "Folder or file", id="models.own"),
+    Binding("d,delete", "remove", "Remove", id="models.remove"),
+    Binding("escape", "app.go('library')", "Library", show=False, id="models.leave"),
 ]
 
 PLUGINS: list[BindingType] = [
@@ -196,6 +205,12 @@ DETAIL: list[BindingType] = [
     Binding("u", "dismiss('restore')", "Undo", show=False, id="detail.restore"),
 ]
 
+CHECKPOINT: list[BindingType] = [
+    *DIALOG,
+    Binding("ctrl+o", "pick", "Choose a folder", id="checkpoint.folder"),
+    Binding("ctrl+f", "pick_file", "Choose a file", id="checkpoint.file"),
+]
+
 INSTALL: list[BindingType] = [
     Binding("enter", "install", "Install", id="install.go"),
     Binding("ctrl+o", "pick", "Choose a folder", id="install.pick"),
@@ -214,6 +229,7 @@ GROUPS = {
     "Jobs": JOBS,
     "Apply": [*APPLY, *SLIDER],
     "One picture": [*ONE_PICTURE, *STRIP],
+    "Models": [*MODELS, *CHECKPOINT[1:]],
     "Plugins": [*PLUGINS, *INSTALL[:2]],
     "Settings": SETTINGS,
 }
@@ -247,6 +263,8 @@ _TOGETHER: tuple[list[BindingType], ...] = (
     [*APPLY, *ONE_PICTURE],
     [*APPLY, *STRIP],
     [*APPLY, *TILES],
+    MODELS,
+    CHECKPOINT,
     PLUGINS,
     DETAIL,
     COMPARISON,

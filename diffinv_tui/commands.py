@@ -20,6 +20,7 @@ _BY_MODE = {
     "new": bindings.NEW,
     "jobs": bindings.JOBS,
     "apply": bindings.APPLY,
+    "models": bindings.MODELS,
     "plugins": bindings.PLUGINS,
 }
 

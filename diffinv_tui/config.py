@@ -29,7 +29,8 @@ _ASIDE = "settings-unreadable.toml"
 
 @dataclass(frozen=True)
 class Preferences:
-    """The app's settings. Empty texts mean: decide for me. ``keys`` maps binding ids to keys."""
+    """The app's settings. Empty texts mean: decide for me. ``keys`` maps binding ids to keys,
+    ``checkpoints`` are the user's own (:mod:`diffinv_tui.checkpoints`)."""
 
     theme: str = "diffinv"
     view: str = "cards"
@@ -38,6 +39,7 @@ class Preferences:
     backbone: str = ""
     device: str = ""
     words: Vocabulary = "plain"
+    checkpoints: tuple[str, ...] = ()
     keys: Keys = field(default_factory=dict)
 
 
@@ -72,6 +74,7 @@ def _checked(table: dict[str, Any], path: Path) -> tuple[Preferences, str | None
     known = {entry.name for entry in fields(Preferences)}
     good = {key: value for key, value in table.items() if key in known and _fits(key, value)}
     bad = [key for key in table if key in known and key not in good]
+    good["checkpoints"] = tuple(good.get("checkpoints", ()))
     if isinstance(table.get("keys"), dict):
         keys = _flat(table["keys"])
         good["keys"] = {id: key for id, key in keys.items() if isinstance(key, str)}
@@ -87,6 +90,8 @@ def _checked(table: dict[str, Any], path: Path) -> tuple[Preferences, str | None
 def _fits(key: str, value: object) -> bool:
     if key in _CHOICES:
         return value in _CHOICES[key]
+    if key == "checkpoints":
+        return isinstance(value, list) and all(isinstance(one, str) for one in value)
     return isinstance(value, str) and key != "keys"
 
 
@@ -122,7 +127,7 @@ def save_preferences(preferences: Preferences, path: Path) -> None:
     before = asdict(_checked(document.unwrap(), path)[0])
     for key, value in asdict(preferences).items():
         if value != before[key]:  # what cannot be used stays until another choice is made
-            document[key] = value
+            document[key] = list(value) if isinstance(value, tuple) else value
     atomic_write(path, tomlkit.dumps(document).encode())
 
 

@@ -26,6 +26,7 @@ _IN_APP = {
     r"'diffinv jobs resume \d+'": "u",
     r"'diffinv jobs unpause'": "p",
     r"'diffinv plugins enable'": "Space",
+    r"with 'diffinv models pull [^']*'": "in 5 Models",
     r" \(--[a-z-]+\)": "",
 }
 """What the command line offers, and the key that does the same here."""

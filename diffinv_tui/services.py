@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from diffinv.jobs.requests import Request
     from diffinv.jobs.store import Job, JobStore
+    from diffinv.plugins.model_states import ModelState
     from diffinv.plugins.registry import Registry
     from diffinv.storage.store import Library
 
@@ -64,6 +65,9 @@ class Services(Protocol):
         then: Callable[[list[Job]], Any],
     ) -> None:
         """Put requests into the queue and see that somebody works at it."""
+
+    def fetch(self, missing: Sequence[ModelState]) -> None:
+        """Fetch models, in a job."""
 
     def launch(self) -> None:
         """See that somebody works at the queue. For threads."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import re
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,13 +20,13 @@ PIECE = 2048
 class FakeHub:
     """The part of the hub's protocol that fetching a model takes, over a real socket.
 
-    It has one model, some/model unless it is told otherwise. ``cut`` breaks an answer off after so
+    All of its ``models`` have the same ``files``. ``cut`` breaks an answer off after so
     many bytes, and after ``gone_after`` of those nothing comes any more; ``slowly`` is the seconds
     between two pieces of one.
     """
 
-    def __init__(self, model: str = "some/model") -> None:
-        self.model = model
+    def __init__(self, *models: str) -> None:
+        self.models = models or ("some/model",)
         self.files: dict[str, bytes] = {}
         self.requests: list[tuple[str, str | None]] = []
         self.cut: int | None = None
@@ -50,16 +51,16 @@ class FakeHub:
     def answer(self, handler: BaseHTTPRequestHandler, body: bool) -> None:
         path = handler.path.partition("?")[0]
         self.requests.append((f"{handler.command} {path}", handler.headers.get("Range")))
-        name = path.partition(f"/resolve/{COMMIT}/")[2]
-        if path.startswith(f"/api/models/{self.model}"):
-            data = self.tree() if "/tree/" in path else self.info()
-            self.send(handler, 200, data, {"Content-Type": "application/json"}, body)
+        model, _, name = path.removeprefix("/").partition(f"/resolve/{COMMIT}/")
+        if asked := re.fullmatch(r"/api/models/([^/]+/[^/]+)(/tree/.*)?(/revision/.*)?", path):
+            if asked[1] in self.models:
+                data = self.tree() if asked[2] else self.info(asked[1])
+                self.send(handler, 200, data, {"Content-Type": "application/json"}, body)
+                return
+        elif model in self.models and name in self.files:
+            self.send_file(handler, self.files[name], body)
             return
-        if name not in self.files or not path.startswith(f"/{self.model}/"):
-            headers = {"X-Error-Code": "RepoNotFound"}
-            self.send(handler, 404, b"", headers, body)
-            return
-        self.send_file(handler, self.files[name], body)
+        self.send(handler, 404, b"", {"X-Error-Code": "RepoNotFound"}, body)
 
     def send_file(self, handler: BaseHTTPRequestHandler, data: bytes, body: bool) -> None:
         etag = hashlib.sha256(data).hexdigest()
@@ -92,7 +93,7 @@ class FakeHub:
             time.sleep(self.slowly)
             handler.wfile.write(data[start : start + piece])
 
-    def info(self) -> bytes:
+    def info(self, model: str) -> bytes:
         siblings = [
             {
                 "rfilename": name,
@@ -102,7 +103,7 @@ class FakeHub:
             }
             for name, data in self.files.items()
         ]
-        value = {"id": self.model, "sha": COMMIT, "siblings": siblings}
+        value = {"id": model, "sha": COMMIT, "siblings": siblings}
         value["tags"] = ["license:openrail++"]
         return json.dumps(value).encode()
 

@@ -12,7 +12,7 @@ from typing import Literal
 from ..contracts import BackboneSpec, Kind, Spec, Use
 from ..errors import DiffinvError, UsageError
 from ..system import hub
-from ..system.local_models import is_hub_id, own_folder
+from ..system.local_models import find_model, is_hub_id, own_folder
 from ..system.paths import given_path
 from ..system.text import readable, text_safe
 from .checking import kind_of
@@ -131,6 +131,20 @@ def find_models(name: str) -> list[tuple[str, Spec | None]]:
     )
 
 
+def checked_weights(spec: Spec, text: str) -> str:
+    """What a user names as a part's weights, a path made absolute. Raises DiffinvError where there
+    is nothing of the kind, or a backbone's preflight refuses it."""
+    path = given_path(text)
+    weights = str(path.absolute()) if path.exists() else text
+    if weights == text and not path.exists() and is_hub_id(text):
+        find_model(text)
+    elif "/" in text and "://" not in text and not path.exists():
+        raise UsageError(f"There is nothing at {text_safe(text)!r}; check the path.")
+    if isinstance(spec, BackboneSpec):
+        registry().preflight(spec, _use(spec, weights))
+    return weights
+
+
 def plugin_part(model: str) -> Spec | None:
     """The part that fetches a model itself (``KIND:ID``); None for one of the hub."""
     kind, colon, id = model.partition(":")
@@ -199,13 +213,18 @@ def _ready(state: ModelState) -> ModelState:
     """Or not, if the backbone's own preflight refuses what is here."""
     if not isinstance(state.spec, BackboneSpec):
         return state
-    encoder = registry().delta_encoders.get(state.spec.delta_encoder or "")
-    brought = encoder is not None and encoder.text_projection
     try:
-        registry().preflight(state.spec, Use(None, "cpu", learning=True, text_projection=brought))
+        registry().preflight(state.spec, _use(state.spec, None))
     except DiffinvError as error:
         return ModelState(state.spec, "not ready", state.model, state.size, str(error))
     return state
+
+
+def _use(spec: BackboneSpec, weights: str | None) -> Use:
+    """To learn with the delta encoder that suits it."""
+    encoder = registry().delta_encoders.get(spec.delta_encoder or "")
+    brought = encoder is not None and encoder.text_projection
+    return Use(weights, "cpu", learning=True, text_projection=brought)
 
 
 def _has_code(module: str) -> bool:

@@ -22,14 +22,17 @@ from diffinv.jobs.requests import ApplyRequest
 from diffinv.jobs.results_folder import results_folder
 from diffinv.method.settings import ApplicationSettings
 from diffinv.pictures.reading import natural_key
+from diffinv.plugins.model_states import shown_name
 from diffinv.system.text import plural
 
 from ..bindings import APPLY
+from ..checkpoints import choices
 from ..dropped import dropped_paths
 from ..formatting import short_path
 from ..messages import tell
 from ..trying import Trials, in_proportion, seen, sweep, trial
 from ..widgets.chosen_rows import Chosen, Row, Source
+from ..widgets.fetch_button import FetchButton, refuse
 from ..widgets.form import (
     AUTOMATIC,
     Checks,
@@ -38,7 +41,6 @@ from ..widgets.form import (
     chosen,
     fill,
     not_shown,
-    part_options,
     text_line,
     typed,
     write,
@@ -100,6 +102,7 @@ class ApplyScreen(Place):
                 with VerticalScroll(classes="form", can_focus=False):
                     yield from self._form()
                 yield Checks(id="checks")
+                yield FetchButton()
                 with Horizontal(classes="buttons"):
                     yield Button("Try it", id="try", disabled=True)
                     yield Button("Strength sweep", id="sweep", disabled=True)
@@ -122,8 +125,8 @@ class ApplyScreen(Place):
         yield More(self._further)
 
     def _further(self) -> Iterator[Widget]:
-        choices = {"editor": self._editors(), "captioner": (self._captioners(), AUTOMATIC)}
-        return apply_form.further(choices, self.diffinv.preferences.device)
+        options = {"editor": self._editors(), "captioner": (self._captioners(), AUTOMATIC)}
+        return apply_form.further(options, self.diffinv.preferences.device)
 
     def on_mount(self) -> None:
         """Begin with the differences."""
@@ -153,7 +156,9 @@ class ApplyScreen(Place):
 
     def _captioners(self) -> list[tuple[str, str]]:
         registry = self.diffinv.registry
-        return part_options(registry.captioners if registry else {}, "The model's own")
+        found = registry.captioners if registry else {}
+        own = choices(found, self.diffinv.preferences.checkpoints, "captioner")
+        return [("The model's own", AUTOMATIC), *own]
 
     # What is to be applied
 
@@ -330,6 +335,8 @@ class ApplyScreen(Place):
         self._timer = self.set_timer(_DEBOUNCE, self._check)
 
     def _enable(self, ready: bool) -> None:
+        if not ready:
+            self.query_one(FetchButton).offer(())
         for id in ("try", "sweep", "start"):
             self.query_one(f"#{id}", Button).disabled = not ready
 
@@ -358,15 +365,19 @@ class ApplyScreen(Place):
             plan = plan_application(request)
         except DiffinvError as error:
             if not worker.is_cancelled:
-                tell(self.app, self._say_bad, request, str(error))
+                tell(self.app, self._say_bad, request, error)
             return
         if not worker.is_cancelled:
             tell(self.app, self._say_good, request, plan)
 
-    def _say_bad(self, request: ApplyRequest, problem: str) -> None:
+    def _say_bad(self, request: ApplyRequest, problem: DiffinvError) -> None:
         if self.is_attached and request is self._asked:
             self._is_checking = False
-            self.query_one(Checks).say(bad=problem)
+            refuse(problem, self.query_one(Checks), self.query_one(FetchButton))
+
+    def models_changed(self) -> None:
+        """What was missing may be here."""
+        self._changed()
 
     def _say_good(self, request: ApplyRequest, plan: ApplicationPlan) -> None:
         if not self.is_attached or request is not self._asked:  # it was changed meanwhile
@@ -382,7 +393,10 @@ class ApplyScreen(Place):
             f"Results go to {short_path(request.out)}",
             *plan.notes,
         ]
-        notes = [*plan.warnings, *plan.left_out]
+        notes = [*plan.unsuited, *plan.warnings, *plan.left_out]
+        for state in plan.missing:
+            notes.append(f"Without {shown_name(state)} the words of prompts stay as they are.")
+        self.query_one(FetchButton).offer(plan.missing)
         if _changes_nothing(request):
             notes.append("At strength 0 nothing changes.")
         self.query_one(Checks).say(facts, notes)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
+from textual import on
 from textual.color import Color
 from textual.screen import ModalScreen, Screen, ScreenResultType
 from textual.strip import Strip
 
 from ..dimming import dimmed
+from ..widgets.fetch_button import FetchButton
 from ..widgets.footer import KeyLine
 from ..widgets.navbar import NavBar
 from ..widgets.said import Said
@@ -38,6 +40,8 @@ class Place(Screen[None]):
         self._css_update_count = self.app._css_update_count
 
         self._registry: Registry | None = None
+        self._fetched: set[int] | None = None
+        """The jobs that had fetched models when they were last seen."""
         self._vocabulary = vocabulary()
 
     def compose(self) -> ComposeResult:
@@ -90,7 +94,20 @@ class Place(Screen[None]):
     def take_jobs(self, jobs: list[Job]) -> None:
         """The jobs as they are now."""
         self.query_one(NavBar).show_jobs(jobs)
+        for button in self.query(FetchButton):
+            button.show_jobs(jobs)
+        fetched = {job.id for job in jobs if job.kind == "fetch" and job.is_finished}
+        if self._fetched is not None and fetched - self._fetched:
+            self.models_changed()
+        self._fetched = fetched
         self.jobs_changed(jobs)
+
+    def models_changed(self) -> None:
+        """Models may be here that were not before."""
+
+    @on(FetchButton.Wanted)
+    def _fetch(self, event: FetchButton.Wanted) -> None:
+        self.diffinv.fetch(event.missing)
 
     def is_showing(self, job: Job) -> bool:
         """Whether somebody sees here what becomes of a job."""

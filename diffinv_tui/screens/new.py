@@ -15,7 +15,7 @@ from textual.timer import Timer
 from textual.widgets import Button, Input, Select, Static
 from textual.worker import get_current_worker
 
-from diffinv.contracts import Spec
+from diffinv.contracts import Kind, Spec
 from diffinv.errors import DiffinvError
 from diffinv.jobs.planning import InversionPlan, plan_inversion
 from diffinv.jobs.requests import InvertRequest
@@ -24,10 +24,12 @@ from diffinv.storage.store import Library
 from diffinv.system.text import plural
 
 from ..bindings import NEW
+from ..checkpoints import choices
 from ..dropped import dropped_paths
 from ..formatting import duration, number, parse_tags
 from ..messages import tell
 from ..widgets.drop_line import DropLine
+from ..widgets.fetch_button import FetchButton, refuse
 from ..widgets.form import (
     AUTOMATIC,
     Checks,
@@ -39,7 +41,6 @@ from ..widgets.form import (
     fill,
     not_shown,
     number_typed,
-    part_options,
     text_line,
     typed,
     write,
@@ -123,6 +124,7 @@ class NewScreen(Place):
         self._asked: InvertRequest | None = None
         self._ready: InvertRequest | None = None
         self._preferred = self._filled_in = ""
+        self._checkpoints: tuple[str, ...] = ()
         self._suited: tuple[Registry, str] | None = None
 
     def body(self) -> ComposeResult:
@@ -135,6 +137,7 @@ class NewScreen(Place):
                 with VerticalScroll(classes="form", can_focus=False):
                     yield from self._form()
                 yield Checks(id="checks")
+                yield FetchButton()
                 yield Button("Start learning", id="start", variant="primary", disabled=True)
 
     def _form(self) -> ComposeResult:
@@ -167,20 +170,25 @@ class NewScreen(Place):
     def plugins_changed(self, registry: Registry) -> None:
         """Other parts to choose from."""
         self._preferred = self.diffinv.preferences.backbone
+        self._checkpoints = self.diffinv.preferences.checkpoints
         select = self.query_one("#backbone", Select)
         by_hand = chosen(self, "backbone")
         if by_hand == self._filled_in:
             by_hand = ""
-        backbones = [(spec.title, id) for id, spec in registry.backbones.items()]
+        backbones = choices(registry.backbones, self.diffinv.preferences.checkpoints, "backbone")
         fill(select, backbones or [("None is installed", "")], by_hand or self._preferred)
         if select.value != by_hand:
             self._filled_in = chosen(self, "backbone")
         self._fill_parts()
 
     def on_screen_resume(self, event: ScreenResume) -> None:
-        """The backbone that the settings prefer by now, unless another one was chosen here."""
+        """The backbone that the settings prefer by now, unless another one was chosen here, and
+        the checkpoints that are known by now."""
         super().on_screen_resume(event)
-        if self._registry and self._preferred != self.diffinv.preferences.backbone:
+        preferences = self.diffinv.preferences
+        known = (preferences.backbone, preferences.checkpoints)
+        if self._registry and known != (self._preferred, self._checkpoints):
+            self._suited = None
             self.plugins_changed(self._registry)
 
     def _fill_parts(self) -> None:
@@ -192,14 +200,17 @@ class NewScreen(Place):
         if self._suited == (registry, backbone):
             return
         self._suited = registry, backbone
-        spec = registry.backbones.get(backbone)
-        suited: dict[str, tuple[Mapping[str, Spec], str | None]] = {
+        spec = registry.backbones.get(backbone.partition("=")[0])
+        suited: dict[Kind, tuple[Mapping[str, Spec], str | None]] = {
             "captioner": (registry.captioners, spec.captioner if spec else None),
-            "delta_encoder": (registry.delta_encoders, spec.delta_encoder if spec else None),
+            "delta encoder": (registry.delta_encoders, spec.delta_encoder if spec else None),
         }
-        for id, (parts, own) in suited.items():
+        checkpoints = self.diffinv.preferences.checkpoints
+        for kind, (parts, own) in suited.items():
+            id = kind.replace(" ", "_")
             title = f"Suited: {parts[own].title}" if own and own in parts else "The model's own"
-            fill(self.query_one(f"#{id}", Select), part_options(parts, title), chosen(self, id))
+            listed = [(title, AUTOMATIC), *choices(parts, checkpoints, kind)]
+            fill(self.query_one(f"#{id}", Select), listed, chosen(self, id))
 
     # The request
 
@@ -237,6 +248,7 @@ class NewScreen(Place):
     def _changed(self) -> None:
         self._asked = self._ready = None
         self.query_one("#start", Button).disabled = True
+        self.query_one(FetchButton).offer(())
         if self._timer:
             self._timer.stop()
         self._timer = self.set_timer(_DEBOUNCE, self._check)
@@ -277,14 +289,18 @@ class NewScreen(Place):
             seconds = expected_seconds(plan.library, request, plan.backbone.spec.id)
         except DiffinvError as error:
             if not worker.is_cancelled:
-                tell(self.app, self._say_bad, request, str(error))
+                tell(self.app, self._say_bad, request, error)
             return
         if not worker.is_cancelled:
             tell(self.app, self._say_good, request, plan, seconds)
 
-    def _say_bad(self, request: InvertRequest, problem: str) -> None:
+    def _say_bad(self, request: InvertRequest, problem: DiffinvError) -> None:
         if self.is_attached and request is self._asked:
-            self.query_one(Checks).say(bad=problem)
+            refuse(problem, self.query_one(Checks), self.query_one(FetchButton))
+
+    def models_changed(self) -> None:
+        """What was missing may be here."""
+        self._changed()
 
     def _say_good(self, request: InvertRequest, plan: InversionPlan, seconds: float | None) -> None:
         if not self.is_attached or request is not self._asked:  # it was changed meanwhile
@@ -301,7 +317,7 @@ class NewScreen(Place):
             *plan.notes,
         ]
         self._ready = request
-        self.query_one(Checks).say(facts, plan.warnings)
+        self.query_one(Checks).say(facts, [*plan.unsuited, *plan.warnings])
         self.query_one("#start", Button).disabled = False
 
     def _learned_already(self, name: str | None) -> str:
@@ -373,7 +389,8 @@ class NewScreen(Place):
 
     def _own_backbone(self) -> str:
         """The backbone that is taken where none is named."""
-        ids = list(self.diffinv.registry.backbones) if self.diffinv.registry else []
+        found = self.diffinv.registry.backbones if self.diffinv.registry else {}
+        ids = [id for _, id in choices(found, self._checkpoints, "backbone")]
         wanted = self.diffinv.preferences.backbone
         return wanted if wanted in ids else next(iter(ids), AUTOMATIC)
 

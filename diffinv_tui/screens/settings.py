@@ -13,9 +13,10 @@ from textual.containers import VerticalScroll
 from textual.widgets import Input, Select, Static
 
 from .. import bindings
-from ..config import preferences_file
+from ..checkpoints import choices
+from ..config import Preferences, preferences_file
 from ..formatting import plain, short_path
-from ..widgets.form import Field, choice, fill, part_options, text_line
+from ..widgets.form import AUTOMATIC, Field, choice, fill, text_line
 from ..words import speak
 from .base import Place
 
@@ -58,7 +59,7 @@ class SettingsScreen(Place):
             yield Static("Pictures change when the app is started again.", classes="hint")
             yield Field("Words", choice("words", _WORDS, chosen.words))
             yield Static("Defaults", classes="heading")
-            listed = _backbones(chosen.backbone, {})
+            listed = _backbones(chosen, {})
             yield Field("{Model}", choice("backbone", listed, chosen.backbone))
             yield Field("Device", text_line("device", "the best there is", chosen.device))
             yield Static("Keys", classes="heading")
@@ -73,6 +74,8 @@ class SettingsScreen(Place):
     def on_screen_resume(self, event: ScreenResume) -> None:
         """The settings as they are by now: the palette and the library change some, too."""
         super().on_screen_resume(event)
+        if self.diffinv.registry is not None:
+            self.plugins_changed(self.diffinv.registry)
         for name, value in (("theme", self.app.theme), ("view", self.diffinv.preferences.view)):
             for select in self.query(f"#{name}").results(Select):
                 select.value = value
@@ -82,9 +85,9 @@ class SettingsScreen(Place):
 
     def plugins_changed(self, registry: Registry) -> None:
         """Other backbones to choose from."""
-        select, preferred = self.query_one("#backbone", Select), self.diffinv.preferences.backbone
+        select, preferences = self.query_one("#backbone", Select), self.diffinv.preferences
         with select.prevent(Select.Changed):
-            fill(select, _backbones(preferred, registry.backbones), preferred)
+            fill(select, _backbones(preferences, registry.backbones), preferences.backbone)
 
     @on(Select.Changed)
     def _chosen(self, event: Select.Changed) -> None:
@@ -105,10 +108,14 @@ class SettingsScreen(Place):
         self.diffinv.prefer(**{name: value})
 
 
-def _backbones(preferred: str, found: Mapping[str, Spec]) -> list[tuple[str, str]]:
+def _backbones(preferences: Preferences, found: Mapping[str, Spec]) -> list[tuple[str, str]]:
     """The choices: one that is preferred is among them while its plugin is not."""
-    missing = [(f"{preferred} (not there now)", preferred)] if preferred not in ("", *found) else []
-    return part_options(found, "the first there is") + missing
+    listed = [("the first there is", AUTOMATIC)]
+    listed += choices(found, preferences.checkpoints, "backbone")
+    preferred = preferences.backbone
+    if preferred not in {id for _, id in listed}:
+        listed.append((f"{preferred} (not there now)", preferred))
+    return listed
 
 
 def _hint() -> Text:

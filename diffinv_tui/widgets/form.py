@@ -12,7 +12,6 @@ from textual.widget import Widget
 from textual.widgets import Checkbox, Collapsible, Input, Select, Static
 from textual.widgets.select import InvalidSelectValueError
 
-from diffinv.contracts import Spec
 from diffinv.errors import UsageError
 from diffinv.system.text import text_safe
 
@@ -51,11 +50,6 @@ def choice(id: str, options: Iterable[tuple[str, str]], value: str = AUTOMATIC) 
     """A choice of (shown, value)."""
     shown = [(Content(text_safe(title)[:60]), key) for title, key in options]
     return Select(shown, id=id, value=value, allow_blank=False, compact=True)
-
-
-def part_options(specs: Mapping[str, Spec], automatic: str) -> list[tuple[str, str]]:
-    """The choices among the parts that plugins bring, the automatic one first."""
-    return [(automatic, AUTOMATIC), *((spec.title, id) for id, spec in specs.items())]
 
 
 def fill(select: Select[str], options: Iterable[tuple[str, str]], value: str) -> None:

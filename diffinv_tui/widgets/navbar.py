@@ -21,6 +21,7 @@ PLACES = {
     "new": "New",
     "jobs": "Jobs",
     "apply": "Apply",
+    "models": "Models",
     "plugins": "Plugins",
     "settings": "Settings",
 }

@@ -61,7 +61,7 @@ def test_a_worker_killed_in_the_middle_goes_on_where_it_was(store, asked, hub): 
 def cached(hub) -> Path:  # noqa: F811
     from diffinv.system.local_models import find_snapshot
 
-    return find_snapshot(hub.model)
+    return find_snapshot(hub.models[0])
 
 
 def test_one_that_is_cancelled_keeps_what_has_come(store, asked, hub):  # noqa: F811
