@@ -15,6 +15,7 @@ from PIL import Image, ImageFilter
 from diffinv.difference import Difference, DifferenceInfo, save
 from diffinv.errors import UsageError
 from diffinv.jobs.job import Job, JobProgress
+from diffinv.jobs.request_json import kind_of
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.method.settings import InversionSettings
 from diffinv.pictures.writing import to_webp
@@ -148,7 +149,7 @@ class SampleJobs:
         priority: int = 0,
         waits_for: int | None = None,
     ) -> Job:
-        kind = "invert" if isinstance(request, InvertRequest) else "apply"
+        kind = kind_of(request)
         id = max((job.id for job in self.list), default=0) + 1
         title = "new job"
         log = self.folder / "jobs" / str(id) / "log.txt"
