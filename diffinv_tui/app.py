@@ -44,6 +44,7 @@ from .commands import DiffinvCommands
 from .config import load_preferences, preferences_file, save_preferences
 from .formatting import plain, tilde
 from .garbage_collection import Collector
+from .marking import MarkBook
 from .messages import Call, tell
 from .screens.apply import ApplyScreen
 from .screens.base import Place
@@ -108,6 +109,7 @@ class DiffinvApp(App[None]):
         self._collector = Collector()
         self._told: str | None = None
         self._states: dict[int, str] = {}
+        self.marks = MarkBook()
         self.picked = Path.cwd()
         """The folder that a picture was last picked from."""
         self.preferences, problem = load_preferences(preferences_file())

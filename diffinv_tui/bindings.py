@@ -106,6 +106,19 @@ TILES: list[BindingType] = [
     Binding("enter", "open", "Open", id="tiles.open"),
 ]
 
+MARKS: list[BindingType] = [
+    Binding("k", "mark('kept')", "Keep", id="results.keep"),
+    Binding("x", "mark('rejected')", "Reject", id="results.reject"),
+    Binding("asterisk", "mark('starred')", "Star", id="results.star"),
+]
+
+RESULTS: list[BindingType] = [
+    *MARKS,
+    Binding("f", "filter", "Filter", id="results.filter"),
+    Binding("o", "view", "Viewer", id="results.view"),
+    Binding("y", "copy", "Copy path", id="results.copy"),
+]
+
 SHELF: list[BindingType] = [Binding("space", "mark", "Mark", id="shelf.mark")]
 
 SLIDER: list[BindingType] = [
@@ -178,7 +191,9 @@ COMPARISON: list[BindingType] = [
     Binding("z", "zoom", "100 %", id="comparison.zoom"),
     Binding("p", "step(-1)", "Previous", id="comparison.previous"),
     Binding("n", "step(1)", "Next", id="comparison.next"),
+    *MARKS,
     Binding("o", "view", "Viewer", id="comparison.view"),
+    Binding("y", "copy", "Copy path", id="comparison.copy"),
     Binding("left", "arrow(-1, 0)", "Left", show=False, id="comparison.left"),
     Binding("right", "arrow(1, 0)", "Right", show=False, id="comparison.right"),
     Binding("up", "arrow(0, -1)", "Up", show=False, id="comparison.up"),
@@ -222,7 +237,8 @@ GROUPS = {
     "Library": [*LIBRARY, *SHELF],
     "Cards and galleries": TILES,
     "A difference": [key for key in DETAIL if key not in (*DIALOG, *GO)],
-    "A result": COMPARISON[1:],
+    "Results": RESULTS,
+    "A result": [key for key in COMPARISON[1:] if key not in MARKS],
     "Choosing files": [key for key in PICKER if key not in DIALOG],
     "Questions": CONFIRM,
     "New": [*NEW, *PICTURE],
@@ -262,7 +278,7 @@ _TOGETHER: tuple[list[BindingType], ...] = (
     [*APPLY, *SLIDER],
     [*APPLY, *ONE_PICTURE],
     [*APPLY, *STRIP],
-    [*APPLY, *TILES],
+    [*APPLY, *TILES, *RESULTS],
     MODELS,
     CHECKPOINT,
     PLUGINS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from rich.text import Text
 from textual import work
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
@@ -15,19 +16,22 @@ from diffinv.errors import DiffinvError
 from ..bindings import COMPARISON
 from ..comparing import Look, seen
 from ..formatting import plain, short_path
+from ..marking import SIGNS
 from ..messages import tell
 from ..pictures import open_large
 from ..viewer import open_in_viewer
 from ..widgets.difference_view import Figure
 from ..widgets.footer import KeyLine
 from ..widgets.picture import Picture
-from ..widgets.results_grid import Result
+from ..widgets.results_grid import Result, copy_path
 from .base import Window
 
 if TYPE_CHECKING:
     from PIL.Image import Image
     from textual.app import App, ComposeResult
     from textual.events import Resize
+
+    from diffinv.jobs.marks import Mark
 
 _LOOK_EVERY = 0.5
 _NAMES = ("{Original}", "{Result}")
@@ -49,6 +53,12 @@ class Gallery(Protocol):
     def set_cursor(self, index: int) -> None:
         """Put the cursor on a result."""
 
+    def mark_of(self, result: Result) -> Mark | None:
+        """A result's mark."""
+
+    def mark(self, result: Result, mark: Mark) -> None:
+        """Mark a result, or take this mark away."""
+
 
 class Comparison(Window[int]):
     """B and B′ as large as the screen allows, and their neighbours. Dismissed with the index."""
@@ -60,7 +70,9 @@ class Comparison(Window[int]):
     - **w** puts a line between them, what was left and what is right of it; left and right move it.
     - **z** shows the pictures' own pixels, one for each that the terminal can draw; arrows move,
       with Shift while there is a line.
-    - **s** has both side by side again, **o** opens the result in the system's viewer.
+    - **s** has both side by side again, **o** opens the result in the system's viewer, **y** copies
+      its path.
+    - **k** keeps the result, **x** rejects it, an asterisk stars it.
     - **n** and **p** go to the next result and the one before, and so do left and right where they
       move nothing.
     """
@@ -96,7 +108,7 @@ class Comparison(Window[int]):
         """There may be no neighbour, and nothing to compare."""
         if action == "step" and isinstance(parameters[0], int):
             return 0 <= self._index + parameters[0] < len(self._wall.results)
-        return True
+        return action != "mark" or self._result.folder is not None
 
     def action_step(self, by: int) -> None:
         """To a neighbour."""
@@ -139,9 +151,18 @@ class Comparison(Window[int]):
     def action_view(self) -> None:
         """Open B′, or B as long as there is none, in the system's viewer."""
         try:
-            open_in_viewer(self._result.after or self._result.before)
+            open_in_viewer(self._result.file)
         except DiffinvError as error:
             self.app.notify(str(error), severity="warning", markup=False)
+
+    def action_mark(self, mark: Mark) -> None:
+        """Keep, reject or star what is shown."""
+        self._wall.mark(self._result, mark)
+        self._say()
+
+    def action_copy(self) -> None:
+        """Put the path onto the clipboard."""
+        copy_path(self.app, self._result.file)
 
     def action_dismiss_here(self) -> None:
         """Back, to the result that is shown."""
@@ -220,7 +241,9 @@ class Comparison(Window[int]):
 
     def _say(self) -> None:
         result = self._result
-        text = plain(short_path(result.after or result.before))
+        mark = self._wall.mark_of(result)
+        text = Text(f"{SIGNS[mark]} " if mark else "", "bold")
+        text.append_text(plain(short_path(result.file)))
         image = self._images[1] or self._images[0]
         size = f"{image.width} × {image.height}" if image else ""
         for part in (size, result.about, f"{self._index + 1} of {len(self._wall.results)}"):

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
     from textual.app import ComposeResult
 
+    from diffinv.jobs.marks import Mark
+
 _SIDE = 640
 """Pixels a side of what is kept of a picture: as many as a large terminal has parts of cells."""
 _KEPT = 32
@@ -141,6 +143,13 @@ class OnePicture(Vertical):
         """Choose a strength."""
         if self._seen and self._seen.steps:
             self.strip.cursor = index
+
+    def mark_of(self, result: Result) -> Mark | None:
+        """What is tried has none."""
+        return None
+
+    def mark(self, result: Result, mark: Mark) -> None:
+        """What is tried has none."""
 
     def show(self, seen: Seen) -> None:
         """Show a picture and what is known of it; files that are not open yet follow."""

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from textual import on
 from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, ContentSwitcher, Static
 
 from ..formatting import duration, plain
 from .one_picture import OnePicture
+from .pair_grid import PairGrid
 from .results_grid import Result, ResultsGrid
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ class Outcome(Vertical):
         super().__init__(id=id)
         self.view: View = "one"
         self._is_empty = True
+        self._count = ""
 
     def compose(self) -> ComposeResult:
         """A line that says where one is, and both views."""
@@ -60,11 +63,16 @@ class Outcome(Vertical):
         self.show(self.view)
         done = sum(result.after is not None for result in results)
         said = f"{len(results)} to come" if results else ""
-        self.query_one("#results-title", Static).update(
-            plain(f"{done} of {len(results)}" if jobs else said, "muted")
-        )
+        self._count = f"{done} of {len(results)}" if jobs else said
+        self._say_count()
         errors = [job.error for job in jobs if job.error][:1]
         self.say_trouble(errors[0] if errors else "")
+
+    @on(PairGrid.Moved)
+    def _say_count(self) -> None:
+        """How many there are, or how many of those that are seen alone."""
+        said = self.query_one(ResultsGrid).sifted or self._count
+        self.query_one("#results-title", Static).update(plain(said, "muted"))
 
     def say_trouble(self, problem: str) -> None:
         """What went wrong, if something did."""
@@ -77,7 +85,7 @@ def result_of(job: Job, one: AppliedImage) -> Result:
     """A result, with its strength if the job makes several, else with how long it took."""
     swept = getattr(job.request, "sweep", ())
     about = one.output.parent.name if swept else duration(one.seconds)
-    return Result(one.input, one.output, about)
+    return Result(one.input, one.output, about, getattr(job.request, "out", None))
 
 
 def results_of(job: Job, inputs: Sequence[Path]) -> list[Result]:

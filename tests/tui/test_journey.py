@@ -15,6 +15,7 @@ from textual.widgets import Button, Input
 from textual.widgets._collapsible import CollapsibleTitle
 
 from diffinv.jobs.launch import ensure_worker
+from diffinv.jobs.marks import read_marks
 from diffinv.jobs.store import JobStore
 from diffinv.plugins.loading import registry
 from diffinv_tui.app import DiffinvApp
@@ -108,6 +109,14 @@ async def _try_then_all(pilot: Pilot[Any], home: Path) -> None:
     await until(pilot, lambda: made() == 2, 60, "two results")
     assert len(list((home / "out").glob("*.png"))) == 2
     assert wall.has_focus
+    await pilot.press("asterisk", "right", "x")
+    await shows(pilot, "★ 01.png")
+    await shows(pilot, "✗ 02.png")
+    await pilot.press("f")
+    await shows(pilot, "starred: 1 of 2")
+    assert [result.before.name for result in wall.results] == ["01.png"]
+    await pilot.app.workers.wait_for_complete()
+    assert read_marks(home / "out") == {"01.png": "starred", "02.png": "rejected"}
 
 
 async def pick(pilot: Pilot[Any], name: str) -> None:
