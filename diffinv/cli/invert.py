@@ -111,7 +111,7 @@ class PreviewSteps(click.IntRange):
     "--pooled",
     is_flag=True,
     default=None,
-    help="Move the model's pooled text embedding as well (SDXL).",
+    help="Move the model's pooled text embedding as well (SDXL, SD 3.5).",
 )
 @click.option(
     "--tokens", type=click.IntRange(1, MAX_TOKENS), metavar="N", help="How many DIFF tokens."

@@ -29,7 +29,8 @@ Report = Callable[[int, int], None]
 
 _FOLDERS = (
     *("unet", "transformer", "vae"),
-    *("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"),
+    *("text_encoder", "text_encoder_2", "text_encoder_3"),
+    *("tokenizer", "tokenizer_2", "tokenizer_3"),
 )
 _TEXT = (".json", ".txt", ".model", ".jinja")
 _INDEX = "model.safetensors.index.json"

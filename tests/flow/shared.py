@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import torch
 import transformers
+from diffusers import AutoencoderKL
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from diffinv.method.application import denoise
@@ -25,6 +26,16 @@ def tokenizer():
     )  # fmt: skip
     found.chat_template = TEMPLATE
     return found
+
+
+def small_vae(scaling, shift):
+    """An autoencoder of Stable Diffusion's kind, of four channels."""
+    return AutoencoderKL(
+        block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, latent_channels=4,
+        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
+        sample_size=32, scaling_factor=scaling, shift_factor=shift,
+        use_quant_conv=False, use_post_quant_conv=False,
+    )  # fmt: skip
 
 
 def sampled(backbone, noise, guidance_scale):

@@ -17,7 +17,7 @@ from test_klein import few_layers  # noqa: F401 - a fixture
 from diffinv.contracts import Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.system.tensor_files import widened
-from diffinv_flow import chat_flow, klein, memory, z_image
+from diffinv_flow import flow, klein, memory, z_image
 from diffinv_flow.checkpoints import KLEIN, Z_IMAGE, find_checkpoint
 from diffinv_flow.placing import Places
 
@@ -163,7 +163,7 @@ def test_low_memory_gives_the_same_pictures_with_one_part_at_a_time(
         return self
 
     monkeypatch.setenv("DIFFINV_MEMORY", "low")
-    monkeypatch.setattr(chat_flow, "Places", Watched)
+    monkeypatch.setattr(flow, "Places", Watched)
     backbone = load(kind, folder)
     assert backbone.transformer.is_gradient_checkpointing
     assert backbone.vae.use_tiling
@@ -224,6 +224,6 @@ def test_auto_takes_what_fits_at_the_real_sizes(kind, folder, monkeypatch):
 
 def test_too_little_memory_is_said_before_loading(kind, folder, monkeypatch):
     monkeypatch.setattr(memory, "free_bytes", lambda _device: 1_000_000)
-    monkeypatch.setattr(chat_flow, "network", None)
+    monkeypatch.setattr(flow, "network", None)
     with pytest.raises(DiffinvError, match="needs about .* GB on cpu and 0.0 GB are free; close"):
         load(kind, folder)

@@ -143,11 +143,11 @@ def test_a_distilled_model_is_refused_with_the_reason(folder, tmp_path):
 
 
 def test_models_list_and_pull_know_it(capsys):
-    from diffinv_stable_diffusion.hub import choose_files, resolve_id
-
     from diffinv.cli.app import run
+    from diffinv.plugins.model_states import find_models
+    from diffinv.system.hub import choose_files
 
-    assert resolve_id("flux2-klein") == KLEIN.model
+    assert [model for model, _ in find_models("flux2-klein")] == [KLEIN.model]
     assert run(["models", "list"]) == 0
     assert KLEIN.model in capsys.readouterr().out
     names = ["model_index.json", "transformer/diffusion_pytorch_model.safetensors"]

@@ -9,12 +9,11 @@ import pytest
 import torch
 import transformers
 from diffusers import (
-    AutoencoderKL,
     FlowMatchEulerDiscreteScheduler,
     ZImagePipeline,
     ZImageTransformer2DModel,
 )
-from shared import LETTERS, sampled, there_and_back, tokenizer
+from shared import LETTERS, sampled, small_vae, there_and_back, tokenizer
 
 import diffinv
 from diffinv.conformance import check_part
@@ -33,12 +32,7 @@ def make(folder, **scheduler):
     )  # fmt: skip
     for weight in transformer.parameters():
         torch.nn.init.normal_(weight, std=0.1)
-    vae = AutoencoderKL(
-        block_out_channels=(8, 16), layers_per_block=1, norm_num_groups=4, latent_channels=4,
-        down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
-        sample_size=32, scaling_factor=0.36, shift_factor=0.12,
-        use_quant_conv=False, use_post_quant_conv=False,
-    )  # fmt: skip
+    vae = small_vae(0.36, 0.12)
     words = transformers.Qwen3Model(
         transformers.Qwen3Config(
             vocab_size=len(LETTERS), hidden_size=24, intermediate_size=32, num_hidden_layers=3,

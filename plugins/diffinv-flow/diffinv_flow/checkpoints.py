@@ -14,12 +14,10 @@ from diffinv.system.local_models import cached_snapshot, check_weights, find_mod
 from diffinv.system.tensor_files import read_entries
 from diffinv.system.text import text_safe
 
-PARTS = ("transformer", "vae", "text_encoder")
-"""The folders with weights."""
-
 PREFIX = "model.diffusion_model."
 """Stands before a transformer's names in some single files."""
 
+_HALF = ".fp16"
 _SCHEDULER = "FlowMatchEulerDiscreteScheduler"
 
 
@@ -30,7 +28,8 @@ class Family:
 
     ``depth`` are the settings that add up to the transformer's number of layers. ``entry`` is a
     tensor that only this family's transformers have, in the original programs' names and in
-    diffusers'; its last side is the transformer's width.
+    diffusers'; its last side is the transformer's width. ``parts`` are the folders with weights, of
+    which those in ``optional`` may be left out.
     """
 
     id: str
@@ -39,6 +38,8 @@ class Family:
     model: str
     depth: tuple[str, ...]
     entry: tuple[str, ...]
+    parts: tuple[str, ...] = ("transformer", "vae", "text_encoder")
+    optional: tuple[str, ...] = ()
 
 
 Z_IMAGE = Family(
@@ -60,6 +61,16 @@ KLEIN = Family(
         "double_stream_modulation_img.linear.weight",
     ),
 )
+SD3 = Family(
+    "sd3",
+    "Stable Diffusion 3.5 medium",
+    "SD3Transformer2DModel",
+    "stabilityai/stable-diffusion-3.5-medium",
+    depth=("num_layers",),
+    entry=("pos_embed", "pos_embed.pos_embed"),
+    parts=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
+    optional=("text_encoder_3",),
+)
 
 
 @dataclass(frozen=True)
@@ -74,14 +85,21 @@ class Checkpoint:
     places: Mapping[str, Path]
 
     def files(self, part: str) -> list[Path]:
-        """The files with a part's weights, in a fixed order."""
+        """The files with a part's weights, in a fixed order: full precision, else half."""
         place = self.places[part]
-        return [place] if place.is_file() else sorted(place.glob("*.safetensors"))
+        if place.is_file():
+            return [place]
+        files = sorted(place.glob("*.safetensors"))
+        return [file for file in files if _HALF not in file.name] or files
+
+    def variant(self, part: str) -> str | None:
+        """What diffusers and transformers call these files among others."""
+        return "fp16" if all(_HALF in file.name for file in self.files(part)) else None
 
     @property
     def all_files(self) -> list[Path]:
         """The files with weights, part by part."""
-        return [file for part in PARTS for file in self.files(part)]
+        return [file for part in self.places for file in self.files(part)]
 
     def settings(self, part: str) -> dict[str, Any]:
         """What ``config.json`` says about a part."""
@@ -89,8 +107,10 @@ class Checkpoint:
 
     def parameters(self, part: str) -> int:
         """How many weights a part has."""
-        tables = (read_entries(file, self.name) for file in self.files(part))
-        return sum(entry.count for table in tables for entry in table.values())
+        tables = [read_entries(file, self.name) for file in self.files(part)]
+        every = {name: entry for table in tables for name, entry in table.items()}
+        own = {name: entry for name, entry in every.items() if name.startswith(PREFIX)}
+        return sum(entry.count for entry in (own or every).values())
 
     def number(self, part: str, name: str) -> int:
         """A setting that is a whole number above 0. Raises DiffinvError if it is not."""
@@ -123,7 +143,8 @@ def find_checkpoint(family: Family, weights: str | None) -> Checkpoint:
     single = not path.is_dir()
     folder = _folder_for(family, path) if single else path
     _check_folder(family, folder)
-    places = {part: folder / part for part in PARTS}
+    left_out = {part for part in family.optional if not (folder / part).is_dir()}
+    places = {part: folder / part for part in family.parts if part not in left_out}
     if single:
         places["transformer"] = path
     for place in places.values():

@@ -37,16 +37,19 @@ def dtype_on(device: torch.device) -> torch.dtype:
 
 
 def network(kind: Any, found: Checkpoint, part: str, dtype: torch.dtype) -> Any:
-    """A part of a checkpoint, frozen and on the CPU: a network of diffusers' or, where ``kind`` is
-    ``AutoModel``, of transformers'. Its weights may be of eight bits, or in another program's
-    names."""
+    """A part of a checkpoint, frozen and on the CPU: a network of diffusers' or transformers'. Its
+    weights may be of eight bits, or in another program's names."""
     entries = (read_entries(file, found.name) for file in found.files(part))
     if found.places[part].is_dir() and not any(map(has_eight_bits, entries)):
         model = kind.from_pretrained(
-            found.folder / part, dtype=dtype, local_files_only=True, use_safetensors=True
+            found.folder / part,
+            dtype=dtype,
+            variant=found.variant(part),
+            local_files_only=True,
+            use_safetensors=True,
         )
     else:
-        make = _text_encoder if kind is AutoModel else _of_diffusers
+        make = _of_diffusers if hasattr(kind, "from_single_file") else _text_encoder
         model = make(kind, found, part, dtype)
     return model.eval().requires_grad_(False)
 
@@ -64,11 +67,13 @@ def _of_diffusers(kind: Any, found: Checkpoint, part: str, dtype: torch.dtype) -
         raise DiffinvError(_incomplete(found, part)) from error
 
 
-def _text_encoder(_: Any, found: Checkpoint, part: str, dtype: torch.dtype) -> Any:
+def _text_encoder(kind: Any, found: Checkpoint, part: str, dtype: torch.dtype) -> Any:
     config = AutoConfig.from_pretrained(
         found.folder / part, local_files_only=True, trust_remote_code=False
     )
-    model, report = MODEL_MAPPING[type(config)].from_pretrained(
+    if kind is AutoModel:
+        kind = MODEL_MAPPING[type(config)]
+    model, report = kind.from_pretrained(
         None,
         config=config,
         state_dict=_tensors(found, part),
@@ -96,10 +101,10 @@ def _incomplete(found: Checkpoint, part: str) -> str:
     )
 
 
-def tokenizer(folder: Path) -> Any:
-    """The text encoder's tokenizer, with its chat template."""
+def tokenizer(folder: Path, name: str = "tokenizer") -> Any:
+    """A text encoder's tokenizer, with its chat template if it has one."""
     return AutoTokenizer.from_pretrained(
-        folder / "tokenizer", local_files_only=True, trust_remote_code=False
+        folder / name, local_files_only=True, trust_remote_code=False
     )
 
 

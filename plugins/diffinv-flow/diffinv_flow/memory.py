@@ -12,7 +12,7 @@ from functools import partial
 from diffinv.contracts import Use
 from diffinv.system.memory import LIBRARIES, Choice, autoencoder_peak, choose, free_bytes
 
-from .checkpoints import KLEIN, PARTS, Z_IMAGE, Checkpoint, Family, find_checkpoint
+from .checkpoints import KLEIN, SD3, Z_IMAGE, Checkpoint, Family, find_checkpoint
 
 _WORDS = 512
 """The most tokens of a prompt."""
@@ -37,6 +37,7 @@ def preflight(family: Family, use: Use) -> list[str]:
 
 preflight_z_image = partial(preflight, Z_IMAGE)
 preflight_klein = partial(preflight, KLEIN)
+preflight_sd3 = partial(preflight, SD3)
 
 
 def choose_memory(checkpoint: Checkpoint, device: str, asked: str | None = None) -> Choice:
@@ -52,8 +53,10 @@ def expected_peak(
     that many at once. It is counted from the settings, not measured on a GPU."""
     on_cpu = device.partition(":")[0] == "cpu"
     item = 4 if on_cpu else 2
-    bytes_each = {"transformer": item, "vae": 4, "text_encoder": item}
-    weights = {part: checkpoint.parameters(part) * bytes_each[part] for part in PARTS}
+    weights = {
+        part: checkpoint.parameters(part) * (4 if part == "vae" else item)
+        for part in checkpoint.places
+    }
     side = checkpoint.number("vae", "sample_size")
     denoising = _denoising(checkpoint, side, item, low, pictures)
     picture = autoencoder_peak(side**2, pictures or 1, low)
@@ -61,8 +64,8 @@ def expected_peak(
         return int(LIBRARIES + sum(weights.values()) + max(denoising, picture))
     if not low:
         return int(sum(weights.values()) + max(denoising, picture))
-    alone = (weights["transformer"] + denoising, weights["vae"] + picture, weights["text_encoder"])
-    return int(max(alone))
+    at_work = {"transformer": denoising, "vae": picture}
+    return int(max(size + at_work.get(part, 0) for part, size in weights.items()))
 
 
 def _denoising(

@@ -5,39 +5,47 @@ from __future__ import annotations
 from diffinv.contracts import BackboneSpec
 from diffinv.hookspecs import hookimpl
 
-from .checkpoints import KLEIN, Z_IMAGE
+from .checkpoints import KLEIN, SD3, Z_IMAGE, Family
 
 
 @hookimpl
 def register_backbones() -> list[BackboneSpec]:
-    """``flux2-klein`` and ``z-image``, the base models."""
+    """``flux2-klein``, ``z-image`` and ``sd3``, the base models."""
     return [
-        BackboneSpec(
-            id=KLEIN.id,
-            title=KLEIN.title,
-            factory="diffinv_flow.klein:load",
-            description="A flow model of 4B, 1024 px: flux2-klein=FOLDER or =HUB_ID.",
-            purpose="Edits photographs, drawn at 1024 × 1024; smaller than Z-Image.",
-            licence="Apache-2.0",
-            size_mb=16_000,
-            defaults={"model": KLEIN.model},
-            captioner="blip2",
-            delta_encoder="open-clip-h14",
-            resolution=1024,
-            preflight="diffinv_flow.memory:preflight_klein",
-        ),
-        BackboneSpec(
-            id=Z_IMAGE.id,
-            title=Z_IMAGE.title,
-            factory="diffinv_flow.z_image:load",
-            description="A flow model of 6B, 1024 px: z-image=FOLDER or =HUB_ID.",
-            purpose="Edits photographs, drawn at 1024 × 1024; larger than FLUX.2 klein.",
-            licence="Apache-2.0",
-            size_mb=20_500,
-            defaults={"model": Z_IMAGE.model},
-            captioner="blip2",
-            delta_encoder="open-clip-h14",
-            resolution=1024,
-            preflight="diffinv_flow.memory:preflight_z_image",
+        _spec(KLEIN, "klein", "4B", "smaller than Z-Image", 16_000),
+        _spec(Z_IMAGE, "z_image", "6B", "larger than FLUX.2 klein", 20_500),
+        _spec(
+            SD3,
+            "sd3",
+            "2.5B",
+            "older than these two",
+            16_200,
+            licence="Stability AI Community License",
+            delta_encoder="open-clip-bigg14",
         ),
     ]
+
+
+def _spec(
+    family: Family,
+    module: str,
+    parameters: str,
+    beside: str,
+    size_mb: int,
+    licence: str = "Apache-2.0",
+    delta_encoder: str = "open-clip-h14",
+) -> BackboneSpec:
+    return BackboneSpec(
+        id=family.id,
+        title=family.title,
+        factory=f"diffinv_flow.{module}:load",
+        description=f"A flow model of {parameters}, 1024 px: {family.id}=FOLDER or =HUB_ID.",
+        purpose=f"Edits photographs, drawn at 1024 × 1024; {beside}.",
+        licence=licence,
+        size_mb=size_mb,
+        defaults={"model": family.model},
+        captioner="blip2",
+        delta_encoder=delta_encoder,
+        resolution=1024,
+        preflight=f"diffinv_flow.memory:preflight_{module}",
+    )

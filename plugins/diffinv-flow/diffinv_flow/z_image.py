@@ -34,27 +34,6 @@ class ZImage(ChatFlow):
     transformer_class, vae_class = ZImageTransformer2DModel, AutoencoderKL
     thinking = True
 
-    def log_shift(self, steps: int) -> float:
-        """Linear in the number of patches, whatever the steps."""
-        config = self.scheduler.config
-        first, last = config.base_image_seq_len, config.max_image_seq_len
-        slope = (config.max_shift - config.base_shift) / (last - first)
-        return float(config.base_shift + slope * (self.patches - first))
-
-    @torch.no_grad()
-    def encode_images(self, images: Tensor) -> Tensor:
-        """[n, 3, h, w] in [-1, 1] to [n, 16, h / 8, w / 8]: the posterior's mean, scaled."""
-        vae = self.places.bring(self.vae)
-        mean = vae.encode(images.to(self.device, torch.float32)).latent_dist.mean
-        return (mean - self.vae.config.shift_factor) * self.vae.config.scaling_factor
-
-    @torch.no_grad()
-    def decode(self, latents: Tensor) -> Tensor:
-        """Latents to pictures in about [-1, 1], in float32."""
-        scaled = latents.float() / self.vae.config.scaling_factor + self.vae.config.shift_factor
-        vae = self.places.bring(self.vae)
-        return vae.decode(scaled).sample
-
     @torch.no_grad()
     def encode_prompts(self, prompts: Sequence[str]) -> Conditioning:
         """Hidden states [n, length, width], filled up to the longest prompt; those that are too
