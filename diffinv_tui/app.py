@@ -17,7 +17,6 @@ from textual.app import App
 from textual.binding import Binding, BindingType
 from textual.dom import DOMNode
 from textual.events import Event, InputEvent
-from textual.notifications import SeverityLevel
 from textual.screen import Screen
 from textual.theme import Theme
 from textual.widgets import Input
@@ -36,7 +35,7 @@ from diffinv.plugins.model_states import ModelState
 from diffinv.plugins.registry import Registry
 from diffinv.storage.store import Library
 from diffinv.system.paths import library_folder
-from diffinv.system.text import path_text, plural
+from diffinv.system.text import path_text
 
 from .bindings import APP, key_problems, key_shown
 from .blocks import Blocks, Drawing
@@ -46,6 +45,7 @@ from .formatting import plain, tilde
 from .garbage_collection import Collector
 from .marking import MarkBook
 from .messages import Call, tell
+from .news import News, running_already
 from .screens.apply import ApplyScreen
 from .screens.base import Place
 from .screens.jobs import JobsScreen
@@ -108,8 +108,8 @@ class DiffinvApp(App[None]):
         self._keeping = threading.Lock()
         self._collector = Collector()
         self._told: str | None = None
-        self._states: dict[int, str] = {}
         self.marks = MarkBook()
+        self._news = News(self)
         self.picked = Path.cwd()
         """The folder that a picture was last picked from."""
         self.preferences, problem = load_preferences(preferences_file())
@@ -241,27 +241,10 @@ class DiffinvApp(App[None]):
     def _take_jobs(self, jobs: list[Job], reason: str | None, seen: object) -> None:
         self._polling = False
         self._seen, self.jobs, self.pause_reason, self._told = seen, jobs, reason, None
-        for job in jobs:
-            self._notice_end(job)
-        self._states = {job.id: job.state for job in jobs}
+        self._news.take(jobs)
         for screen in self.screen_stack:
             if isinstance(screen, Place) and screen.is_mounted:
                 screen.take_jobs(jobs)
-
-    def _notice_end(self, job: Job) -> None:
-        """Say that a job has ended that was not at an end before."""
-        if self._states.get(job.id) not in ("queued", "running"):
-            return
-        title = plain(job.title, limit=60).plain
-        if job.state == "done":
-            failed = f"; {plural(len(job.failures), 'picture')} failed" if job.failures else ""
-            screen = self.screen
-            if not failed and isinstance(screen, Place) and screen.is_showing(job):
-                return
-            severity: SeverityLevel = "warning" if failed else "information"
-            self.notify(f"{title} is done{failed}.", severity=severity, markup=False)
-        elif job.state in ("failed", "interrupted"):
-            self.complain(job.error or f"{title}: {job.state}.")
 
     def _see_to_workers(self) -> None:
         """Have workers for what waits: whoever should have started one may have died as well."""
@@ -281,18 +264,25 @@ class DiffinvApp(App[None]):
         requests: Sequence[Request],
         then: Callable[[list[Job]], Any],
     ) -> None:
-        """Put requests into the queue and see that somebody works at it."""
+        """Put requests into the queue and see that somebody works at it. What somebody works at
+        already is not asked for twice."""
 
-        def queue() -> list[Job]:
+        def queue() -> tuple[list[Job], list[Job]]:
             for device in {request.device for request in requests}:
                 dismiss_stale_worker(self.store, device)
-            jobs = [self.store.submit(request) for request in requests]
+            twins = [_twin(self.store, request) for request in requests]
+            jobs = [
+                twin or self.store.submit(request)
+                for request, twin in zip(requests, twins, strict=True)
+            ]
             self.launch()
-            return jobs
+            return jobs, [twin for twin in twins if twin]
 
-        def after(jobs: list[Job]) -> None:
-            then(jobs)
+        def after(found: tuple[list[Job], list[Job]]) -> None:
+            then(found[0])
             self.poll_soon()
+            for twin in found[1][:1]:
+                self._offer(twin)
 
         self.do(queue, after)
 
@@ -307,6 +297,15 @@ class DiffinvApp(App[None]):
             self.notify(f"{name}: fetching. It goes on if you leave.", markup=False)
 
         self.submit([FetchRequest(models, title)], begun)
+
+    def _offer(self, job: Job) -> None:
+        """Say that a job does already what was asked for, and offer to show it."""
+
+        def after(wish: str | None) -> None:
+            if wish:
+                self.show_job(job.id)
+
+        self.push_screen(running_already(job), after)
 
     def launch(self) -> None:
         """See that somebody works at the queue. For threads."""
@@ -447,3 +446,9 @@ class DiffinvApp(App[None]):
         names = {"good": "success", "warn": "warning", "bad": "error"}
         styles = {name: Style(color=colours[key]) for name, key in names.items()}
         self.console.push_theme(rich.theme.Theme({**styles, "muted": Style(dim=True)}))
+
+
+def _twin(store: JobStore, request: Request) -> Job | None:
+    """The job that does already what an application asks for. Learning the same twice is refused by
+    its name."""
+    return store.same_as(request) if isinstance(request, ApplyRequest) else None

@@ -183,6 +183,12 @@ PICKER: list[BindingType] = [
     ),
 ]
 
+NOTICE: list[BindingType] = [
+    Binding("u", "dismiss('resume')", "Go on", id="notice.resume"),
+    Binding("enter", "dismiss('show')", "Show", id="notice.show"),
+    *DIALOG,
+]
+
 COMPARISON: list[BindingType] = [
     Binding("escape", "dismiss_here", "Close", id="dialog.close"),
     Binding("space", "blink", "Blink", id="comparison.blink"),
@@ -239,6 +245,7 @@ GROUPS = {
     "A difference": [key for key in DETAIL if key not in (*DIALOG, *GO)],
     "Results": RESULTS,
     "A result": [key for key in COMPARISON[1:] if key not in MARKS],
+    "What happened": NOTICE[:2],
     "Choosing files": [key for key in PICKER if key not in DIALOG],
     "Questions": CONFIRM,
     "New": [*NEW, *PICTURE],
@@ -283,6 +290,7 @@ _TOGETHER: tuple[list[BindingType], ...] = (
     CHECKPOINT,
     PLUGINS,
     DETAIL,
+    NOTICE,
     COMPARISON,
 )
 """Keys that are there at once, besides those that are everywhere."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from diffinv.jobs.counting import count, so_far
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.system.text import plural, readable
 
@@ -65,16 +66,11 @@ def took(job: Job) -> str:
     return duration(job.finished - job.started) if job.started and job.finished else ""
 
 
-def bar(share: float, width: int) -> Text:
-    """A bar that is full by a share."""
-    full = round(min(1.0, max(0.0, share)) * width)
-    return Text().append("━" * full, "good").append("─" * (width - full), "muted")
-
-
-def share(job: Job) -> float:
-    """How much of the phase is done."""
-    progress = job.progress
-    return progress.step / progress.total if progress.total else 0.0
+def bar(job: Job, width: int) -> Text:
+    """A bar that is full by what is done of a job, in the colour of what became of it."""
+    full = round(job.share * width)
+    style = "good" if job.state == "queued" else look(job)[1]
+    return Text().append("━" * full, style).append("─" * (width - full), "muted")
 
 
 def prompt(job: Job, width: int) -> Text:
@@ -84,9 +80,9 @@ def prompt(job: Job, width: int) -> Text:
     number = f" #{job.id}"
     title = plain(job.title, "bold" if job.state == "running" else "", 200)
     text.append_text(_fitted(title, width - len(number))).append(number, "muted").append("\n  ")
-    if job.state == "running" and job.progress.total and not job.damage:
-        text.append_text(bar(share(job), max(8, width - 7))).append(f" {100 * share(job):3.0f} %")
-        return text
+    if job.state == "running" and job.share and not job.damage:
+        done = f" {count(job) if job.kind == 'apply' else f'{100 * job.share:3.0f} %'}"
+        return text.append_text(bar(job, max(8, width - len(done)))).append(done)
     about, moment = _about(job), " " + clock(job.finished or job.created)
     if about.cell_len > width - len(moment):
         return text.append_text(_fitted(about, width))
@@ -107,7 +103,15 @@ def _about(job: Job) -> Text:
         what = {"invert": "learned", "fetch": "fetched"}.get(job.kind) or pictures(job)
         said = f"{what} in {took(job)}" if took(job) and not job.failures else what
         return plain(said, "warn" if job.failures else "muted")
-    return plain("held" if job.held and job.state == "queued" else job.state, "muted")
+    said = "held" if job.held and job.state == "queued" else job.state
+    if job.deaths and job.state == "queued":
+        said = "starts again"
+    return plain(", ".join(filter(None, [_done_of(job), said])), "muted")
+
+
+def _done_of(job: Job) -> str:
+    """``132 of 200`` of a job of pictures that has begun."""
+    return count(job) if job.kind == "apply" and job.share else ""
 
 
 def title_line(job: Job) -> Text:
@@ -123,13 +127,15 @@ def state_line(job: Job) -> Text:
         said = "queued, held until the queue goes on"
     elif job.waits_for and job.state == "queued":
         said = f"queued, after job {job.waits_for}"
+    elif job.deaths and job.state in ("queued", "running"):
+        said = f"{job.state}, after its worker stopped {plural(job.deaths, 'time')}"
     text = Text().append(f"{mark} ", style).append(said, style)
     text.stylize("bold", 2)
     text.append(f"   {_DOES[job.kind].format(job.device)}", "muted")
     text.append(f"   queued {clock(job.created)}", "muted")
     if took(job):
         text.append(f"   took {took(job)}", "muted")
-    if job.kind == "apply" and (job.outputs or job.failures):
+    if job.state == "done" and job.kind == "apply" and (job.outputs or job.failures):
         text.append("   ").append(pictures(job), "warn" if job.failures else "muted")
     if job.difference:
         text.append("   Enter opens ", "muted").append_text(plain(job.difference[0], limit=60))
@@ -144,29 +150,29 @@ def figures(job: Job, width: int) -> Text:
         return Text()
     if job.state == "done":
         return Text(_learned(job), "muted")
-    if job.state in ("queued", "failed", "cancelled") and not job.progress.total:
+    if job.state in ("queued", "failed", "cancelled") and not job.share:
         return Text("Waiting for its turn." if job.state == "queued" else "", "muted")
     progress = job.progress
-    text = plain(progress.phase, limit=60)
-    text.append(f"  {100 * share(job):.0f} %\n" if progress.total else "\n")
-    text.append_text(bar(share(job), width)).append("\n")
+    text = plain(progress.phase or "Waiting for its turn", limit=60)
+    text.append(f"  {100 * job.share:.0f} %\n" if job.share else "\n")
+    text.append_text(bar(job, width)).append("\n")
     numbers = [
-        *_pace(job),
-        f"{duration(progress.eta)} left" if progress.eta and job.state == "running" else "",
+        so_far(job),
+        _pace(job),
         f"loss\u00a0{progress.loss:.4f}" if is_papers() and progress.loss is not None else "",
         f"{progress.memory_mb:,.0f} MB" if progress.memory_mb and job.kind != "fetch" else "",
     ]
     return text.append("   ".join(filter(None, numbers)), "muted")
 
 
-def _pace(job: Job) -> tuple[str, str]:
-    """How far it is and how fast."""
-    now = job.progress
+def _pace(job: Job) -> str:
+    """How fast it is, where pictures do not say it."""
+    rate = job.progress.rate
+    if rate is None or job.kind == "apply":
+        return ""
     if job.kind == "fetch":
-        far = f"{readable(now.step)} of {readable(now.total)}" if now.total else ""
-        return far, f"{readable(now.rate)}/s" if now.rate and job.state == "running" else ""
-    far = f"{now.step}/{now.total} steps" if now.total else ""
-    return far, f"{now.rate:.1f} it/s" if now.rate is not None else ""
+        return f"{readable(rate)}/s" if rate and job.state == "running" else ""
+    return f"{rate:.1f} it/s"
 
 
 def _learned(job: Job) -> str:
@@ -190,6 +196,32 @@ def troubles(job: Job) -> Text:
         text.append_text(plain(line, "muted", limit=300)).append("\n")
     text.rstrip()
     return text
+
+
+def named(job: Job) -> Text:
+    """A job's mark and title."""
+    mark, style = look(job)
+    return Text().append(f"{mark} ", style).append_text(plain(job.title, "bold", 120))
+
+
+def became(job: Job) -> Text:
+    """What has become of a job, with the reason where it ended early."""
+    done = f"{count(job)} done, then " if job.kind == "apply" and count(job) else ""
+    if job.state in ("interrupted", "failed"):
+        reason = f": {_reason(job)}" if job.error else ""
+        return plain(f"{done}{job.state}{reason}", limit=300)
+    if job.state == "done":
+        made = {"invert": "learned", "fetch": "fetched"}.get(job.kind) or count(job)
+        failed = f", {len(job.failures)} failed" if job.failures else ""
+        return plain(f"finished, {made}{failed}")
+    done = f"{count(job)} done; " if done else ""
+    return plain(f"{done}its worker stopped unexpectedly, and another one goes on with it")
+
+
+def _reason(job: Job) -> str:
+    """Why a job ended early, without what everybody knows."""
+    error = tilde(job.error or "").removeprefix(f"Job {job.id} was interrupted: ")
+    return error.partition("; 'diffinv jobs resume")[0].rstrip(".")
 
 
 def log_text(job: Job, log: str) -> Text:

@@ -71,7 +71,7 @@ def test_detached_it_prints_the_number(invert, diffinv, pictures, tmp_path, monk
     done = invert("x", "--detach")
     assert (done.code, done.out) == (0, "1\n")
     assert "diffinv jobs watch 1" in done.err
-    assert invert("y", "--detach", "--json").json == {"job": 2}
+    assert invert("y", "--detach", "--json").json["job"] == 2
     assert [row["state"] for row in diffinv("jobs", "list", "--json").json] == ["queued"] * 2
 
 
@@ -116,7 +116,7 @@ def test_jobs_that_are_held_are_not_waited_for(invert, monkeypatch):
     store = JobStore()
     with store._data.write() as db:
         db.execute("UPDATE jobs SET held = 1 WHERE id = 1")
-    waiting = _Follower(store, lambda _: None)._waiting
+    waiting = _Follower(store, lambda _: None, ())._waiting
     assert waiting(store.get(1)).startswith("The queue is paused, because")
     assert waiting(store.get(2)) == ""
     assert waiting(store.get(3)) == "Waiting for 1 other job."
@@ -153,6 +153,39 @@ def test_an_interrupted_job_is_an_error(invert, diffinv, monkeypatch):
     assert done.code == 1
     assert "cancelled" in done.out
     assert "'diffinv jobs resume 1' goes on with it" in done.err
+
+
+def test_the_same_application_twice_is_followed_and_not_started_again(
+    learned, diffinv, pictures, tmp_path, monkeypatch
+):
+    start = launch.start
+    monkeypatch.setattr(launch, "start", lambda *_: None)
+    apply = ("apply", "blue", pictures / "b", "--out", tmp_path / "out", "--steps", 2)
+    assert diffinv(*apply, "--detach").out == "2\n"
+    again = diffinv(*apply, "--detach")
+    assert (again.code, again.out) == (0, "2\n")
+    assert "This is waiting already, as job 2; it is not started twice." in again.err
+    monkeypatch.setattr(launch, "start", start)
+    followed = diffinv(*apply)
+    assert followed.code == 0
+    assert len(followed.out.splitlines()) == 3
+    assert [row["id"] for row in diffinv("jobs", "list", "--json").json] == [2, 1]
+
+
+def test_what_was_interrupted_meanwhile_is_told_once_with_its_pictures(
+    learned, diffinv, pictures, tmp_path
+):
+    apply = ("apply", "blue", pictures / "b", "--steps", 2, "--out")
+    assert diffinv(*apply, tmp_path / "out").code == 0
+    with JobStore()._data.write() as db:
+        db.execute(
+            "UPDATE jobs SET state = 'interrupted', news = 1, error = 'It was interrupted.', "
+            "progress = json_set(progress, '$.pictures', 5) WHERE id = 2"
+        )
+    told = "3 of 5 done. It was interrupted."
+    assert told in diffinv("jobs", "list").out
+    assert f"While you were away: {told}" in diffinv(*apply, tmp_path / "other").err
+    assert "While you were away" not in diffinv(*apply, tmp_path / "third").err
 
 
 def test_watching_gives_the_exit_code_of_waiting(invert, learned, diffinv, pictures, tmp_path):

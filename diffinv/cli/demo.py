@@ -54,10 +54,11 @@ def _run(example: Example, out: Path) -> tuple[Job, Job]:
     from ..jobs.store import JobStore
     from ..storage.store import Library
     from ..system.paths import library_folder
-    from .following import follow
+    from .following import follow, tell_news
 
     check_writable(out)
     store = JobStore()
+    tell_news(store)
     learn, use = submit_demo(store, Library(library_folder()), example, out)
     if store.notice:
         complain(store.notice)

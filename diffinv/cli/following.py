@@ -25,7 +25,9 @@ _WORKER_EVERY = 1.0
 def submit_and_follow(
     request: InvertRequest | ApplyRequest, detach: bool = False, unsuited: Sequence[str] = ()
 ) -> Job:
-    """Queue a request, make sure there is a worker, and wait for the job's end unless detached.
+    """Queue a request, make sure there is a worker, and wait for the job's end unless detached. An
+    application that a job does already is not queued again: that job is followed.
+
     Before that, say why the model does not suit; the job's own warnings do not repeat it. Raises
     DiffinvError if the job came to nothing."""
     from ..jobs.launch import ensure_worker
@@ -35,8 +37,9 @@ def submit_and_follow(
     for warning in unsuited:
         complain(f"Warning: {warning}")
     store = JobStore()
+    tell_news(store)
     dismiss_stale_worker(store, request.device)
-    job = store.submit(request)
+    job = _twin(store, request) or store.submit(request)
     if store.notice:
         complain(store.notice)
     if detach:
@@ -45,6 +48,29 @@ def submit_and_follow(
         ensure_worker(store)
         return job
     return follow(store, job.id, told=unsuited)
+
+
+def _twin(store: JobStore, request: InvertRequest | ApplyRequest) -> Job | None:
+    """The job that does already what an application asks for, after saying so."""
+    from ..jobs.requests import ApplyRequest
+
+    job = store.same_as(request) if isinstance(request, ApplyRequest) else None
+    if job:
+        state = "running" if job.state == "running" else "waiting"
+        complain(f"This is {state} already, as job {job.id}; it is not started twice.")
+    return job
+
+
+def tell_news(store: JobStore) -> None:
+    """Say what was interrupted while nobody looked."""
+    from ..jobs.counting import count
+
+    news = [job for job in store.jobs(["interrupted"]) if job.is_news]
+    for job in news:
+        done = f"{count(job)} done. " if job.kind == "apply" and count(job) else ""
+        complain(f"While you were away: {done}{job.error or job.title}")
+    if news:
+        store.set_told([job.id for job in news])
 
 
 def follow(store: JobStore, id: int, told: Sequence[str] = ()) -> Job:
@@ -63,6 +89,7 @@ def watch(store: JobStore, id: int, told: Sequence[str] = ()) -> Job:
     with ProgressDisplay() as show:
         try:
             job = _watch(store, id, _Follower(store, show, told))
+            store.set_told([id])
         except KeyboardInterrupt:
             complain(
                 f"Job {id} goes on: 'diffinv jobs watch {id}' shows it, "
@@ -98,6 +125,7 @@ class _Follower:
 
     def show(self, job: Job) -> None:
         """Show what has changed since the last call."""
+        from ..jobs.counting import so_far
         from ..running.progress import Progress
 
         if job.state == "queued":
@@ -111,7 +139,9 @@ class _Follower:
                 self._show(Progress(job.progress.phase, warning=warning))
         self._warned = len(job.warnings)
         now = job.progress
-        if now.phase:
+        if now.pictures:
+            self._show(Progress(now.phase, round(1000 * job.share), 1000), so_far(job))
+        elif now.phase:
             is_bytes = job.kind == "fetch"
             self._show(
                 Progress(

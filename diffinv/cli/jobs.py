@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ..system.text import plural, readable
+from ..system.text import plural
 from .options import json_option
 from .output import complain, print_fields, print_json, print_table, say, stdout_for_data
 
@@ -194,22 +194,27 @@ def _tell(job: Job, as_json: bool, sentence: str) -> None:
 
 def _where(job: Job) -> str:
     """A job's progress in a few words."""
+    from ..jobs.counting import count, so_far
+
     if job.damage:
         return job.damage
     if job.state == "queued":
-        first = f"comes after job {job.waits_for}" if job.waits_for else ""
-        return "waits for 'diffinv jobs unpause'" if job.held else first
+        return _waits_for(job)
     if job.state == "done":
         what = "fetched" if job.kind == "fetch" else _pictures(job)
         return job.difference[0] if job.difference else what
     if job.error:
-        return job.error
-    now = job.progress
-    steps = f" {now.step}/{now.total}" if now.total else ""
-    if job.kind == "fetch" and now.total:
-        steps = f", {readable(now.step)} of {readable(now.total)}"
-    eta = f", {now.eta:.0f} s left" if now.eta is not None and job.state == "running" else ""
-    return f"{now.phase}{steps}{eta}"
+        done = f"{count(job)} done. " if job.kind == "apply" and count(job) else ""
+        return f"{done}{job.error}"
+    return f"{job.progress.phase} {so_far(job)}".strip()
+
+
+def _waits_for(job: Job) -> str:
+    if job.held:
+        return "waits for 'diffinv jobs unpause'"
+    if job.deaths:
+        return "its worker stopped; another one goes on with it"
+    return f"comes after job {job.waits_for}" if job.waits_for else ""
 
 
 def _pictures(job: Job) -> str:

@@ -37,15 +37,15 @@ class ProgressDisplay:
         if self._bars:
             self._bars.stop()
 
-    def __call__(self, event: Progress) -> None:
-        """Show one event."""
+    def __call__(self, event: Progress, figures: str | None = None) -> None:
+        """Show one event, with figures other than its own where some are given."""
         if event.note:
             self._note(event.note)
             return
         if event.warning:
             self._warn(event.warning)
         elif self._bars:
-            self._draw(self._bars, event)
+            self._draw(self._bars, event, _figures(event) if figures is None else figures)
         elif event.phase != self._phase:
             complain(event.phase)
         self._phase = event.phase
@@ -64,7 +64,7 @@ class ProgressDisplay:
         else:
             complain(note)
 
-    def _draw(self, bars: Bars, event: Progress) -> None:
+    def _draw(self, bars: Bars, event: Progress, figures: str) -> None:
         if self._task is None or event.phase != self._phase:
             self._finish(bars)
             self._task = bars.add_task(text_safe(event.phase), total=None, figures="")
@@ -72,7 +72,7 @@ class ProgressDisplay:
             self._task,
             total=event.total or None,
             completed=event.step,
-            figures=_figures(event),
+            figures=figures,
         )
 
     def _finish(self, bars: Bars) -> None:

@@ -17,6 +17,8 @@ from textual.widgets import Button, Checkbox, Input, Select, Static
 from textual.worker import get_current_worker
 
 from diffinv.errors import DiffinvError
+from diffinv.jobs.counting import about
+from diffinv.jobs.estimates import expected_seconds
 from diffinv.jobs.planning import ApplicationPlan, plan_application
 from diffinv.jobs.requests import ApplyRequest
 from diffinv.jobs.results_folder import results_folder
@@ -354,21 +356,22 @@ class ApplyScreen(Place):
             return
         if request.differences and request.images:
             self._asked = request
-            self._plan(request)
+            self._plan(request, self.diffinv.jobs)
         else:
             self._wait()
 
     @work(thread=True, exclusive=True, group="checks")
-    def _plan(self, request: ApplyRequest) -> None:
+    def _plan(self, request: ApplyRequest, jobs: list[Job]) -> None:
         worker = get_current_worker()
         try:
             plan = plan_application(request)
+            seconds = expected_seconds(jobs, request, plan)
         except DiffinvError as error:
             if not worker.is_cancelled:
                 tell(self.app, self._say_bad, request, error)
             return
         if not worker.is_cancelled:
-            tell(self.app, self._say_good, request, plan)
+            tell(self.app, self._say_good, request, plan, seconds)
 
     def _say_bad(self, request: ApplyRequest, problem: DiffinvError) -> None:
         if self.is_attached and request is self._asked:
@@ -379,7 +382,9 @@ class ApplyScreen(Place):
         """What was missing may be here."""
         self._changed()
 
-    def _say_good(self, request: ApplyRequest, plan: ApplicationPlan) -> None:
+    def _say_good(
+        self, request: ApplyRequest, plan: ApplicationPlan, seconds: float | None
+    ) -> None:
         if not self.is_attached or request is not self._asked:  # it was changed meanwhile
             return
         self._ready, self._is_checking = request, False
@@ -390,6 +395,7 @@ class ApplyScreen(Place):
             count = f"{count} left to do, {len(plan.done)} done before"
         facts = [
             f"{count}, with {plan.backbone.spec.title}",
+            *([_how_long(seconds)] if left else []),
             f"Results go to {short_path(request.out)}",
             *plan.notes,
         ]
@@ -555,6 +561,13 @@ class ApplyScreen(Place):
     def _pressed(self, event: Button.Pressed) -> None:
         if event.button.id:
             getattr(self, "action_" + event.button.id.replace("-", "_"))()
+
+
+def _how_long(seconds: float | None) -> str:
+    """How long it will take, as far as that is known."""
+    if seconds is None:
+        return "How long it takes, the first picture will tell"
+    return f"Takes {about(seconds)}, as before"
 
 
 def _changes_nothing(request: ApplyRequest) -> bool:

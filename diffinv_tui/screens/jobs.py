@@ -102,6 +102,7 @@ class JobsScreen(Place):
     def jobs_changed(self, jobs: list[Job]) -> None:
         """Show the jobs, with the cursor on the same one as before."""
         before = self._wanted or (self.current.id if self.current else None)
+        self._go_along(jobs)
         self._jobs = jobs[:_LISTED]
         listing = self.query_one(JobList)
         width = (30 if self.has_class("-narrow") else 42) - 6
@@ -121,6 +122,18 @@ class JobsScreen(Place):
         self._show_notice()
         self.query_one(JobView).show(self.current)
         self.refresh_bindings()
+
+    def _go_along(self, jobs: list[Job]) -> None:
+        """From a job that is done to the one that waited for it, and to that one's results."""
+        before = self.current
+        now = next((job for job in jobs if before and job.id == before.id), None)
+        if now is None or before is None or before.is_finished or now.state != "done":
+            return
+        for job in jobs:
+            if job.waits_for == now.id:
+                self._wanted = job.id
+        if now.waits_for and now.outputs:
+            self.call_after_refresh(self.query_one(ResultsGrid).focus)
 
     def _prompt(self, job: Job, width: int) -> Text:
         text = prompt(job, width)

@@ -8,6 +8,8 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
+from diffinv.jobs.counting import count
+
 from ..formatting import plain
 
 if TYPE_CHECKING:
@@ -27,13 +29,23 @@ PLACES = {
 }
 
 
+_TITLE = 8
+"""So many characters of a running job's title are worth more than a longer figure."""
+_LEAST = 3
+"""So few of them say nothing."""
+
+
 class Place(Static):
     """One screen's name; a click goes there."""
 
     def __init__(self, mode: str, key: str, here: bool) -> None:
-        title = Content.assemble((key, "dim"), " ", PLACES[mode])
-        super().__init__(title, classes="-here" if here else "")
+        self._title = Content.assemble((key, "dim"), " ", PLACES[mode])
+        super().__init__(self._title, classes="-here" if here else "")
         self.mode = mode
+
+    def mark(self, marks: Content) -> None:
+        """Say something behind the name."""
+        self.update(self._title + marks)
 
     def on_click(self, event: Click) -> None:
         """Go there."""
@@ -49,6 +61,7 @@ class NavBar(Horizontal):
         self._mode = mode
         self._jobs: list[Job] = []
         self._said: Content | str = ""
+        self._marks = Content("")
 
     def compose(self) -> ComposeResult:
         """The line from left to right."""
@@ -58,8 +71,12 @@ class NavBar(Horizontal):
         yield Static("", id="running")
 
     def show_jobs(self, jobs: list[Job]) -> None:
-        """Say what is running, or how many wait."""
+        """Say what is running, what waits and what is interrupted."""
         self._jobs = jobs
+        marks = _marks(jobs)
+        if marks != self._marks:
+            self._marks = marks
+            next(place for place in self.query(Place) if place.mode == "jobs").mark(marks)
         running = self.query_one("#running", Static)
         said = _summary(jobs, running.content_size.width)
         if said != self._said:
@@ -71,15 +88,27 @@ class NavBar(Horizontal):
         self.show_jobs(self._jobs)
 
 
+def _marks(jobs: list[Job]) -> Content:
+    """How many jobs wait for their turn, and how many for somebody to go on with them."""
+    waiting = sum(job.state == "queued" for job in jobs)
+    stopped = sum(job.state == "interrupted" for job in jobs)
+    found = [
+        (f" ○{waiting}", "dim") if waiting else "",
+        (f" ‖{stopped}", "$warning") if stopped else "",
+    ]
+    return Content.assemble(*found)
+
+
 def _summary(jobs: list[Job], width: int) -> Content | str:
     """What is running: its title is cut, its figure is not."""
     running = [job for job in jobs if job.state == "running"]
-    waiting = sum(job.state == "queued" for job in jobs)
     if not running:
-        return f"{waiting} waiting" if waiting else ""
-    progress = running[0].progress
-    share = f" {100 * progress.step / progress.total:.0f} %" if progress.total else ""
-    more = f" +{len(running) - 1 + waiting}" if len(running) - 1 + waiting else ""
-    title = plain(running[0].title, limit=24)
-    title.truncate(max(0, width - len(f"● {share}{more}")), overflow="ellipsis")
+        return ""
+    job = running[0]
+    share = f" {100 * job.share:.0f} %"
+    if job.kind == "apply" and len(f"● {count(job)}") < width - _TITLE:
+        share = f" {count(job)}"
+    more = f" +{len(running) - 1}" if running[1:] else ""
+    title, room = plain(job.title, limit=24), width - len(f"● {share}{more}")
+    title.truncate(room if room >= _LEAST else 0, overflow="ellipsis")
     return Content.assemble(("● ", "$success"), title.plain, share, more)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -45,6 +47,16 @@ def full_home(home: Path, _filled: Path) -> Path:
 
     shutil.copytree(_filled, home, dirs_exist_ok=True)
     return home
+
+
+@pytest.fixture
+def workers() -> Iterator[None]:
+    """End the workers that a test has started, and their supervisors."""
+    before = {p.pid for p in psutil.Process().children(recursive=True)}
+    yield
+    for process in psutil.Process().children(recursive=True):
+        if process.pid not in before:
+            process.send_signal(signal.SIGKILL)
 
 
 @pytest.fixture

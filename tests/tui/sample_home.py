@@ -140,6 +140,13 @@ class SampleJobs:
     def worker(self, device: str) -> None:
         """There is none."""
 
+    def same_as(self, request: object) -> Job | None:
+        return next((j for j in self.list if j.request == request and not j.is_finished), None)
+
+    def set_told(self, ids: list[int]) -> None:
+        self.calls.append(("told", *ids))
+        self.list = [replace(job, is_news=job.is_news and job.id not in ids) for job in self.list]
+
     def jobs(self, states: object = None) -> list[Job]:
         return list(self.list)
 

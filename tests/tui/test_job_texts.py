@@ -10,7 +10,8 @@ import pytest
 import sample_home
 from rich.text import Text
 
-from diffinv.jobs.job import Job
+from diffinv.jobs.counting import about
+from diffinv.jobs.job import Job, JobProgress, State
 from diffinv_tui import job_texts
 from diffinv_tui.formatting import in_app
 
@@ -41,6 +42,53 @@ def test_pictures_of_an_earlier_run_are_told_apart(jobs: dict[int, Job]) -> None
     job = replace(jobs[6], skipped=5)
     assert "1 new, 5 done before" in job_texts.prompt(job, 24).plain
     assert "1 new, 5 done before" in job_texts.state_line(job).plain
+
+
+@pytest.fixture
+def folder(jobs: dict[int, Job]) -> Job:
+    """A job of 200 pictures that has done 6."""
+    return replace(
+        jobs[6],
+        state="running",
+        finished=None,
+        progress=JobProgress("Applying", 3, 40, 0.1, 2410.0, pictures=200, share=0.04),
+    )
+
+
+def test_a_job_of_pictures_counts_pictures(folder: Job) -> None:
+    assert job_texts.prompt(folder, 36).plain.endswith(" 6 of 200")
+    said = job_texts.figures(folder, 40).plain
+    assert "6 of 200, about 40 min left" in said
+    assert "steps" not in said
+    assert "it/s" not in said
+    stopped = replace(folder, state="interrupted")
+    assert "6 of 200, interrupted" in job_texts.prompt(stopped, 36).plain
+    assert "left" not in job_texts.figures(stopped, 40).plain
+    again = replace(folder, state="queued", deaths=2)
+    assert "6 of 200, starts again" in job_texts.prompt(again, 36).plain
+    assert "queued, after its worker stopped 2 times" in job_texts.state_line(again).plain
+
+
+@pytest.mark.parametrize(
+    ("state", "style"),
+    [("running", "good"), ("interrupted", "warn"), ("cancelled", "muted"), ("failed", "bad")],
+)
+def test_a_bar_has_the_colour_of_what_became_of_the_job(
+    folder: Job, state: State, style: str
+) -> None:
+    job = replace(folder, state=state, progress=replace(folder.progress, share=0.5))
+    assert styles(job_texts.figures(job, 40), "━") == {style}
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        *((3, "about 5 s"), (42, "about 40 s"), (58, "about 1 min"), (2410, "about 40 min")),
+        *((3590, "about 1 h"), (12_100, "about 3 h 20 min")),
+    ],
+)
+def test_a_time_that_nobody_knows_exactly(seconds: float, said: str) -> None:
+    assert about(seconds) == said
 
 
 def test_a_learned_difference_has_no_bar(jobs: dict[int, Job]) -> None:

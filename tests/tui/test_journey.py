@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import shutil
-import signal
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
-from driving import screen, shows, until
+from driving import shows, until
 from textual.pilot import Pilot
 from textual.widgets import Button, Input
 from textual.widgets._collapsible import CollapsibleTitle
@@ -28,16 +26,6 @@ from diffinv_tui.widgets.results_grid import ResultsGrid
 from diffinv_tui.widgets.slider import Slider
 
 pytestmark = pytest.mark.asyncio
-
-
-@pytest.fixture
-def workers():
-    """End the workers that a test has started."""
-    before = {p.pid for p in psutil.Process().children(recursive=True)}
-    yield
-    for process in psutil.Process().children(recursive=True):
-        if process.pid not in before:
-            process.send_signal(signal.SIGKILL)
 
 
 def example_pictures(home: Path, count: int) -> Path:
@@ -72,10 +60,13 @@ async def test_the_demo(home: Path, workers: None) -> None:
         assert app.current_mode == "jobs"
         await shows(pilot, "it/s", 90)
         await until(pilot, lambda: set(states(app).values()) == {"done"}, 180, "the demo")
-        await shows(pilot, "Enter opens")  # the name may be on the next line
+        wall = app.screen.query_one(ResultsGrid)
+        await until(pilot, lambda: app.focused is wall, what="the results' focus")
+        assert len(wall.results) == 9
         await pilot.press("enter")
+        await shows(pilot, "1 of 9")
+        await pilot.press("escape", "escape", "down", "enter")  # to what was learned
         await shows(pilot, "Preview")
-        assert "demo" in screen(app)
         await pilot.press("a")
         results = home / "diffinv" / "results" / "demo"
         assert len(list(results.glob("*.png"))) == 9

@@ -345,7 +345,7 @@ async def test_jobs_that_come_while_the_screen_is_resized_stay(
     app = make_app(full_home)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "jobs")
-        await shows(pilot, "27/40 steps")
+        await shows(pilot, "27 of 40 steps, about 15 s left")
         screen, jobs = app.screen, app.jobs
         assert isinstance(screen, JobsScreen)
         app.jobs = []
@@ -361,7 +361,7 @@ async def test_jobs_can_be_steered(full_home: Path, make_app: MakeApp) -> None:
     app = make_app(full_home)
     async with app.run_test(size=(120, 40)) as pilot:
         await go(pilot, "jobs")
-        await shows(pilot, "27/40 steps")
+        await shows(pilot, "27 of 40 steps, about 15 s left")
         await shows(pilot, "1,184 MB")
         await pilot.press("down", "J")
         await until(pilot, lambda: ("move", 8, False) in app.store.calls)
@@ -388,11 +388,11 @@ async def test_a_long_title_leaves_room_for_the_figure(
     app.store.list = [replace(j, title=title) for j in app.store.list]
     async with app.run_test(size=(80, 24)) as pilot:
         await go(pilot, "jobs")
-        await until(pilot, lambda: "68 % +2" in screen(app).splitlines()[0])
-        assert f"● {title[:1]}" in screen(app).splitlines()[0]
+        await until(pilot, lambda: "68 %" in screen(app).splitlines()[0])
+        assert "3 Jobs ○2 ‖1" in screen(app).splitlines()[0]
         await pilot.resize_terminal(120, 40)
         await until(pilot, lambda: f"● {title[:11]}" in screen(app).splitlines()[0])
-        assert "68 % +2" in screen(app).splitlines()[0]
+        assert "68 %" in screen(app).splitlines()[0]
 
 
 async def test_a_failed_job_says_why(full_home: Path, make_app: MakeApp) -> None:

@@ -1,0 +1,36 @@
+"""How far a job has come, in pictures where it makes pictures; said alike by every front end."""
+
+from __future__ import annotations
+
+from ..system.text import readable
+from .job import Job
+
+
+def count(job: Job) -> str:
+    """``132 of 200`` pictures, ``27 of 40 steps`` or ``12 MB of 5.2 GB``; nothing while the number
+    is not known."""
+    if job.kind == "apply":
+        done = len(job.outputs)
+        whole = max(job.progress.pictures, done + len(job.failures))
+        return f"{done:,} of {whole:,}" if whole else ""
+    now = job.progress
+    if job.kind == "fetch" and now.total:
+        return f"{readable(now.step)} of {readable(now.total)}"
+    return f"{now.step:,} of {now.total:,} steps" if now.total else ""
+
+
+def so_far(job: Job) -> str:
+    """``132 of 200, about 40 min left``."""
+    left = job.progress.eta if job.state == "running" else None
+    return ", ".join(filter(None, [count(job), f"{about(left)} left" if left else ""]))
+
+
+def about(seconds: float) -> str:
+    """A time that nobody knows exactly: ``about 40 s``, ``about 5 min``, ``about 3 h 20 min``."""
+    if seconds < 57.5:
+        return f"about {max(5, 5 * round(seconds / 5))} s"
+    minutes = max(1, round(seconds / 60))
+    if minutes < 60:
+        return f"about {minutes} min"
+    hours, minutes = divmod(5 * round(seconds / 300), 60)
+    return f"about {hours} h {minutes} min" if minutes else f"about {hours} h"
