@@ -198,7 +198,6 @@ class Inversion:
         self._losses: list[Tensor] = []
 
     @property
-    @property
     def tokens(self) -> Tensor:
         """The tokens so far, [n, k, width]."""
         return self._problem.tokens(self._units)
