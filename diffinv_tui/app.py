@@ -33,13 +33,13 @@ from diffinv.plugins.loading import registry as load_registry
 from diffinv.plugins.loading import reload
 from diffinv.plugins.model_states import ModelState
 from diffinv.plugins.registry import Registry
-from diffinv.storage.store import Library
+from diffinv.storage.store import Entry, Library
 from diffinv.system.paths import library_folder
 from diffinv.system.text import path_text
 
 from .bindings import APP, key_problems, key_shown
 from .blocks import Blocks, Drawing
-from .commands import DiffinvCommands
+from .commands import Differences, DiffinvCommands
 from .config import load_preferences, preferences_file, save_preferences
 from .formatting import plain, tilde
 from .garbage_collection import Collector
@@ -48,6 +48,7 @@ from .messages import Call, tell
 from .news import News, running_already
 from .screens.apply import ApplyScreen
 from .screens.base import Place
+from .screens.dialogs import Quit
 from .screens.jobs import JobsScreen
 from .screens.library import LibraryScreen
 from .screens.models import ModelsScreen
@@ -68,7 +69,7 @@ class DiffinvApp(App[None]):
 
     TITLE = "diffinv"
     CSS_PATH = "app.tcss"
-    COMMANDS = App.COMMANDS | {DiffinvCommands}
+    COMMANDS = App.COMMANDS | {DiffinvCommands, Differences}
     BINDINGS: ClassVar[list[BindingType]] = APP
     MODES: ClassVar[dict[str, str | Callable[[], Any]]] = {
         "library": LibraryScreen,
@@ -110,6 +111,7 @@ class DiffinvApp(App[None]):
         self._told: str | None = None
         self.marks = MarkBook()
         self._news = News(self)
+        self._preview = ""
         self.picked = Path.cwd()
         """The folder that a picture was last picked from."""
         self.preferences, problem = load_preferences(preferences_file())
@@ -327,6 +329,16 @@ class DiffinvApp(App[None]):
         self.action_go(mode)
         return self.screen_stack[0]
 
+    def run_on(self, mode: str, action: str) -> None:
+        """Go to a screen, and do there what one of its keys does."""
+        place = self._go(mode)
+        place.call_after_refresh(place.run_action, action)
+
+    def show_difference(self, entry: Entry) -> None:
+        """Go to the library, and show a difference whole."""
+        place = cast(LibraryScreen, self._go("library"))
+        place.call_after_refresh(place.open, entry)
+
     def apply_these(self, differences: Sequence[tuple[str, Path]]) -> None:
         """To the Apply screen, with these differences on its list."""
         place = cast(ApplyScreen, self._go("apply"))
@@ -392,6 +404,20 @@ class DiffinvApp(App[None]):
             return "F1" if isinstance(self.focused, Input) else "?"
         return key_shown(binding.key)
 
+    def action_ask_to_quit(self) -> None:
+        """Quit, once it is said again."""
+
+        def quit(agreed: bool | None) -> None:
+            if agreed:
+                self.exit()
+
+        self.push_screen(Quit(), quit)
+
+    def preview_theme(self, name: str) -> None:
+        """Look at a theme without keeping it."""
+        self._preview = name
+        self.theme = name
+
     def action_help(self) -> None:
         """Show or hide what can be done here."""
         if self.screen.query_children("Help"):
@@ -437,7 +463,7 @@ class DiffinvApp(App[None]):
 
     def _theme_chosen(self, theme: Theme) -> None:
         self._name_styles()
-        if theme.name != self.preferences.theme:
+        if theme.name not in (self.preferences.theme, self._preview):
             self.prefer(theme=theme.name)
 
     def _name_styles(self) -> None:

@@ -21,6 +21,7 @@ APP: list[BindingType] = [
         "escape", "hide_help_panel", "Close help", show=False, id="app.close-help", priority=True
     ),
     Binding("ctrl+q", "quit", "Quit", show=False, id="app.quit", priority=True),
+    Binding("q", "ask_to_quit", "Quit", show=False, id="app.ask-to-quit"),
 ]
 
 LIBRARY: list[BindingType] = [
@@ -95,14 +96,14 @@ APPLY: list[BindingType] = [
 ]
 
 TILES: list[BindingType] = [
-    Binding("up", "move(-1, 0)", "Up", show=False, id="tiles.up"),
-    Binding("down", "move(1, 0)", "Down", show=False, id="tiles.down"),
+    Binding("up,k", "move(-1, 0)", "Up", show=False, id="tiles.up"),
+    Binding("down,j", "move(1, 0)", "Down", show=False, id="tiles.down"),
     Binding("left", "move(0, -1)", "Left", show=False, id="tiles.left"),
     Binding("right", "move(0, 1)", "Right", show=False, id="tiles.right"),
     Binding("pageup", "page(-1)", "Page up", show=False, id="tiles.page-up"),
     Binding("pagedown", "page(1)", "Page down", show=False, id="tiles.page-down"),
-    Binding("home", "jump(0)", "First", show=False, id="tiles.first"),
-    Binding("end", "jump(-1)", "Last", show=False, id="tiles.last"),
+    Binding("home,g", "jump(0)", "First", show=False, id="tiles.first"),
+    Binding("end,G", "jump(-1)", "Last", show=False, id="tiles.last"),
     Binding("enter", "open", "Open", id="tiles.open"),
 ]
 
@@ -153,6 +154,18 @@ PICTURE: list[BindingType] = [
 ]
 
 DIALOG: list[BindingType] = [Binding("escape", "dismiss(None)", "Close", id="dialog.close")]
+
+QUIT: list[BindingType] = [
+    Binding("q", "dismiss(True)", "Quit", show=False, id="confirm.quit"),
+]
+
+LIST: list[BindingType] = [
+    Binding("j", "cursor_down", "Down", show=False, id="list.down"),
+    Binding("k", "cursor_up", "Up", show=False, id="list.up"),
+    Binding("g", "first", "First", show=False, id="list.first"),
+    Binding("G", "last", "Last", show=False, id="list.last"),
+    Binding("slash", "find", "Find", id="list.find"),
+]
 
 CONFIRM: list[BindingType] = [
     Binding("enter,y", "dismiss(True)", "Yes", id="confirm.yes"),
@@ -247,7 +260,8 @@ GROUPS = {
     "A result": [key for key in COMPARISON[1:] if key not in MARKS],
     "What happened": NOTICE[:2],
     "Choosing files": [key for key in PICKER if key not in DIALOG],
-    "Questions": CONFIRM,
+    "Questions": [*CONFIRM, *QUIT],
+    "Lists": LIST,
     "New": [*NEW, *PICTURE],
     "Jobs": JOBS,
     "Apply": [*APPLY, *SLIDER],
@@ -259,7 +273,7 @@ GROUPS = {
 """All keys that have names, by where they do something."""
 
 EXTRA = (
-    *("sort", "mark", "filter", "restore", "import"),
+    *("find", "sort", "mark", "filter", "restore", "import"),
     *("move_to(True)", "move_to(False)"),
 )
 """Actions that the footer names only where there is room, the first ones first."""
@@ -282,13 +296,14 @@ _TOGETHER: tuple[list[BindingType], ...] = (
     [*LIBRARY, *SHELF, *TILES],
     [*NEW, *PICTURE],
     [*JOBS, *TILES],
+    [*JOBS, *LIST],
     [*APPLY, *SLIDER],
     [*APPLY, *ONE_PICTURE],
     [*APPLY, *STRIP],
     [*APPLY, *TILES, *RESULTS],
-    MODELS,
+    [*MODELS, *LIST],
     CHECKPOINT,
-    PLUGINS,
+    [*PLUGINS, *LIST],
     DETAIL,
     NOTICE,
     COMPARISON,

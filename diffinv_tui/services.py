@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from diffinv.jobs.store import Job, JobStore
     from diffinv.plugins.model_states import ModelState
     from diffinv.plugins.registry import Registry
-    from diffinv.storage.store import Library
+    from diffinv.storage.store import Entry, Library
 
     from .config import Preferences
 
@@ -42,6 +42,9 @@ class Services(Protocol):
 
     def say_not_shown(self, lost: list[str]) -> None:
         """Name what a form cannot show of what was asked for."""
+
+    def preview_theme(self, name: str) -> None:
+        """Look at a theme without keeping it."""
 
     def prefer(self, **changes: Any) -> None:
         """Change preferences and keep them."""
@@ -82,6 +85,12 @@ class Services(Protocol):
 
     def action_go(self, mode: str) -> None:
         """Go to another screen."""
+
+    def run_on(self, mode: str, action: str) -> None:
+        """Go to a screen, and do there what one of its keys does."""
+
+    def show_difference(self, entry: Entry) -> None:
+        """Go to the library, and show a difference whole."""
 
     def show_job(self, id: int) -> None:
         """Go to a job."""

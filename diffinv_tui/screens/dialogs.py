@@ -15,7 +15,7 @@ from textual.widgets.option_list import Option
 
 from diffinv.system.text import text_safe
 
-from ..bindings import CONFIRM, DETAIL, DIALOG
+from ..bindings import CONFIRM, DETAIL, DIALOG, QUIT
 from ..formatting import plain
 from ..widgets.difference_view import DifferenceView
 from ..widgets.footer import KeyLine
@@ -82,6 +82,15 @@ class Confirm(Dialog[bool]):
             yield Static(plain(self._question, "bold"))
             yield Static(plain(self._keys), classes="hint")
         yield KeyLine()
+
+
+class Quit(Confirm):
+    """Asks whether to quit; the key that asked is an answer, too."""
+
+    BINDINGS: ClassVar[list[BindingType]] = QUIT
+
+    def __init__(self) -> None:
+        super().__init__("Quit diffinv? Jobs go on without it.", "or q quits", "stays here")
 
 
 class Choose(Dialog[int | None]):

@@ -24,6 +24,7 @@ from ..widgets.results_grid import ResultsGrid
 from .base import Place
 from .comparison import enlarge
 from .dialogs import Detail
+from .lists import LineList
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 _LISTED = 200
 
 
-class JobList(OptionList):
+class JobList(LineList):
     """The jobs: what runs, then what waits, then the rest."""
 
     HELP = """The queue. It belongs to no window: jobs go on when the app is closed.

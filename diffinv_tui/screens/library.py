@@ -266,8 +266,13 @@ class LibraryScreen(Place):
     @on(PairGrid.Opened, "#shelf")
     def _opened(self) -> None:
         if entry := self.shelf.current:
-            detail = Detail(entry, neighbour=self._step)
-            self.app.push_screen(detail, partial(self._after_detail, detail))
+            self.open(entry)
+
+    def open(self, entry: Entry) -> None:
+        """Show a difference whole; the cursor goes there, too, if its page is there."""
+        self.shelf.go_to(entry.path)
+        detail = Detail(entry, neighbour=self._step)
+        self.app.push_screen(detail, partial(self._after_detail, detail))
 
     def _step(self, by: int) -> Entry | None:
         """To a neighbour of the difference under the cursor, if its page is there."""

@@ -28,6 +28,7 @@ from ..words import say
 from .base import Place
 from .checkpoint import OwnCheckpoint
 from .dialogs import Confirm
+from .lists import LineList
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -73,7 +74,7 @@ class Row:
         return own_title(self.state.spec, self.path) if self.path else self.state.spec.title
 
 
-class ModelList(OptionList):
+class ModelList(LineList):
     """The models there are, here or not."""
 
     HELP = """What draws, what describes pictures, and what compares them with words.

@@ -20,6 +20,7 @@ from ..bindings import PLUGINS
 from ..formatting import in_app, plain
 from .base import Place
 from .install import InstallPlugin
+from .lists import LineList
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -35,7 +36,7 @@ _LOOKS = {
 }
 
 
-class PluginList(OptionList):
+class PluginList(LineList):
     """The installed plugins."""
 
     HELP = """Plugins bring {models}, {describers}, {comparers} and editors.

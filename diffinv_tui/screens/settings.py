@@ -10,7 +10,7 @@ from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Input, Select, Static
+from textual.widgets import Input, OptionList, Select, Static
 
 from .. import bindings
 from ..checkpoints import choices
@@ -68,7 +68,10 @@ class SettingsScreen(Place):
 
     def on_mount(self) -> None:
         """Fill in what plugins bring."""
-        self.query_one("#theme").focus()
+        themes = self.query_one("#theme", Select)
+        themes.focus()
+        self.watch(themes, "expanded", self._list_moved, init=False)
+        self.watch(themes.query_one(OptionList), "highlighted", self._look_at, init=False)
         self.call_after_refresh(self._show_keys)
 
     def on_screen_resume(self, event: ScreenResume) -> None:
@@ -88,6 +91,20 @@ class SettingsScreen(Place):
         select, preferences = self.query_one("#backbone", Select), self.diffinv.preferences
         with select.prevent(Select.Changed):
             fill(select, _backbones(preferences, registry.backbones), preferences.backbone)
+
+    def _look_at(self, index: int | None) -> None:
+        """The app looks as it would with the theme under the cursor of the list."""
+        if index is not None and self.query_one("#theme", Select).expanded:
+            self.diffinv.preview_theme(sorted(self.app.available_themes)[index])
+
+    def _list_moved(self, expanded: bool) -> None:
+        """The list is closed: what was only looked at is not taken."""
+        if not expanded:
+            self.call_after_refresh(self._show_theme)
+
+    def _show_theme(self) -> None:
+        value = self.query_one("#theme", Select).value
+        self.diffinv.preview_theme(value if isinstance(value, str) else self.app.theme)
 
     @on(Select.Changed)
     def _chosen(self, event: Select.Changed) -> None:
