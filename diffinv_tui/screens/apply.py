@@ -96,6 +96,7 @@ class ApplyScreen(Place):
         self._own: set[int] = set()
         self._started: int | None = None
         self._applied: list[Path] = []
+        self._untimed: int | None = None
 
     def body(self) -> ComposeResult:
         """Form and results."""
@@ -388,6 +389,7 @@ class ApplyScreen(Place):
         if not self.is_attached or request is not self._asked:  # it was changed meanwhile
             return
         self._ready, self._is_checking = request, False
+        self._untimed = _finished(self.diffinv.jobs) if seconds is None else None
         left = [source for source, _ in plan.targets]
         self._plan_for(list(dict.fromkeys([*left, *(output.input for output in plan.done)])))
         count = plural(len(left), "picture" if request.results == 1 else "result")
@@ -547,8 +549,11 @@ class ApplyScreen(Place):
         return job.id in self._own
 
     def jobs_changed(self, jobs: list[Job]) -> None:
-        """Show what the jobs have brought so far."""
+        """Show what the jobs have brought so far, and how long more would take once one tells."""
         self._take_trials(jobs)
+        if self._ready and self._untimed is not None and _finished(jobs) > self._untimed:
+            self._untimed = None
+            self._plan(self._ready, jobs)
         for job in jobs:
             if job.id == self._started:
                 self.outcome.show_results(results_of(job, self._applied), [job])
@@ -566,8 +571,14 @@ class ApplyScreen(Place):
 def _how_long(seconds: float | None) -> str:
     """How long it will take, as far as that is known."""
     if seconds is None:
-        return "How long it takes, the first picture will tell"
-    return f"Takes {about(seconds)}, as before"
+        return "The first picture tells how long"
+    said = about(seconds)
+    return f"{said[0].upper()}{said[1:]}, like earlier ones"
+
+
+def _finished(jobs: Sequence[Job]) -> int:
+    """How many applications are done, any of which may tell how long another one takes."""
+    return sum(job.kind == "apply" and job.state == "done" for job in jobs)
 
 
 def _changes_nothing(request: ApplyRequest) -> bool:

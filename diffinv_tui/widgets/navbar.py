@@ -105,10 +105,15 @@ def _summary(jobs: list[Job], width: int) -> Content | str:
     if not running:
         return ""
     job = running[0]
-    share = f" {100 * job.share:.0f} %"
+    figure = f"{100 * job.share:.0f} %"
     if job.kind == "apply" and len(f"● {count(job)}") < width - _TITLE:
-        share = f" {count(job)}"
+        figure = count(job)
     more = f" +{len(running) - 1}" if running[1:] else ""
-    title, room = plain(job.title, limit=24), width - len(f"● {share}{more}")
-    title.truncate(room if room >= _LEAST else 0, overflow="ellipsis")
-    return Content.assemble(("● ", "$success"), title.plain, share, more)
+    room = width - len(f"●  {figure}{more}")
+    if room >= _LEAST:
+        title = plain(job.title, limit=24)
+        title.truncate(room, overflow="ellipsis")
+        return Content.assemble(("● ", "$success"), f"{title.plain} {figure}{more}")
+    if len(f"● {figure}") <= width:
+        return Content.assemble(("● ", "$success"), figure)
+    return figure if len(figure) <= width else "●"

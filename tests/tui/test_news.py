@@ -177,6 +177,24 @@ async def test_the_line_at_the_top_marks_what_waits_and_what_is_interrupted(
         await shows(pilot, "● winter 68 %")
 
 
+async def test_the_form_says_how_long_it_takes_once_a_job_has_told(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home)
+    app.store.list = [job for job in app.store.list if job.kind == "invert"]
+    snow = full_home / "diffinv" / "library" / "first-snow.safetensors"
+    async with app.run_test(size=(80, 24)) as pilot:
+        place = await go(pilot, "apply")
+        place.choose([("first snow", snow)])
+        place.add_image(full_home / "pictures" / "trip")
+        await shows(pilot, "The first picture tells how long")
+        request = replace(place.request(), out=full_home / "tried")
+        tried = app.store.submit(request)
+        done = [AppliedImage(Path("/b"), Path("/out"), 600.0)]
+        app.store._change(tried.id, state="done", outputs=done, started=0.0, finished=630.0)
+        await shows(pilot, "About 1 h, like earlier ones")
+
+
 async def test_a_folder_interrupted_at_night_goes_on_by_day(home: Path, workers: None) -> None:
     """Real workers: one is told to end, as when the machine is shut down."""
     shown = Path(registry().backbones["diorama"].defaults["example"])
