@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from diffinv.conformance import check_spec as check_promises
 from diffinv.contracts import Addition, BackboneSpec, Use
 from diffinv.difference import Added, Difference, DifferenceInfo, read_info, save
 from diffinv.errors import DiffinvError, UsageError
@@ -88,6 +89,18 @@ def test_a_factory_gets_them_only_if_there_are_some(style):
     added = Addition("lora", str(style), 0.5)
     assert Registry().create(spec, "w", "cpu").schedule == ("w", "cpu")
     assert Registry().create(spec, "w", "cpu", [added]).schedule == ("w", "cpu", (added,))
+
+
+def _takes_none(weights: object, device: object) -> object:
+    return weights, device
+
+
+def test_plugins_check_sees_whether_a_factory_takes_them():
+    (right,) = check_promises(replace(SPEC, factory=f"{__name__}:_load"))
+    assert (right.passed, right.detail) == (True, "vae, lora")
+    (wrong,) = check_promises(replace(SPEC, factory=f"{__name__}:_takes_none"))
+    assert not wrong.passed
+    assert "cannot be called as factory(weights, device, ())" in wrong.detail
 
 
 def _told(use: Use) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import pkgutil
 import sys
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,8 @@ def check_spec(spec: Spec) -> list[CheckResult]:
         checks += [suits_is_light, suits_gives_sentences, suits_takes_any_picture]
     if spec.fetch:
         checks.append(fetch_can_be_called)
+    if getattr(spec, "additions", ()):
+        checks.append(factory_takes_additions)
     return run_checks(checks, spec)
 
 
@@ -54,6 +57,16 @@ def suits_takes_any_picture(spec: Any) -> None:
 def fetch_can_be_called(spec: Any) -> None:
     """What fetches the weights is a function."""
     require(callable(pkgutil.resolve_name(spec.fetch)), f"{spec.fetch} cannot be called")
+
+
+def factory_takes_additions(spec: Any) -> str:
+    """The factory takes additions behind weights and device."""
+    factory = pkgutil.resolve_name(spec.factory)
+    try:
+        inspect.signature(factory).bind(None, "cpu", ())
+    except TypeError as error:
+        require(False, f"{spec.factory} cannot be called as factory(weights, device, ()): {error}")
+    return ", ".join(spec.additions)
 
 
 def _glimpse(width: int, height: int, colour: tuple[int, int, int]) -> Glimpse:
