@@ -182,6 +182,7 @@ class ModelsScreen(Place):
 
     def _prompt(self, row: Row) -> Text:
         mark, style = ("✓", "good") if row.path else _LOOKS[row.state.status]
+        mark, style = ("●", "good") if self._job(row) else (mark, style)
         text = Text(no_wrap=True, overflow="ellipsis").append(f"{mark} ", style)
         text.append_text(plain(row.title, "bold" if self._is_preferred(row) else "", 60))
         about = self._about(row) + (", for new ones" if self._is_preferred(row) else "")
@@ -209,7 +210,7 @@ class ModelsScreen(Place):
         return row.state.kind == "backbone" and row.choice == wanted
 
     def _job(self, row: Row) -> Job | None:
-        return fetching(self.diffinv.jobs, [row.state.model]) if row.state.model else None
+        return None if row.path else fetching(self.diffinv.jobs, [row.state])
 
     def _failure(self, row: Row) -> str:
         """Why it could not be fetched the last time."""
@@ -224,15 +225,15 @@ class ModelsScreen(Place):
         return last.error or "" if last else ""
 
     def _needed(self, row: Row) -> list[ModelState]:
-        """What has to be fetched to use it: a model that draws, with what describes and compares
-        for it."""
+        """What has to be fetched to use it, and is not by any job: a model that draws, with what
+        describes and compares for it."""
         spec = row.state.spec
         wanted = [] if row.path else [row.state]
         if isinstance(spec, BackboneSpec):
             suited = {("captioner", spec.captioner), ("delta encoder", spec.delta_encoder)}
             wanted += [s for s in self._states if (s.kind, s.spec.id) in suited]
         missing = {s.model: s for s in wanted if s.model and s.status != "here"}
-        return list(missing.values())
+        return [s for s in missing.values() if not fetching(self.diffinv.jobs, [s])]
 
     @on(OptionList.OptionHighlighted)
     def _other(self) -> None:
@@ -303,7 +304,7 @@ class ModelsScreen(Place):
         if row is None:
             return False
         if action == "fetch":
-            return bool(self._needed(row)) and self._job(row) is None
+            return bool(self._needed(row))
         if action == "use":
             return row.state.kind == "backbone" and not self._is_preferred(row)
         if action == "remove":

@@ -47,16 +47,21 @@ class FetchButton(Button):
             self._show()
 
     def _show(self) -> None:
-        job = fetching(self._jobs, [state.model or "" for state in self._missing])
-        label = _progress(job) if job else f"Fetch {how_much(self._missing)}"
+        left, job = self._left, fetching(self._jobs, self._missing)
+        label = _progress(job) if job and not left else f"Fetch {how_much(left)}"
         if str(self.label) != label:
             self.label = label
-        self.disabled = job is not None
+        self.disabled = not left
+
+    @property
+    def _left(self) -> list[ModelState]:
+        """What no job fetches."""
+        return [state for state in self._missing if not fetching(self._jobs, [state])]
 
     def press(self) -> FetchButton:
         """Ask for it."""
-        if self._missing and not self.disabled:
-            self.post_message(self.Wanted(self._missing))
+        if left := self._left:
+            self.post_message(self.Wanted(left))
         return self
 
 
@@ -70,13 +75,13 @@ def refuse(problem: DiffinvError, checks: Checks, button: FetchButton) -> None:
         checks.say(bad=str(problem))
 
 
-def fetching(jobs: Sequence[Job], models: Sequence[str]) -> Job | None:
+def fetching(jobs: Sequence[Job], states: Sequence[ModelState]) -> Job | None:
     """The job that is fetching one of these models, or will."""
     from diffinv.jobs.requests import FetchRequest
 
     for job in jobs:
         asked = job.request.models if isinstance(job.request, FetchRequest) else ()
-        if set(models) & set(asked) and not job.is_finished:
+        if not job.is_finished and any(state.model in asked for state in states):
             return job
     return None
 
@@ -91,5 +96,5 @@ def how_much(missing: Sequence[ModelState]) -> str:
 
 def _progress(job: Job) -> str:
     if job.state == "queued":
-        return f"Job {job.id} will fetch it"
+        return "Waiting to be fetched"
     return f"Fetching, {100 * job.share:.0f} %"

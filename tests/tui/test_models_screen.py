@@ -174,6 +174,20 @@ async def test_a_model_is_removed_when_one_is_sure(
         assert job.request == FetchRequest(MODELS, "Remote and 2 more")
 
 
+async def test_what_a_job_fetches_already_is_not_asked_for_again(
+    full_home: Path, hub: FakeHub, make_app: MakeApp
+) -> None:
+    app = make_app(full_home, jobs=False)
+    app.store.submit(FetchRequest(("some/words",)))
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await choose_all(pilot, full_home)
+        await shows(pilot, "Fetch all (400.0 kB)")
+        await pilot.click("#fetch")
+        await shows(pilot, "Waiting to be fetched")
+        assert new.query_one("#fetch").disabled
+        assert app.store.jobs()[-1].request.models == ("some/model", "some/space")
+
+
 async def test_a_checkpoint_of_ones_own(full_home: Path, hub: FakeHub, make_app: MakeApp) -> None:
     (full_home / "mine.safetensors").write_bytes(b"mine")
     app = make_app(full_home, jobs=False)
