@@ -1,7 +1,7 @@
 """What the large models cost on a GPU, in under eight minutes: times, peak memory, rounding.
 
     benchmarks/gpu.sh                    SD 2.1 base, SDXL and FLUX.2 klein at their real sizes
-    benchmarks/gpu.sh --dry              the same on tiny networks, on the CPU, in a minute or two
+    benchmarks/gpu.sh --dry              the same on tiny networks, on the CPU
 
 Needs no network and no weights: those are random, of the real shapes (:mod:`hub_models`), written
 to and loaded from a hub cache like real ones (26 GB of disk, made in the first minute or two). Each
@@ -19,7 +19,7 @@ import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,15 +60,19 @@ def main() -> None:
     given = _arguments()
     os.environ |= {"HF_HUB_CACHE": str(_cache(given)), "HF_HUB_OFFLINE": "1"}
     os.environ["DIFFINV_HOME"] = str(ROOT / "home")
+    if given.make:
+        _make(given)
+        return
     if given.task is not None:
         measure(TASKS[given.task], given)
         return
     end = time.monotonic() + 60 * given.minutes
     found: dict[str, Any] = {"where": where(given.device), "card": _card(given), "dry": given.dry}
     started = time.perf_counter()
-    subprocess.run([*_again(given), "--make"], check=True) if not given.make else _make(given)
-    if given.make:
-        return
+    makers = [subprocess.Popen([*_again(given, [name]), "--make"]) for name in given.models]
+    codes = [maker.wait() for maker in makers]
+    if any(codes):
+        sys.exit("The weights could not be made: see above.")
     found["making_weights_s"] = round(time.perf_counter() - started, 1)
     found["rows"], found["left_out"] = [], []
     for number, task in enumerate(TASKS):
@@ -105,14 +109,14 @@ def _card(given: argparse.Namespace) -> dict[str, Any]:
     return {"name": card.name, "gb": round(card.total_memory / 1e9, 1), "torch": torch.__version__}
 
 
-def _again(given: argparse.Namespace) -> list[str]:
+def _again(given: argparse.Namespace, models: Sequence[str]) -> list[str]:
     """This script once more, as another process."""
     dry = ["--dry"] if given.dry else []
-    return [sys.executable, __file__, *dry, "--models", *given.models]
+    return [sys.executable, __file__, *dry, "--models", *models]
 
 
 def _make(given: argparse.Namespace) -> None:
-    """The weights, all models side by side: each takes one core."""
+    """The weights. Models are made side by side, each in a process of its own."""
     import hub_models
 
     makers: dict[str, Callable[..., None]] = {
@@ -132,7 +136,7 @@ def _run(
     if left < 5:
         found["left_out"].append(vars(task) | {"why": "no time"})
         return
-    command = [*_again(given), "--task", str(number)]
+    command = [*_again(given, given.models), "--task", str(number)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=left, check=False)
         printed, error = done.stdout, done.stderr.strip().splitlines() if done.returncode else []
@@ -169,7 +173,7 @@ def measure(task: Task, given: argparse.Namespace) -> None:
     rounds = 1 if given.dry else 5
     own = 64 if given.dry else MODELS[task.backbone]
     for count, side in _learnings(task, own, given):
-        with _fresh_peak(given):
+        with _fresh_peak(given, say):
             ours, bare, ratio = measuring.learning(model, count, side, rounds, width)
             say("learning", pairs=count, side=side, step_s=ours, bare_s=bare, ratio=ratio,
                 peak_gb=_peak(given))  # fmt: skip
@@ -178,7 +182,7 @@ def measure(task: Task, given: argparse.Namespace) -> None:
     steps = 2 if given.dry else APPLY_STEPS
     settings = ApplicationSettings(steps=steps)
     for count in (1,) if task.memory == "low" else (1, 4):
-        with _fresh_peak(given):
+        with _fresh_peak(given, say):
             started = time.perf_counter()
             measuring.applying(model, EditFriendly(), count, own, settings)
             say("applying", pictures=count, side=own, steps=steps,
@@ -233,8 +237,8 @@ def _say(task: Task, what: str, **figures: Any) -> None:
 class _fresh_peak:  # noqa: N801
     """Counts the peak memory from here on. What does not fit is said, and the next is tried."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
-        self._cuda = given.device == "cuda"
+    def __init__(self, given: argparse.Namespace, say: Callable[..., None]) -> None:
+        self._cuda, self._say = given.device == "cuda", say
 
     def __enter__(self) -> None:
         if self._cuda:
@@ -244,7 +248,7 @@ class _fresh_peak:  # noqa: N801
     def __exit__(self, kind: Any, error: Any, _trace: Any) -> bool:
         if kind is None or not issubclass(kind, torch.OutOfMemoryError):
             return False
-        print(json.dumps({"what": "out of memory", "why": str(error).splitlines()[0]}), flush=True)
+        self._say("out of memory", why=str(error).splitlines()[0])
         return True
 
 

@@ -139,7 +139,7 @@ def _tensor(
         whole = torch.zeros if name.endswith(("bias", "running_mean")) else torch.ones
         yield _bytes(whole(size, dtype=dtype))
     else:
-        scaled = (pool / math.prod(shape[1:]) ** 0.5).to(dtype)
+        scaled = (pool[:size] / math.prod(shape[1:]) ** 0.5).to(dtype)
         for start in range(0, size, _POOL):
             yield _bytes(scaled[: size - start])
 

@@ -73,7 +73,9 @@ def main() -> None:
     if given.only_layout:
         return
     _photographs(ROOT)
-    shutil.rmtree(ROOT / "home", ignore_errors=True)
+    home = ROOT / "homes" / given.model
+    shutil.rmtree(home, ignore_errors=True)
+    os.environ["DIFFINV_HOME"] = str(home)
     outcomes = []
     for name in names:
         for command in commands(name, given):
@@ -92,7 +94,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--model", choices=[*MODELS, "all"], default="sd21-base")
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     parser.add_argument("--side", type=int, default=128, help="pixels at which to learn")
-    parser.add_argument("--timeout", type=float, default=1200, help="seconds for one command")
+    parser.add_argument("--timeout", type=float, default=2400, help="seconds for one command")
     parser.add_argument("--only-layout", action="store_true", help="make the models and stop")
     parser.add_argument("--clear", action="store_true", help="remove all that was made")
     return parser.parse_args()
@@ -112,7 +114,7 @@ def commands(name: str, given: argparse.Namespace) -> list[Command]:
         Command(("plugins", "list")),
     ]
     if given.device == "cpu" and name != "sd21-base":
-        return [*look, Command((*pair, *SAID, *small, "--name", "winter"), refused=True)]
+        return [*look, Command((*pair, *SAID, *small, "--memory", "high"), refused=True)]
     words = [
         Command((*pair, *SAID, *small, "--token-space", "input", "--name", "snow")),
         *(Command(("library", "export", "snow", "--format", format, "--out", f"out-{format}/"))
@@ -121,6 +123,9 @@ def commands(name: str, given: argparse.Namespace) -> list[Command]:
                  "--name", "again")),
     ]  # fmt: skip
     apply = ("apply", "winter", "photographs", "--out", "results", "--device", given.device)
+    paper = [] if name == "klein" else [
+        Command((*pair, *SAID, "--preset", "paper", *small, "--name", "hard prompts"))
+    ]  # fmt: skip
     return [
         *look,
         Command((*pair, *SAID, *small, "--name", "winter")),
@@ -129,16 +134,16 @@ def commands(name: str, given: argparse.Namespace) -> list[Command]:
         Command(("library", "show", "winter")),
         *(words if name != "klein" else []),
         Command(("library", "export", "winter", "--out", "out/")),
+        *paper,
         Command(("library", "verify")),
     ]
 
 
 def _captioned(given: argparse.Namespace) -> list[Command]:
     """BLIP-2 alone beside the small model: both take more memory together."""
-    return [
-        Command(("invert", "day.jpg", "night.jpg", "--backbone", "diorama", "--captioner", "blip2",
-                 "--name", "captioned", "--device", given.device, *QUICK)),
-    ]  # fmt: skip
+    pair = ("invert", "day.jpg", "night.jpg", "--backbone", "diorama", "--captioner", "blip2")
+    more = ("--memory", "low", "--name", "captioned", "--device", given.device)
+    return [Command((*pair, *more, *QUICK))]
 
 
 def run(command: Command, timeout: float) -> Outcome:
@@ -162,7 +167,7 @@ def run(command: Command, timeout: float) -> Outcome:
 
 def _environment() -> dict[str, str]:
     own = {"HF_HOME": str(ROOT), "HF_HUB_CACHE": str(ROOT / "hub"), "HF_HUB_OFFLINE": "1"}
-    return {**os.environ, **own, "DIFFINV_HOME": str(ROOT / "home"), "COLUMNS": "120"}
+    return {**os.environ, **own, "COLUMNS": "120"}
 
 
 class _Watch(threading.Thread):
@@ -190,7 +195,7 @@ def _processes() -> list[psutil.Process]:
     found = []
     for process in psutil.process_iter():
         try:
-            if process.environ().get("DIFFINV_HOME") == str(ROOT / "home"):
+            if process.environ().get("DIFFINV_HOME") == os.environ["DIFFINV_HOME"]:
                 found.append(process)
         except (psutil.Error, OSError):
             continue

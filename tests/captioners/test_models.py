@@ -187,6 +187,9 @@ def test_where_memory_is_short_a_cpu_computes_in_half_precision(folders, monkeyp
     monkeypatch.setattr("diffinv_captioners.local.free_bytes", lambda _device: 1000)
     captioner = blip2.load(str(folders / "blip2"), "cpu")
     assert captioner.model.dtype == torch.bfloat16
+    monkeypatch.setattr("diffinv_captioners.local.free_bytes", lambda _device: None)
+    monkeypatch.setenv("DIFFINV_MEMORY", "low")
+    assert blip2.load(str(folders / "blip2"), "cpu").model.dtype == torch.bfloat16
     (said,) = captioner.caption([Image.new("RGB", (40, 30), "red")])
     assert said
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import torch
 
 from diffinv.errors import DiffinvError
 from diffinv.system.local_models import check_weights, find_model
-from diffinv.system.memory import free_bytes
+from diffinv.system.memory import VARIABLE, free_bytes
 from diffinv.system.tensor_files import read_shapes
 
 from .answers import MAX_TOKENS
@@ -44,8 +45,9 @@ def load_model(model_class: Any, folder: Path, device: torch.device) -> Any:
 
 
 def dtype_on(device: torch.device, folder: Path) -> torch.dtype:
-    """bfloat16; on a CPU float32, where it fits into the memory that is free."""
-    if device.type != "cpu":
+    """bfloat16; on a CPU float32, where it fits into the memory that is free and none is to be
+    saved."""
+    if device.type != "cpu" or os.environ.get(VARIABLE, "").strip().lower() == "low":
         return torch.bfloat16
     free, size = free_bytes("cpu"), 0
     for file in folder.glob("*.safetensors"):
