@@ -14,9 +14,10 @@ from safetensors.torch import load_file, save_file
 from shared import sampled
 from test_klein import few_layers  # noqa: F401 - a fixture
 
-from diffinv.contracts import Use
+from diffinv.contracts import Addition, Use
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.system.tensor_files import widened
+from diffinv.system.weights import weights_id
 from diffinv_flow import flow, klein, memory, z_image
 from diffinv_flow.checkpoints import KLEIN, Z_IMAGE, find_checkpoint
 from diffinv_flow.placing import Places
@@ -134,7 +135,7 @@ def test_a_file_that_does_not_fit_is_one_sentence(kind, folder, settings):
     write(tensors | {entry: torch.zeros(6, 8)}, file)
     with pytest.raises(UsageError, match="does not fit the other parts.*not 32 wide"):
         load(kind, file)
-    for name, words in (("model.gguf", "nor a .safetensors file"), ("model.pt", "pickled")):
+    for name, words in (("model.gguf", "nor a .safetensors"), ("model.pt", "pickled")):
         (settings / name).write_bytes(b"x")
         with pytest.raises(DiffinvError, match=words):
             load(kind, settings / name)
@@ -143,6 +144,36 @@ def test_a_file_that_does_not_fit_is_one_sentence(kind, folder, settings):
     config.write_text(json.dumps(json.loads(config.read_text()) | {"sample_size": "big"}))
     with pytest.raises(DiffinvError, match="vae/config.json: sample_size is missing or wrong"):
         memory.preflight(KINDS[kind][3], Use(str(file), "cpu"))
+
+
+def test_other_parts_may_be_named(kind, folder, settings, wanted):
+    """As files or folders; what is the checkpoint's own is all that its hash knows."""
+    moved = settings / "moved"
+    for part in ("vae", "text_encoder"):
+        for file in (settings / part).glob("*.safetensors"):
+            (moved / part).mkdir(parents=True)
+            file.rename(moved / part / file.name)
+    shutil.copy(settings / "vae" / "config.json", moved / "vae")
+    file = write(KINDS[kind][2](folder), settings / "model.safetensors")
+    with pytest.raises(DiffinvError, match="holds no weights"):
+        load(kind, file)
+    (text,) = (moved / "text_encoder").iterdir()
+    additions = [Addition("vae", str(moved)), Addition("text_encoder", str(text))]
+    backbone = KINDS[kind][1].load(str(file), "cpu", additions)
+    torch.testing.assert_close(outcome(kind, backbone), wanted, atol=1e-5, rtol=1e-5)
+    assert backbone.weights_id == weights_id([file])
+    with pytest.raises(UsageError, match="has one vae; give --vae once"):
+        find_checkpoint(KINDS[kind][3], str(file), [*additions, additions[0]])
+    bad = [Addition("text_encoder", str(settings / "model_index.json"))]
+    with pytest.raises(UsageError, match="--text-encoder '.*' is neither a folder"):
+        find_checkpoint(KINDS[kind][3], str(file), bad)
+    (vae,) = (moved / "vae").glob("*.safetensors")
+    if kind == "flux2-klein":
+        with pytest.raises(UsageError, match="is one file; that of FLUX.2 klein"):
+            KINDS[kind][1].load(str(file), "cpu", [Addition("vae", str(vae))])
+    else:
+        single = KINDS[kind][1].load(str(file), "cpu", [Addition("vae", str(vae)), additions[1]])
+        torch.testing.assert_close(outcome(kind, single), wanted, atol=1e-5, rtol=1e-5)
 
 
 # Memory

@@ -4,13 +4,15 @@ the transformer, whose other parts come from such a folder. Light: no torch."""
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from diffinv.contracts import Addition
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.system.local_models import cached_snapshot, check_weights, find_model, refuse_pickled
+from diffinv.system.paths import given_path
 from diffinv.system.tensor_files import read_entries
 from diffinv.system.text import text_safe
 
@@ -29,7 +31,8 @@ class Family:
     ``depth`` are the settings that add up to the transformer's number of layers. ``entry`` is a
     tensor that only this family's transformers have, in the original programs' names and in
     diffusers'; its last side is the transformer's width. ``parts`` are the folders with weights, of
-    which those in ``optional`` may be left out.
+    which those in ``optional`` may be left out; ``folders`` are those that diffusers does not load
+    from one file.
     """
 
     id: str
@@ -40,6 +43,7 @@ class Family:
     entry: tuple[str, ...]
     parts: tuple[str, ...] = ("transformer", "vae", "text_encoder")
     optional: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 Z_IMAGE = Family(
@@ -60,6 +64,7 @@ KLEIN = Family(
         "double_stream_modulation_img.lin.weight",
         "double_stream_modulation_img.linear.weight",
     ),
+    folders=("vae",),
 )
 SD3 = Family(
     "sd3",
@@ -77,12 +82,13 @@ SD3 = Family(
 class Checkpoint:
     """A model that is known to be complete and of its family. ``name`` is how the user knows it,
     ``folder`` has the settings of all parts, and ``places`` says where the weights of each are: in
-    a folder or in one file."""
+    a folder or in one file. ``added`` are the parts that a user put in the place of its own."""
 
     family: Family
     name: str
     folder: Path
     places: Mapping[str, Path]
+    added: Mapping[str, Path]
 
     def files(self, part: str) -> list[Path]:
         """The files with a part's weights, in a fixed order: full precision, else half."""
@@ -98,12 +104,17 @@ class Checkpoint:
 
     @property
     def all_files(self) -> list[Path]:
-        """The files with weights, part by part."""
-        return [file for part in self.places for file in self.files(part)]
+        """The files with its own weights, part by part."""
+        return [file for part in self.places if part not in self.added for file in self.files(part)]
+
+    def settings_folder(self, part: str) -> Path:
+        """The folder with a part's ``config.json``."""
+        place = self.places[part]
+        return place if (place / "config.json").is_file() else self.folder / part
 
     def settings(self, part: str) -> dict[str, Any]:
         """What ``config.json`` says about a part."""
-        return _read(self.folder, f"{part}/config.json")
+        return _read(self.settings_folder(part), "config.json")
 
     def parameters(self, part: str) -> int:
         """How many weights a part has."""
@@ -136,9 +147,11 @@ class Checkpoint:
         return heads * self.number("transformer", "attention_head_dim")
 
 
-def find_checkpoint(family: Family, weights: str | None) -> Checkpoint:
-    """A family's checkpoint. Raises DiffinvError if it is incomplete, pickled, of another kind, or
-    distilled to a few steps."""
+def find_checkpoint(
+    family: Family, weights: str | None, additions: Sequence[Addition] = ()
+) -> Checkpoint:
+    """A family's checkpoint, with parts that take the place of its own. Raises DiffinvError if it
+    is incomplete, pickled, of another kind, or distilled to a few steps."""
     path = find_model(weights or family.model)
     single = not path.is_dir()
     folder = _folder_for(family, path) if single else path
@@ -147,24 +160,48 @@ def find_checkpoint(family: Family, weights: str | None) -> Checkpoint:
     places = {part: folder / part for part in family.parts if part not in left_out}
     if single:
         places["transformer"] = path
-    for place in places.values():
-        if place != path:
+    added = _added(family, additions)
+    for place in (places := places | added).values():
+        if not place.is_file():
             check_weights(place)
-    found = Checkpoint(family, text_safe(str(path)), folder, places)
+    found = Checkpoint(family, text_safe(str(path)), folder, places, added)
     if single:
         _check_file(found)
     return found
 
 
-def _folder_for(family: Family, file: Path) -> Path:
-    """Where the parts are that a file with a transformer lacks: beside it, else in the family's
-    usual checkpoint."""
+def _added(family: Family, additions: Sequence[Addition]) -> dict[str, Path]:
+    """Where the parts are that a user names: a file, a part's folder, or that of a whole model."""
+    found: dict[str, Path] = {}
+    for added in additions:
+        path, option = given_path(added.path), f"--{added.kind.replace('_', '-')}"
+        if added.kind in found:
+            raise UsageError(f"{family.title} has one {added.kind}; give {option} once.")
+        found[added.kind] = path / added.kind if (path / added.kind).is_dir() else path
+        if path.is_dir():
+            continue
+        _check_suffix(path, option)
+        if added.kind in family.folders:
+            raise UsageError(
+                f"{option} {text_safe(added.path)!r} is one file; that of {family.title} is taken "
+                "from a folder in diffusers' layout alone."
+            )
+    return found
+
+
+def _check_suffix(file: Path, option: str) -> None:
     refuse_pickled(file)
     if file.suffix.lower() != ".safetensors":
         raise UsageError(
-            f"{str(file)!r} is neither a folder in diffusers' layout nor a .safetensors file; "
-            f"{family.id!r} takes no other."
+            f"{option} {text_safe(str(file))!r} is neither a folder in diffusers' layout nor a "
+            ".safetensors file; name one of these."
         )
+
+
+def _folder_for(family: Family, file: Path) -> Path:
+    """Where the parts are that a file with a transformer lacks: beside it, else in the family's
+    usual checkpoint."""
+    _check_suffix(file, "--backbone")
     for folder in (file.parent, cached_snapshot(family.model)):
         if folder and (folder / "model_index.json").is_file():
             return folder

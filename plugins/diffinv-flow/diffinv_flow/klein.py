@@ -15,7 +15,7 @@ from diffusers.pipelines.flux2.pipeline_flux2 import compute_empirical_mu
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
-from diffinv.contracts import Conditioning
+from diffinv.contracts import Addition, Conditioning
 
 from .chat_flow import ChatFlow
 from .checkpoints import KLEIN, Checkpoint, find_checkpoint
@@ -26,9 +26,10 @@ LAYERS = (9, 18, 27)
 """The hidden states that the transformer reads, of the 36 layers of the real text encoder."""
 
 
-def load(weights: str | None, device: str) -> Klein:
-    """A checkpoint: a folder, a hub id fetched before, or a .safetensors transformer."""
-    return loaded(Klein, find_checkpoint(KLEIN, weights), device)
+def load(weights: str | None, device: str, additions: Sequence[Addition] = ()) -> Klein:
+    """A checkpoint: a folder, a hub id fetched before, or a .safetensors transformer; ``additions``
+    take the place of its own parts."""
+    return loaded(Klein, find_checkpoint(KLEIN, weights, additions), device)
 
 
 class Klein(ChatFlow):

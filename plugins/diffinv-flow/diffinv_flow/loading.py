@@ -42,7 +42,7 @@ def network(kind: Any, found: Checkpoint, part: str, dtype: torch.dtype) -> Any:
     entries = (read_entries(file, found.name) for file in found.files(part))
     if found.places[part].is_dir() and not any(map(has_eight_bits, entries)):
         model = kind.from_pretrained(
-            found.folder / part,
+            found.places[part],
             dtype=dtype,
             variant=found.variant(part),
             local_files_only=True,
@@ -58,8 +58,7 @@ def _of_diffusers(kind: Any, found: Checkpoint, part: str, dtype: torch.dtype) -
     try:
         return kind.from_single_file(
             _tensors(found, part),
-            config=str(found.folder),
-            subfolder=part,
+            config=str(found.settings_folder(part)),
             local_files_only=True,
             dtype=dtype,
         )
@@ -69,7 +68,7 @@ def _of_diffusers(kind: Any, found: Checkpoint, part: str, dtype: torch.dtype) -
 
 def _text_encoder(kind: Any, found: Checkpoint, part: str, dtype: torch.dtype) -> Any:
     config = AutoConfig.from_pretrained(
-        found.folder / part, local_files_only=True, trust_remote_code=False
+        found.settings_folder(part), local_files_only=True, trust_remote_code=False
     )
     if kind is AutoModel:
         kind = MODEL_MAPPING[type(config)]

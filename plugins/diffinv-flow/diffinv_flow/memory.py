@@ -27,7 +27,7 @@ _WORK = 30
 
 def preflight(family: Family, use: Use) -> list[str]:
     """A note on the expected peak memory. Raises for a checkpoint that cannot be used."""
-    checkpoint = find_checkpoint(family, use.weights)
+    checkpoint = find_checkpoint(family, use.weights, use.additions)
     choice = choose_memory(checkpoint, use.device, use.memory)
     if not use.learning:
         peak = expected_peak(checkpoint, use.device, choice.low, use.pictures)

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 from transformers import CLIPTextModelWithProjection, T5EncoderModel
 
-from diffinv.contracts import POOLED, Conditioning
+from diffinv.contracts import POOLED, Addition, Conditioning
 
 from .checkpoints import SD3, Checkpoint, find_checkpoint
 from .flow import Flow
@@ -29,9 +29,10 @@ _LAYER = -2
 """The hidden states of CLIP that the transformer reads: those before the last layer."""
 
 
-def load(weights: str | None, device: str) -> StableDiffusion3:
-    """A checkpoint: a folder, a hub id fetched before, or a .safetensors transformer."""
-    return loaded(StableDiffusion3, find_checkpoint(SD3, weights), device)
+def load(weights: str | None, device: str, additions: Sequence[Addition] = ()) -> StableDiffusion3:
+    """A checkpoint: a folder, a hub id fetched before, or a .safetensors transformer; ``additions``
+    take the place of its own parts."""
+    return loaded(StableDiffusion3, find_checkpoint(SD3, weights, additions), device)
 
 
 class StableDiffusion3(Flow):

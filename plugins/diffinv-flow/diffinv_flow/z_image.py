@@ -12,7 +12,7 @@ import torch
 from diffusers import AutoencoderKL, ZImageTransformer2DModel
 from torch import Tensor
 
-from diffinv.contracts import Conditioning
+from diffinv.contracts import Addition, Conditioning
 
 from .chat_flow import ChatFlow
 from .checkpoints import Z_IMAGE, find_checkpoint
@@ -22,9 +22,10 @@ _LAYER = -2
 """The hidden states that the transformer reads: those before the last layer."""
 
 
-def load(weights: str | None, device: str) -> ZImage:
-    """A checkpoint: a folder, a hub id fetched before, or a .safetensors transformer."""
-    return loaded(ZImage, find_checkpoint(Z_IMAGE, weights), device)
+def load(weights: str | None, device: str, additions: Sequence[Addition] = ()) -> ZImage:
+    """A checkpoint: a folder, a hub id fetched before, or a .safetensors transformer; ``additions``
+    take the place of its own parts."""
+    return loaded(ZImage, find_checkpoint(Z_IMAGE, weights, additions), device)
 
 
 class ZImage(ChatFlow):
