@@ -17,6 +17,7 @@ from ..system.paths import given_path
 from ..system.text import readable, text_safe
 from .checking import kind_of
 from .loading import registry
+from .registry import Registry
 
 Status = Literal["here", "partly here", "not here", "not ready", "yours"]
 
@@ -63,9 +64,11 @@ class MissingModelsError(UsageError):
         self.missing = tuple(missing)
 
 
-def model_states() -> list[ModelState]:
-    """Every backbone, captioner and delta encoder that has weights, or takes some."""
-    return [state_of(spec) for kind in KINDS for spec in registry().parts(kind).values()]
+def model_states(found: Registry | None = None) -> list[ModelState]:
+    """Every backbone, captioner and delta encoder that has weights, or takes some, of those that
+    are installed."""
+    parts = found or registry()
+    return [state_of(spec) for kind in KINDS for spec in parts.parts(kind).values()]
 
 
 def state_of(spec: Spec) -> ModelState:

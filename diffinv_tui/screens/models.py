@@ -131,7 +131,7 @@ class ModelsScreen(Place):
 
     def models_changed(self) -> None:
         """Look again at what is here."""
-        self.do(model_states, self._take)
+        self.do(partial(model_states, self.diffinv.registry), self._take)
 
     def _take(self, states: Sequence[ModelState]) -> None:
         if self.is_attached:

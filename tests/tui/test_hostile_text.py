@@ -39,6 +39,7 @@ def registry(text: str) -> Registry:
     """Parts and plugins that have this text wherever they have any."""
     made = Registry(rows=[PluginRow(text, text, text, status="broken", error=text, printed=text)])
     about = {"id": "odd", "title": text, "factory": "odd:load", "description": text}
+    about |= {"purpose": text, "licence": text}
     made.backbones["odd"] = BackboneSpec(**about)
     made.captioners["odd"] = CaptionerSpec(**about)
     made.delta_encoders["odd"] = DeltaEncoderSpec(**about)
@@ -117,7 +118,7 @@ async def test_the_other_screens(app: DiffinvApp, kind: str, size: tuple[int, in
     readable = KINDS[kind][1]
     async with app.run_test(size=size) as pilot:
         await shows(pilot, "1 difference")
-        for mode in ("jobs", "plugins", "new"):
+        for mode in ("jobs", "models", "plugins", "new"):
             await go(pilot, mode)
             await shows(pilot, readable)
             check(app, mode)
