@@ -35,6 +35,7 @@ PICTURES = {
     "results": (gallery.job_results, WIDE),
     "large": (gallery.large, WIDE),
     "apply": (gallery.apply, WIDE),
+    "models": (gallery.models, WIDE),
     "plugins": (gallery.plugins, WIDE),
     "settings": (gallery.settings, WIDE),
 }
@@ -70,6 +71,7 @@ def main() -> None:
     """All of them, or those named."""
     os.environ["COLORTERM"] = "truecolor"
     os.environ.pop("NO_COLOR", None)
+    os.environ["HF_HUB_CACHE"] = str(DOCS / "no-cache")  # what is fetched here is not shown
     for name in sys.argv[1:] or PICTURES:
         with tempfile.TemporaryDirectory() as folder:
             asyncio.run(shoot(name, Path(folder)))

@@ -8,7 +8,7 @@ from typing import Any
 
 from driving import go, shows, unfold, until
 from textual.pilot import Pilot
-from textual.widgets import Button
+from textual.widgets import Button, OptionList
 
 from diffinv_tui.screens.jobs import JobsScreen
 from diffinv_tui.widgets.difference_list import DifferenceList
@@ -154,6 +154,16 @@ async def large(pilot: Pilot[Any], home: Path) -> None:
     screen.query_one(ResultsGrid).focus()
     await pilot.press("right", "enter")
     await _figures(pilot, 2)
+
+
+async def models(pilot: Pilot[Any], home: Path) -> None:
+    """Nothing has been fetched; the cursor is on a model for photographs."""
+    place = await go(pilot, "models")
+    await shows(pilot, "Stable Diffusion XL")
+    place.query_one(OptionList).highlighted = next(
+        i for i, row in enumerate(place._listed) if row and row.state.spec.id == "sdxl"
+    )
+    await shows(pilot, "Fetch all (32.1 GB)")
 
 
 async def plugins(pilot: Pilot[Any], home: Path) -> None:
