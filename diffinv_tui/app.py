@@ -55,7 +55,7 @@ from .screens.models import ModelsScreen
 from .screens.new import NewScreen
 from .screens.plugins import PluginsScreen
 from .screens.settings import SettingsScreen
-from .theme import DARK, LIGHT
+from .theme import DARK, LIGHT, in_colour
 from .words import speak
 
 POLL = 0.25
@@ -470,7 +470,7 @@ class DiffinvApp(App[None]):
         """Let rich texts speak of ``good``, ``warn``, ``bad`` and ``muted`` in any theme."""
         colours = self.available_themes[self.theme].to_color_system().generate()
         names = {"good": "success", "warn": "warning", "bad": "error"}
-        styles = {name: Style(color=colours[key]) for name, key in names.items()}
+        styles = {name: in_colour(colours[key]) for name, key in names.items()}
         self.console.push_theme(rich.theme.Theme({**styles, "muted": Style(dim=True)}))
 
 

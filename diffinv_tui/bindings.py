@@ -37,6 +37,7 @@ LIBRARY: list[BindingType] = [
     Binding("u", "restore", "Undo", id="library.restore"),
     Binding("i", "import", "Import", id="library.import"),
     Binding("e", "export", "Export", show=False, id="library.export"),
+    Binding("h", "detail", "Hide details", show=False, id="library.detail"),
     Binding("x", "demo", "Demo", id="library.demo"),
     Binding("escape", "leave", "Back", show=False, id="library.leave"),
 ]
@@ -105,6 +106,9 @@ TILES: list[BindingType] = [
     Binding("home,g", "jump(0)", "First", show=False, id="tiles.first"),
     Binding("end,G", "jump(-1)", "Last", show=False, id="tiles.last"),
     Binding("enter", "open", "Open", id="tiles.open"),
+    Binding("plus,equals_sign", "size(1)", "Larger", show=False, id="tiles.larger"),
+    Binding("minus", "size(-1)", "Smaller", show=False, id="tiles.smaller"),
+    Binding("0", "size(0)", "As they fit", show=False, id="tiles.fit"),
 ]
 
 MARKS: list[BindingType] = [

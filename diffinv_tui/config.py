@@ -30,12 +30,15 @@ _ASIDE = "settings-unreadable.toml"
 @dataclass(frozen=True)
 class Preferences:
     """The app's settings. Empty texts mean: decide for me. ``keys`` maps binding ids to keys,
-    ``checkpoints`` are the user's own (:mod:`diffinv_tui.checkpoints`)."""
+    ``checkpoints`` are the user's own (:mod:`diffinv_tui.checkpoints`). A ``card_width`` of 0 cells
+    means as they fit; ``detail``: the library has its details beside it."""
 
     theme: str = "diffinv"
     view: str = "cards"
     sort: str = "newest"
     pictures: PictureMode = "auto"
+    card_width: int = 0
+    detail: bool = True
     backbone: str = ""
     device: str = ""
     words: Vocabulary = "plain"
@@ -90,6 +93,10 @@ def _checked(table: dict[str, Any], path: Path) -> tuple[Preferences, str | None
 def _fits(key: str, value: object) -> bool:
     if key in _CHOICES:
         return value in _CHOICES[key]
+    if key == "card_width":
+        return type(value) is int and 0 <= value <= 1_000
+    if key == "detail":
+        return isinstance(value, bool)
     if key == "checkpoints":
         return isinstance(value, list) and all(isinstance(one, str) for one in value)
     return isinstance(value, str) and key != "keys"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from rich.style import Style
+from textual.color import Color
 from textual.theme import Theme
 
 DARK = Theme(
@@ -47,3 +49,8 @@ LIGHT = Theme(
         "block-cursor-text-style": "none",
     },
 )
+
+
+def in_colour(colour: str) -> Style:
+    """A theme's colour for rich texts, which do not know the names of the terminal's own ones."""
+    return Style(color=Color.parse(colour).rich_color)

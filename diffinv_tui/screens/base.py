@@ -14,6 +14,7 @@ from ..dimming import dimmed
 from ..widgets.fetch_button import FetchButton
 from ..widgets.footer import KeyLine
 from ..widgets.navbar import NavBar
+from ..widgets.pair_grid import PairGrid
 from ..widgets.said import Said
 from ..words import vocabulary
 
@@ -79,6 +80,8 @@ class Place(Screen[None]):
     def on_screen_resume(self, event: ScreenResume) -> None:
         """Back again, as it was left: take in what has happened."""
         event.refresh_styles = False
+        for tiles in self.query(PairGrid):
+            tiles.measure()  # they may have been made larger elsewhere
         if self._registry is not None and self.diffinv.registry is not None:
             self.take_plugins(self.diffinv.registry)
         if self._vocabulary != vocabulary():

@@ -84,6 +84,7 @@ class LibraryScreen(Place):
     def on_mount(self) -> None:
         """Look for what there is."""
         self.shelf.view = cast("View", self.diffinv.preferences.view)
+        self._show_pane()
         self._show_head()
         self.search()
         self.set_interval(_LOOK_EVERY, self._look_outside)
@@ -346,6 +347,14 @@ class LibraryScreen(Place):
         self.shelf.view = cast("View", view)
         self._show_head()
         self.call_after_refresh(self._show_head)
+
+    def action_detail(self) -> None:
+        """Hide the details beside the differences, or show them again."""
+        self.diffinv.prefer(detail=not self.diffinv.preferences.detail)
+        self._show_pane()
+
+    def _show_pane(self) -> None:
+        self.set_class(not self.diffinv.preferences.detail, "-no-detail")
 
     def action_sort(self) -> None:
         """The next order."""

@@ -39,7 +39,7 @@ class Place(Static):
     """One screen's name; a click goes there."""
 
     def __init__(self, mode: str, key: str, here: bool) -> None:
-        self._title = Content.assemble((key, "dim"), " ", PLACES[mode])
+        self._title = Content.assemble((key, "$text-muted"), " ", PLACES[mode])
         super().__init__(self._title, classes="-here" if here else "")
         self.mode = mode
 
@@ -65,7 +65,9 @@ class NavBar(Horizontal):
 
     def compose(self) -> ComposeResult:
         """The line from left to right."""
-        yield Static(Content.assemble(("A", "$secondary"), "→", ("A′", "$primary")), id="brand")
+        yield Static(
+            Content.assemble(("A", "$text-secondary"), "→", ("A′", "$text-primary")), id="brand"
+        )
         for number, mode in enumerate(PLACES, 1):
             yield Place(mode, str(number), here=mode == self._mode)
         yield Static("", id="running")

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 GAP = 2
 _KEPT = 400
 _KEPT_DRAWN = 80
+_SMALLEST = 14
 _SIDE = 128
 """Pixels a side of the pictures that are kept: at least two for each cell of a tile."""
 _LARGEST = 40
@@ -69,8 +70,12 @@ class TileRow:
 
 
 @lru_cache(maxsize=16)
-def grid_of(room: Size, tile_width: int, count: int) -> Grid:
-    """As large as ``count`` tiles can be and all be seen; each at least ``tile_width`` wide."""
+def grid_of(room: Size, tile_width: int, count: int, wanted: int = 0) -> Grid:
+    """As large as ``count`` tiles can be and all be seen, each at least ``tile_width`` wide; or as
+    wide as is ``wanted``."""
+    if wanted:
+        columns = max(1, (room.width + GAP) // (wanted + GAP))
+        return _grid(room.width, columns, max(_LARGEST, 2 * (room.height - 3)))
     most = max(1, (room.width + GAP) // (tile_width + GAP))
     highest = max(2, 2 * (room.height - 3))
     for columns in range(1, most):
@@ -197,7 +202,14 @@ class PairGrid(ScrollView, can_focus=True):
     @property
     def grid(self) -> Grid:
         """How the tiles stand, in the room there is."""
-        return grid_of(self.scrollable_content_region.size, self._tile_width, self.crowd)
+        size = self.scrollable_content_region.size
+        return grid_of(size, self._tile_width, self.crowd, self._wanted)
+
+    @property
+    def _wanted(self) -> int:
+        """The width of tiles that somebody chose; 0 where none was."""
+        preferences = getattr(self.app, "preferences", None)
+        return preferences.card_width if preferences else 0
 
     def measure(self) -> None:
         """Work out how long the whole is."""
@@ -249,6 +261,17 @@ class PairGrid(ScrollView, can_focus=True):
     def set_cursor(self, index: int) -> None:
         """Put the cursor on a tile, or the nearest there is."""
         self.cursor = min(max(0, index), max(0, self.total - 1))
+
+    def action_size(self, by: int) -> None:
+        """Larger or smaller tiles, in all galleries: one fewer or more in a row; with 0 as they
+        fit."""
+        most = max(1, (self.room + GAP) // (_SMALLEST + GAP))
+        columns = min(most, max(1, self.grid.columns - by))
+        width = (self.room - GAP * (columns - 1)) // columns if by else 0
+        self.app.prefer(card_width=width)  # type: ignore[attr-defined]
+        self.redraw()
+        self.measure()
+        self.reveal()
 
     def action_open(self) -> None:
         """Open the tile under the cursor."""

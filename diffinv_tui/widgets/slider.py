@@ -12,6 +12,7 @@ from textual.reactive import reactive
 from textual.widget import Widget
 
 from ..bindings import SLIDER
+from ..theme import in_colour
 
 if TYPE_CHECKING:
     from textual.events import MouseDown, MouseMove, MouseUp
@@ -35,8 +36,7 @@ class Slider(Widget, can_focus=True):
     half; `0` and Home set it to 0 and 1. **Enter** lets you type any number.
     """
     DEFAULT_CSS = """
-    Slider { height: 1; width: 1fr; min-width: 16; color: $text-muted; }
-    Slider:focus { color: $text; text-style: bold; }
+    Slider { height: 1; width: 1fr; min-width: 16; }
     """
     BINDINGS: ClassVar[list[BindingType]] = SLIDER
 
@@ -117,11 +117,12 @@ class Slider(Widget, can_focus=True):
     def render(self) -> Text:
         """The track with its zero, the knob, the number."""
         zero, knob = self._place(0), self._place(self.value)
-        colour = self.app.theme_variables.get("warning" if self.value < 0 else "primary", "")
+        colour = in_colour(self.app.theme_variables["warning" if self.value < 0 else "primary"])
+        grip = "█" if self.has_focus else "●"  # so that it is seen without colours, too
         text = Text(no_wrap=True)
         for x in range(self._track):
             within = min(zero, knob) <= x <= max(zero, knob)
-            mark = "●" if x == knob else "┼" if x == zero else "━" if within else "─"
+            mark = grip if x == knob else "┼" if x == zero else "━" if within else "─"
             text.append(mark, colour if within else "muted")
         return text.append(f"{_number(self.value):>{_NUMBER}}")
 
