@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from diffinv.contracts import Addition
+from diffinv.contracts import Addition, AdditionKind
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.system.local_models import cached_snapshot, check_weights, find_model, refuse_pickled
 from diffinv.system.paths import given_path
@@ -32,7 +32,7 @@ class Family:
     tensor that only this family's transformers have, in the original programs' names and in
     diffusers'; its last side is the transformer's width. ``parts`` are the folders with weights, of
     which those in ``optional`` may be left out; ``folders`` are those that diffusers does not load
-    from one file.
+    from one file, ``additions`` those that a user may name.
     """
 
     id: str
@@ -44,6 +44,7 @@ class Family:
     parts: tuple[str, ...] = ("transformer", "vae", "text_encoder")
     optional: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    additions: tuple[AdditionKind, ...] = ("vae", "text_encoder")
 
 
 Z_IMAGE = Family(
@@ -75,6 +76,7 @@ SD3 = Family(
     entry=("pos_embed", "pos_embed.pos_embed"),
     parts=("transformer", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"),
     optional=("text_encoder_3",),
+    additions=("vae",),
 )
 
 
@@ -154,6 +156,7 @@ def find_checkpoint(
     is incomplete, pickled, of another kind, or distilled to a few steps."""
     path = find_model(weights or family.model)
     single = not path.is_dir()
+    width = _file_width(family, path) if single else None
     folder = _folder_for(family, path) if single else path
     _check_folder(family, folder)
     left_out = {part for part in family.optional if not (folder / part).is_dir()}
@@ -161,13 +164,36 @@ def find_checkpoint(
     if single:
         places["transformer"] = path
     added = _added(family, additions)
-    for place in (places := places | added).values():
-        if not place.is_file():
-            check_weights(place)
-    found = Checkpoint(family, text_safe(str(path)), folder, places, added)
-    if single:
-        _check_file(found)
+    found = Checkpoint(family, text_safe(str(path)), folder, places | added, added)
+    for part in found.places:
+        _check_part(found, part)
+    if width is not None:
+        _check_width(found, width)
     return found
+
+
+def _check_part(found: Checkpoint, part: str) -> None:
+    place = found.places[part]
+    if place.is_file():
+        return
+    try:
+        check_weights(place)
+    except DiffinvError as error:
+        if part not in found.family.additions or part in found.added:
+            raise
+        raise DiffinvError(
+            f"{error} Or name another {part} with --{part.replace('_', '-')} PATH."
+        ) from error
+
+
+def _check_width(found: Checkpoint, width: int) -> None:
+    """Refuse a file that has another transformer than the settings beside it."""
+    if width != found.width:
+        raise UsageError(
+            f"The transformer in {found.name!r} does not fit the other parts of the model, in "
+            f"{str(found.folder)!r}: its vectors are not {found.width} wide; put the file into a "
+            "folder with the parts of its own model."
+        )
 
 
 def _added(family: Family, additions: Sequence[Addition]) -> dict[str, Path]:
@@ -201,7 +227,6 @@ def _check_suffix(file: Path, option: str) -> None:
 def _folder_for(family: Family, file: Path) -> Path:
     """Where the parts are that a file with a transformer lacks: beside it, else in the family's
     usual checkpoint."""
-    _check_suffix(file, "--backbone")
     for folder in (file.parent, cached_snapshot(family.model)):
         if folder and (folder / "model_index.json").is_file():
             return folder
@@ -233,24 +258,18 @@ def _check_folder(family: Family, folder: Path) -> None:
         )
 
 
-def _check_file(found: Checkpoint) -> None:
-    """Refuse a file that has another transformer than the settings beside it."""
-    family, file = found.family, found.places["transformer"]
-    table = read_entries(file, found.name)
+def _file_width(family: Family, file: Path) -> int:
+    """The width of a file's transformer; a file that has none of this family is refused."""
+    _check_suffix(file, "--backbone")
+    table = read_entries(file, str(file))
     entries = [table.get(prefix + name) for prefix in ("", PREFIX) for name in family.entry]
-    entry = next((entry for entry in entries if entry is not None), None)
-    if entry is None:
+    shapes = [entry.shape for entry in entries if entry is not None]
+    if not shapes or not shapes[0]:
         raise UsageError(
-            f"The file {found.name!r} has no transformer of {family.title}, by the names of its "
-            "tensors; name another file, or the --backbone of its family."
+            f"The file {text_safe(str(file))!r} has no transformer of {family.title}, by the names "
+            "of its tensors; name another file, or the --backbone of its family."
         )
-    wanted = found.width
-    if entry.shape[-1:] != (wanted,):
-        raise UsageError(
-            f"The transformer in {found.name!r} does not fit the other parts of the model, in "
-            f"{str(found.folder)!r}: its vectors are not {wanted} wide; put the file into a folder "
-            "with the parts of its own model."
-        )
+    return shapes[0][-1]
 
 
 def _damaged(name: str, setting: str) -> DiffinvError:

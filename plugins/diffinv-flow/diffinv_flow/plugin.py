@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from diffinv.contracts import AdditionKind, BackboneSpec
+from diffinv.contracts import BackboneSpec
 from diffinv.hookspecs import hookimpl
 
 from .checkpoints import KLEIN, SD3, Z_IMAGE, Family
@@ -22,7 +22,6 @@ def register_backbones() -> list[BackboneSpec]:
             16_200,
             licence="Stability AI Community License",
             delta_encoder="open-clip-bigg14",
-            additions=("vae",),
         ),
     ]
 
@@ -35,7 +34,6 @@ def _spec(
     size_mb: int,
     licence: str = "Apache-2.0",
     delta_encoder: str = "open-clip-h14",
-    additions: tuple[AdditionKind, ...] = ("vae", "text_encoder"),
 ) -> BackboneSpec:
     return BackboneSpec(
         id=family.id,
@@ -49,6 +47,6 @@ def _spec(
         captioner="blip2",
         delta_encoder=delta_encoder,
         resolution=1024,
-        additions=additions,
+        additions=family.additions,
         preflight=f"diffinv_flow.memory:preflight_{module}",
     )
