@@ -4,9 +4,17 @@ from __future__ import annotations
 
 
 class DiffinvError(Exception):
-    """Something went wrong; the message says it all. Exit code 1."""
+    """Something went wrong; the message says it all. Exit code 1.
+
+    A message may name a command or an option of the command line; ``neutral`` is then the same for
+    a front end that has others.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str = "", neutral: str = "") -> None:
+        super().__init__(message)
+        self.neutral = neutral or message
 
 
 class UsageError(DiffinvError):

@@ -160,7 +160,7 @@ class DiffinvApp(App[None]):
         try:
             result = action()
         except DiffinvError as error:
-            tell(self, self.complain, str(error))
+            tell(self, self.complain, error.neutral)
             return
         if then is not None:
             tell(self, then, result)
@@ -227,7 +227,7 @@ class DiffinvApp(App[None]):
                 return
             jobs, reason = self.store.jobs(), self.store.pause_reason
         except DiffinvError as error:
-            tell(self, self._cannot_look, str(error))
+            tell(self, self._cannot_look, error.neutral)
             return
         tell(self, self._take_jobs, jobs, reason, seen)
 
@@ -259,7 +259,7 @@ class DiffinvApp(App[None]):
         try:
             self.launch()
         except DiffinvError as error:
-            tell(self, self._cannot_look, str(error))
+            tell(self, self._cannot_look, error.neutral)
 
     def submit(
         self,
@@ -365,7 +365,7 @@ class DiffinvApp(App[None]):
                 path = self.library.find(name)
                 there.append((read_info(path).name, path, strength))
             except DiffinvError as error:
-                tell(self, self.complain, str(error))
+                tell(self, self.complain, error.neutral)
         return there
 
     def _edit_apply(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
@@ -20,23 +19,6 @@ def plain(text: str, style: str | Style = "", limit: int = _SHOWN) -> Text:
     """Text from a file, a plugin or an error: neither markup nor escapes act, and it ends."""
     shown = text_safe(text[: limit * 4])
     return Text().append(shown if len(shown) <= limit else shown[: limit - 1] + "…", style or None)
-
-
-_IN_APP = {
-    r"'diffinv jobs resume \d+'": "u",
-    r"'diffinv jobs unpause'": "p",
-    r"'diffinv plugins enable'": "Space",
-    r"with 'diffinv models pull [^']*'": "in 5 Models",
-    r" \(--[a-z-]+\)": "",
-}
-"""What the command line offers, and the key that does the same here."""
-
-
-def in_app(text: str) -> str:
-    """A sentence of the core's with keys in place of commands and options."""
-    for command, key in _IN_APP.items():
-        text = re.sub(command, key, text)
-    return text
 
 
 def tag_text(tags: Iterable[str]) -> str:

@@ -11,7 +11,7 @@ from diffinv.jobs.counting import count, so_far
 from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.system.text import plural, readable
 
-from .formatting import duration, in_app, plain, short_path, tilde
+from .formatting import duration, plain, short_path, tilde
 from .words import is_papers
 
 if TYPE_CHECKING:
@@ -187,7 +187,10 @@ def troubles(job: Job) -> Text:
     text = Text()
     failures = job.failures[:3]
     for line in [*([job.error] if job.error else []), *failures]:
-        text.append("✗ ", "bad").append_text(plain(in_app(tilde(line)), limit=600)).append("\n")
+        text.append("✗ ", "bad").append_text(plain(tilde(line), limit=600)).append("\n")
+    if job.error and job.state in ("interrupted", "cancelled"):
+        first = f"Go on with job {job.waits_for} first." if job.waits_for else "u goes on with it."
+        text.append(f"  {first}\n", "muted")
     if more := len(job.failures) - len(failures):
         text.append(f"✗ and {more} more\n", "bad")
     for line in job.warnings[:3]:
@@ -221,7 +224,7 @@ def became(job: Job) -> Text:
 def _reason(job: Job) -> str:
     """Why a job ended early, without what everybody knows."""
     error = tilde(job.error or "").removeprefix(f"Job {job.id} was interrupted: ")
-    return error.partition("; 'diffinv jobs resume")[0].rstrip(".")
+    return error.rstrip(".")
 
 
 def log_text(job: Job, log: str) -> Text:

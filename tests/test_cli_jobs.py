@@ -182,7 +182,7 @@ def test_what_was_interrupted_meanwhile_is_told_once_with_its_pictures(
             "UPDATE jobs SET state = 'interrupted', news = 1, error = 'It was interrupted.', "
             "progress = json_set(progress, '$.pictures', 5) WHERE id = 2"
         )
-    told = "3 of 5 done. It was interrupted."
+    told = "3 of 5 done. It was interrupted; 'diffinv jobs resume 2' goes on with it."
     assert told in diffinv("jobs", "list").out
     assert f"While you were away: {told}" in diffinv(*apply, tmp_path / "other").err
     assert "While you were away" not in diffinv(*apply, tmp_path / "third").err

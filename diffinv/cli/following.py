@@ -12,6 +12,7 @@ import click
 from ..errors import DiffinvError, UsageError
 from .output import complain
 from .progress import ProgressDisplay
+from .ways_on import why_paused, why_stopped
 
 if TYPE_CHECKING:
     from ..jobs.requests import ApplyRequest, InvertRequest
@@ -44,7 +45,7 @@ def submit_and_follow(
         complain(store.notice)
     if detach:
         if store.is_stopped:
-            complain(store.pause_reason or "")
+            complain(why_paused(store))
         ensure_worker(store)
         return job
     return follow(store, job.id, told=unsuited)
@@ -68,7 +69,7 @@ def tell_news(store: JobStore) -> None:
     news = [job for job in store.jobs(["interrupted"]) if job.is_news]
     for job in news:
         done = f"{count(job)} done. " if job.kind == "apply" and count(job) else ""
-        complain(f"While you were away: {done}{job.error or job.title}")
+        complain(f"While you were away: {done}{why_stopped(job) or job.title}")
     if news:
         store.set_told([job.id for job in news])
 
@@ -153,7 +154,7 @@ class _Follower:
         """Why a job has not started, if that needs explaining."""
         if job.deaths:
             return "Its worker stopped unexpectedly; another one goes on with it."
-        reason = self._store.pause_reason
+        reason = why_paused(self._store)
         if reason and (job.held or self._store.is_stopped):
             return reason
         before = takewhile(lambda other: other.id != job.id, self._store.jobs(_UNFINISHED))
@@ -172,5 +173,7 @@ def error_of(job: Job) -> DiffinvError | None:
         return None
     if job.state == "cancelled":
         again = f"'diffinv jobs resume {job.id}' goes on with it."
-        return DiffinvError(job.error or f"Job {job.id} was cancelled; {again}")
-    return (UsageError if job.exit_code == 2 else DiffinvError)(job.error or "The job failed.")
+        return DiffinvError(why_stopped(job) or f"Job {job.id} was cancelled; {again}")
+    return (UsageError if job.exit_code == 2 else DiffinvError)(
+        why_stopped(job) or "The job failed."
+    )

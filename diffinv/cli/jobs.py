@@ -11,6 +11,7 @@ import click
 from ..system.text import plural
 from .options import json_option
 from .output import complain, print_fields, print_json, print_table, say, stdout_for_data
+from .ways_on import why_paused, why_stopped
 
 if TYPE_CHECKING:
     from ..jobs.store import Job, JobStore
@@ -29,7 +30,7 @@ def list_jobs(as_json: bool) -> None:
     """Every job: the running ones, the queue in its order, then the rest."""
     store = _store()
     found = store.jobs()
-    if reason := store.pause_reason:
+    if reason := why_paused(store):
         complain(reason)
     if as_json:
         print_json([_as_dict(job) for job in found])
@@ -160,7 +161,7 @@ def _tell_queue(store: JobStore, as_json: bool) -> None:
     if as_json:
         print_json({"paused": store.paused})
     else:
-        say(store.pause_reason or "The queue goes on.")
+        say(why_paused(store) or "The queue goes on.")
 
 
 def _store() -> JobStore:
@@ -205,7 +206,7 @@ def _where(job: Job) -> str:
         return job.difference[0] if job.difference else what
     if job.error:
         done = f"{count(job)} done. " if job.kind == "apply" and count(job) else ""
-        return f"{done}{job.error}"
+        return f"{done}{why_stopped(job)}"
     return f"{job.progress.phase} {so_far(job)}".strip()
 
 

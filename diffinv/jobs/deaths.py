@@ -45,7 +45,7 @@ def interrupt(db: sqlite3.Connection, worker: str, cause: str) -> None:
     for row in rows:
         id = row["id"]
         state: State = "cancelled" if row["cancelling"] else "interrupted"
-        error = f"Job {id} was interrupted: {cause}; 'diffinv jobs resume {id}' goes on with it."
+        error = f"Job {id} was interrupted: {cause}."
         db.execute(
             "UPDATE jobs SET state = ?, finished = max(started, ?), error = ?, worker = NULL, "
             "news = ? WHERE id = ?",
@@ -64,9 +64,7 @@ def interrupt(db: sqlite3.Connection, worker: str, cause: str) -> None:
 def cancel_along(db: sqlite3.Connection, first: int, became: State) -> None:
     """Cancel what waits for a job that was cancelled or failed."""
     what = "failed" if became == "failed" else "was cancelled"
-    error = (
-        f"Job {first}, which it waits for, {what}; 'diffinv jobs resume {first}' goes on with both."
-    )
+    error = f"Job {first}, which it waits for, {what}."
     db.execute(
         "UPDATE jobs SET state = 'cancelled', finished = max(created, ?), error = ? "
         "WHERE waits_for = ? AND state = 'queued'",

@@ -233,10 +233,12 @@ def plan_application(request: ApplyRequest, resumed: bool = False) -> Applicatio
 def _check_results(request: ApplyRequest) -> None:
     if not 1 <= request.results <= MAX_RESULTS:
         raise UsageError(
-            f"A picture has 1 to {MAX_RESULTS} results (--results), not {request.results}."
+            f"A picture has 1 to {MAX_RESULTS} results (--results), not {request.results}.",
+            neutral=f"A picture has 1 to {MAX_RESULTS} results, not {request.results}.",
         )
     if request.settings.seed + request.results - 1 > MAX_SEED:
-        raise UsageError(f"The last seed would be above {MAX_SEED}; choose a smaller --seed.")
+        said = f"The last seed would be above {MAX_SEED}; choose a smaller"
+        raise UsageError(f"{said} --seed.", neutral=f"{said} seed.")
 
 
 def _rounds(
@@ -411,9 +413,8 @@ def _refuse_taken(request: InvertRequest, library: Library) -> None:
     if request.name is None or request.free_name:
         return
     if _is_taken(library, request.name):
-        raise UsageError(
-            f"The library already has a difference {request.name!r}; choose another --name."
-        )
+        said = f"The library already has a difference {request.name!r}; choose another"
+        raise UsageError(f"{said} --name.", neutral=f"{said} name.")
 
 
 def _is_taken(library: Library, name: str) -> bool:

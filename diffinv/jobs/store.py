@@ -143,7 +143,8 @@ class JobStore:
         self.notice_deaths()
         rows = self._data.read(f"SELECT {COLUMNS} FROM jobs WHERE id = ?", (id,))
         if not rows:
-            raise UsageError(f"There is no job {id}; see 'diffinv jobs list'.")
+            said = f"There is no job {id}"
+            raise UsageError(f"{said}; see 'diffinv jobs list'.", neutral=f"{said}.")
         outputs = self._data.read("SELECT * FROM outputs WHERE job = ? ORDER BY rowid", (id,))
         return self._to_jobs(rows, outputs)[0]
 
@@ -254,17 +255,14 @@ class JobStore:
         """Why the queue is paused, in one sentence."""
         self.notice_deaths()
         if self.is_stopped:
-            return "The queue is paused; 'diffinv jobs unpause' goes on with it."
+            return "The queue is paused."
         (row,) = self._data.read(
             "SELECT count(*) AS held FROM jobs WHERE held = 1 AND state = 'queued'"
         )
         if not row["held"]:
             return None
         jobs = "1 job was" if row["held"] == 1 else f"{row['held']} jobs were"
-        return (
-            f"The queue is paused, because the machine was restarted while {jobs} waiting; "
-            "'diffinv jobs unpause' goes on with it."
-        )
+        return f"The queue is paused, because the machine was restarted while {jobs} waiting."
 
     def set_paused(self, paused: bool) -> None:
         """Start no more jobs, or go on; a running job is left alone."""
@@ -440,9 +438,8 @@ class JobStore:
         if job.damage and done != "cancelled":
             raise UsageError(job.damage)
         if job.state not in states:
-            raise UsageError(
-                f"Job {id} is {job.state} and cannot be {done}; see 'diffinv jobs show {id}'."
-            )
+            said = f"Job {id} is {job.state} and cannot be {done}"
+            raise UsageError(f"{said}; see 'diffinv jobs show {id}'.", neutral=f"{said}.")
         return job
 
     def _check_first(self, job: Job) -> None:
@@ -451,7 +448,8 @@ class JobStore:
         if rows and rows[0]["state"] in ("cancelled", "failed"):
             raise UsageError(
                 f"Job {job.id} needs what job {job.waits_for} makes; "
-                f"'diffinv jobs resume {job.waits_for}' goes on with both."
+                f"'diffinv jobs resume {job.waits_for}' goes on with both.",
+                neutral=f"Job {job.id} needs what job {job.waits_for} makes: go on with that one.",
             )
 
     def _to_jobs(self, rows: list[Row], outputs: list[Row]) -> list[Job]:

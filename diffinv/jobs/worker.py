@@ -132,11 +132,8 @@ class Worker:
     def _stopped(self, job: Job) -> dict[str, Any]:
         if not self._ending.is_set():
             return {"state": "cancelled"}
-        error = f"Job {job.id} was interrupted: its worker was told to end; "
-        return {
-            "state": "interrupted",
-            "error": f"{error}'diffinv jobs resume {job.id}' goes on with it.",
-        }
+        error = f"Job {job.id} was interrupted: its worker was told to end."
+        return {"state": "interrupted", "error": error}
 
     def _finish(self, job: Job, outcome: dict[str, Any]) -> None:
         deadline = time.monotonic() + _GIVE_UP_AFTER

@@ -119,55 +119,62 @@ def inversion_settings(preset: str = "default", **changes: Any) -> InversionSett
 
 def check_settings(settings: InversionSettings) -> None:
     """Refuse settings outside their ranges."""
-    _check_choice("token space (--token-space)", settings.token_space, TOKEN_SPACES)
-    _check_choice("prompter (--prompter)", settings.prompter, PROMPTERS)
-    _check_choice("norm of the token consistency (tc_norm)", settings.tc_norm, get_args(TcNorm))
+    _check_choice("token space", "--token-space", settings.token_space, TOKEN_SPACES)
+    _check_choice("prompter", "--prompter", settings.prompter, PROMPTERS)
+    _check_choice("norm of the token consistency", "tc_norm", settings.tc_norm, get_args(TcNorm))
     if settings.pooled and settings.token_space in ("input", "words"):
         raise UsageError(
             "The pooled embedding follows words and input-space tokens by itself; leave out "
-            "--pooled, or use --token-space additive or output."
+            "--pooled, or use --token-space additive or output.",
+            neutral="The pooled embedding follows words and input-space tokens by itself.",
         )
-    _check_range("number of steps (--steps)", settings.steps, 1, MAX_LEARNING_STEPS)
-    _check_range("number of tokens (--tokens)", settings.tokens, 1, MAX_TOKENS)
-    _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)
+    _check_range("number of steps", "--steps", settings.steps, 1, MAX_LEARNING_STEPS)
+    _check_range("number of tokens", "--tokens", settings.tokens, 1, MAX_TOKENS)
+    _check_range("seed", "--seed", settings.seed, 0, MAX_SEED)
     _check_range(
-        "number of steps of the preview (--preview)", settings.preview, 0, MAX_DENOISING_STEPS
+        "number of steps of the preview", "--preview", settings.preview, 0, MAX_DENOISING_STEPS
     )
     if settings.side is not None:
-        _check_range("side in pixels (--side)", settings.side, MIN_SIDE, MAX_SIDE)
+        _check_range("side in pixels", "--side", settings.side, MIN_SIDE, MAX_SIDE)
     for name in ("lambda_tc", "lambda_clip", "init_std"):
         if not _is_finite(value := getattr(settings, name)) or value < 0:
             raise UsageError(f"The setting {name} is a number from 0 up, not {value!r}.")
     if not (_is_finite(settings.alpha) and 0 <= settings.alpha <= 1):
-        raise UsageError(f"Alpha (--alpha) is between 0 and 1, not {settings.alpha}.")
+        raise _refusal("Alpha", "--alpha", f"is between 0 and 1, not {settings.alpha}.")
     if not (_is_finite(settings.lr) and settings.lr > 0):
-        raise UsageError(f"The learning rate (--lr) is a number above 0, not {settings.lr}.")
+        raise _refusal("The learning rate", "--lr", f"is a number above 0, not {settings.lr}.")
 
 
 def check_application_settings(settings: ApplicationSettings) -> None:
     """Refuse settings outside their ranges."""
-    _check_range("number of steps (--steps)", settings.steps, 1, MAX_DENOISING_STEPS)
-    _check_range("seed (--seed)", settings.seed, 0, MAX_SEED)
+    _check_range("number of steps", "--steps", settings.steps, 1, MAX_DENOISING_STEPS)
+    _check_range("seed", "--seed", settings.seed, 0, MAX_SEED)
     scale = settings.guidance_scale
     if not (_is_finite(scale) and scale >= 0):
-        raise UsageError(
-            f"The guidance scale (--guidance-scale) is a number from 0 up, not {scale}."
+        raise _refusal(
+            "The guidance scale", "--guidance-scale", f"is a number from 0 up, not {scale}."
         )
     if not (_is_finite(settings.mask_grow) and 0 <= settings.mask_grow <= 100):
-        raise UsageError(
-            f"The growth of the mask (--mask-grow) is 0 to 100 percent, not {settings.mask_grow}."
+        raise _refusal(
+            *("The growth of the mask", "--mask-grow"),
+            f"is 0 to 100 percent, not {settings.mask_grow}.",
         )
 
 
-def _check_range(what: str, value: int, first: int, last: int) -> None:
+def _check_range(what: str, option: str, value: int, first: int, last: int) -> None:
     whole = isinstance(value, int) and not isinstance(value, bool)
     if not whole or not first <= value <= last:
-        raise UsageError(f"The {what} is between {first} and {last}, not {value!r}.")
+        raise _refusal(f"The {what}", option, f"is between {first} and {last}, not {value!r}.")
 
 
-def _check_choice(what: str, value: object, choices: Sequence[str]) -> None:
+def _check_choice(what: str, option: str, value: object, choices: Sequence[str]) -> None:
     if value not in choices:
-        raise UsageError(f"There is no {what} {value!r}; choose from {', '.join(choices)}.")
+        rest = f"{value!r}; choose from {', '.join(choices)}."
+        raise _refusal(f"There is no {what}", option, rest)
+
+
+def _refusal(what: str, option: str, rest: str) -> UsageError:
+    return UsageError(f"{what} ({option}) {rest}", neutral=f"{what} {rest}")
 
 
 def _is_finite(value: object) -> bool:

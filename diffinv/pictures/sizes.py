@@ -31,10 +31,14 @@ def checked_size(size: str | int) -> str | int:
 def checked_detail(detail: str, size: str | int) -> str:
     """``off`` or ``tiles``. Raises UsageError for others, and where there is nothing to sharpen."""
     if detail not in DETAILS:
-        raise UsageError(f"Detail is {' or '.join(DETAILS)} (--detail), not {detail!r}.")
+        what = f"Detail is {' or '.join(DETAILS)}"
+        rest = f", not {detail!r}."
+        raise UsageError(f"{what} (--detail){rest}", neutral=what + rest)
     if detail == TILES and size == MODEL:
         raise UsageError(
             "Tiles (--detail tiles) sharpen results that are larger than the model's own; choose "
-            "another --size than model."
+            "another --size than model.",
+            neutral="Tiles sharpen results that are larger than the model's own; choose another "
+            "size than the model's.",
         )
     return detail

@@ -88,7 +88,8 @@ def _doubles(library: Library, found: Sequence[_Found], name: str | None) -> lis
             problems.append(
                 UsageError(
                     f"{shown} is in the library already, as {same.name!r}; import it by itself "
-                    "with another --name to keep both."
+                    "with another --name to keep both.",
+                    neutral=f"{shown} is in the library already, as {same.name!r}.",
                 )
             )
         elif one.hash in first:

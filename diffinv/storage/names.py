@@ -41,7 +41,8 @@ def own_name(name: str, file: str) -> str:
     if problem := name_problem(shown):
         raise UsageError(
             f"{file} calls itself {_short(shown)!r}, which {problem}; import it by itself with "
-            "'diffinv library import --name'."
+            "'diffinv library import --name'.",
+            neutral=f"{file} calls itself {_short(shown)!r}, which {problem}; rename it.",
         )
     return shown
 

@@ -95,7 +95,8 @@ class Trash:
         if id is None or not items:
             raise UsageError("The library's trash is empty; there is nothing to restore.")
         raise UsageError(
-            f"There is no {text_safe(id)!r} in the library's trash; see 'diffinv library trash'."
+            f"There is no {text_safe(id)!r} in the library's trash; see 'diffinv library trash'.",
+            neutral=f"There is no {text_safe(id)!r} in the library's trash.",
         )
 
     def take(self, item: Trashed, target: Path) -> Path:

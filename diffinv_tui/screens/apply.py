@@ -353,7 +353,7 @@ class ApplyScreen(Place):
             request = self.request()
         except DiffinvError as error:
             self._is_checking = False
-            self.query_one(Checks).say(bad=str(error))
+            self.query_one(Checks).say(bad=error.neutral)
             return
         if request.differences and request.images:
             self._asked = request

@@ -18,7 +18,7 @@ from diffinv.plugins.model_states import checked_weights
 
 from ..bindings import CHECKPOINT
 from ..folders import Kind
-from ..formatting import in_app, plain, tilde
+from ..formatting import plain, tilde
 from ..messages import tell
 from ..widgets.footer import KeyLine
 from .base import Dialog
@@ -69,13 +69,13 @@ class OwnCheckpoint(Dialog[str | None]):
         try:
             weights = checked_weights(self._spec, text)
         except DiffinvError as error:
-            tell(self.app, self._refuse, str(error))
+            tell(self.app, self._refuse, error.neutral)
             return
         tell(self.app, self._take, weights)
 
     def _refuse(self, problem: str) -> None:
         if self.is_attached:
-            self.query_one("#said", Static).update(plain(in_app(tilde(problem)), "bad", 600))
+            self.query_one("#said", Static).update(plain(tilde(problem), "bad", 600))
 
     def _take(self, weights: str) -> None:
         if self.is_current:

@@ -153,7 +153,7 @@ class Comparison(Window[int]):
         try:
             open_in_viewer(self._result.file)
         except DiffinvError as error:
-            self.app.notify(str(error), severity="warning", markup=False)
+            self.app.notify(error.neutral, severity="warning", markup=False)
 
     def action_mark(self, mark: Mark) -> None:
         """Keep, reject or star what is shown."""
@@ -192,7 +192,7 @@ class Comparison(Window[int]):
             try:
                 image = _opened(path, size)
             except DiffinvError as error:
-                tell(self.app, self._take, result, index, None, None, str(error))
+                tell(self.app, self._take, result, index, None, None, error.neutral)
                 continue
             size, whole = image.size, image.copy()
             whole.thumbnail((_WHOLE_SIDE, _WHOLE_SIDE))

@@ -97,7 +97,7 @@ class InstallPlugin(Dialog[bool]):
             if not pip.runs_code(pip.parse_target(what)) or self._allowed == what:
                 return True
         except DiffinvError as error:
-            self._refuse(str(error))
+            self._refuse(error.neutral)
             return False
         self._allowed = what
         self._say(plain(_BUILD, "warn"))
@@ -110,7 +110,7 @@ class InstallPlugin(Dialog[bool]):
             changes = pip.plan(self._target)
             pip.refuse_guarded(what, changes)
         except DiffinvError as error:
-            tell(self.app, self._refuse, str(error))
+            tell(self.app, self._refuse, error.neutral)
             return
         tell(self.app, self._offer, changes)
 
@@ -146,7 +146,7 @@ class InstallPlugin(Dialog[bool]):
         try:
             pip.install(target, lambda line: tell(app, self._hear, line))
         except DiffinvError as error:
-            tell(app, self._refuse, str(error))
+            tell(app, self._refuse, error.neutral)
             return
         tell(app, self._done)
 

@@ -16,7 +16,7 @@ from diffinv.storage.store import Entry
 from diffinv.system.text import plural
 
 from ..bindings import JOBS
-from ..formatting import in_app, plain
+from ..formatting import plain
 from ..job_texts import prompt
 from ..widgets.job_view import JobView
 from ..widgets.pair_grid import PairGrid
@@ -144,7 +144,7 @@ class JobsScreen(Place):
         notice = self.query_one("#job-notice", Static)
         reason = self.diffinv.pause_reason
         notice.display = bool(reason)
-        notice.update(plain(f"‖ {in_app(reason)}" if reason else ""))
+        notice.update(plain(f"‖ {reason} p lets it go on." if reason else ""))
 
     @property
     def active_bindings(self) -> dict[str, ActiveBinding]:

@@ -147,7 +147,7 @@ class LibraryScreen(Place):
                 )
             empty = not count and (not query or not library.count())
         except DiffinvError as error:
-            tell(self.app, self._cannot_search, str(error))
+            tell(self.app, self._cannot_search, error.neutral)
             return
         tell(self.app, self._show, count, entries, empty, seen)
 
@@ -224,7 +224,7 @@ class LibraryScreen(Place):
         try:
             entries, _ = library.page(query, sort, PAGE, offset, look=False)
         except DiffinvError as error:
-            tell(self.app, self._fail, str(error))
+            tell(self.app, self._fail, error.neutral)
             return
         tell(self.app, self._take_page, query, sort, offset, entries)
 

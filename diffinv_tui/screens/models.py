@@ -22,7 +22,7 @@ from diffinv.system.text import readable, text_safe
 
 from ..bindings import MODELS
 from ..checkpoints import entry, own_parts, own_title
-from ..formatting import in_app, plain, tilde
+from ..formatting import plain, tilde
 from ..widgets.fetch_button import fetching, how_much
 from ..words import say
 from .base import Place
@@ -267,9 +267,9 @@ class ModelsScreen(Place):
             "For", plain(spec.purpose or spec.description or "It does not say.", limit=500)
         )
         if state.error and not row.path:
-            grid.add_row("", plain(in_app(tilde(state.error)), "bad", 600))
+            grid.add_row("", plain(tilde(state.error), "bad", 600))
         elif failure := self._failure(row):
-            grid.add_row("", plain(in_app(tilde(failure)), "bad", 600))
+            grid.add_row("", plain(tilde(failure), "bad", 600))
         grid.add_row("", "")
         grid.add_row("On disk", plain(self._about(row)))
         if row.path:

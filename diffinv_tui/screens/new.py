@@ -270,10 +270,10 @@ class NewScreen(Place):
         try:
             request = self.request()
         except UnfinishedError as error:
-            self.query_one(Checks).wait(str(error))
+            self.query_one(Checks).wait(error.neutral)
             return
         except DiffinvError as error:
-            self.query_one(Checks).say(bad=str(error))
+            self.query_one(Checks).say(bad=error.neutral)
             return
         if not request.pairs:
             self._wait()

@@ -168,7 +168,7 @@ class Picker(Dialog[list[Path] | None]):
         try:
             items, problem = listed(folder, self._kind, letters), ""
         except DiffinvError as error:
-            items, problem = [], str(error)
+            items, problem = [], error.neutral
         if not letters:
             items = [*_this_and_above(folder, self._kind), *items]
         days = {item.path: _day(item.path) for item in items[:_AT_ONCE] if not item.is_folder}

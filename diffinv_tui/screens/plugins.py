@@ -17,7 +17,7 @@ from diffinv.plugins.switches import SWITCHED_OFF, can_be_disabled, switch
 from diffinv.system.text import plural
 
 from ..bindings import PLUGINS
-from ..formatting import in_app, plain
+from ..formatting import plain
 from .base import Place
 from .install import InstallPlugin
 from .lists import LineList
@@ -145,7 +145,9 @@ def _about(row: PluginRow) -> Table:
     grid.add_column(style="muted", no_wrap=True)
     grid.add_column(ratio=1)
     if row.status == "disabled":
-        grid.add_row("Off", plain(in_app(row.error or ""), limit=600))
+        by_hand = row.error == SWITCHED_OFF
+        why = "It is switched off; Space uses it again." if by_hand else row.error or ""
+        grid.add_row("Off", plain(why, limit=600))
         grid.add_row("", "")
     elif row.error:
         grid.add_row("Broken", plain(row.error, "bad", 600))

@@ -128,7 +128,7 @@ class DifferenceView(VerticalScroll, can_focus=True):
         try:
             difference = load(entry.path)
         except DiffinvError as error:
-            tell(self.app, self._fail, entry, str(error))
+            tell(self.app, self._fail, entry, error.neutral)
             return
         tell(self.app, self._show, entry, difference, difference_pictures(difference))
 

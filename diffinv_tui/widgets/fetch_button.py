@@ -72,7 +72,7 @@ def refuse(problem: DiffinvError, checks: Checks, button: FetchButton) -> None:
         checks.say(bad=f"Not on this machine yet: {names}.")
         button.offer(problem.missing)
     else:
-        checks.say(bad=str(problem))
+        checks.say(bad=problem.neutral)
 
 
 def fetching(jobs: Sequence[Job], states: Sequence[ModelState]) -> Job | None:

@@ -15,7 +15,7 @@ from textual.widgets.select import InvalidSelectValueError
 from diffinv.errors import UsageError
 from diffinv.system.text import text_safe
 
-from ..formatting import in_app, plain, tilde
+from ..formatting import plain, tilde
 from ..words import say
 from .said import Said
 
@@ -166,7 +166,7 @@ class Checks(Static):
             ("… " if typing else "✗ ", "muted" if typing else "bad", [bad] if bad else []),
         ):
             for line in lines:
-                said = plain(in_app(tilde(line)), limit=400)
+                said = plain(tilde(line), limit=400)
                 text.append(mark, style).append_text(said).append("\n")
         text.rstrip()
         self.set_class(bool(bad) and not typing, "-bad")

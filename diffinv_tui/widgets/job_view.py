@@ -118,7 +118,7 @@ class JobView(Vertical):
             try:
                 tell(self.app, self._show_picture, job.id, index, open_thumbnail(path), "")
             except DiffinvError as error:
-                tell(self.app, self._show_picture, job.id, index, None, str(error))
+                tell(self.app, self._show_picture, job.id, index, None, error.neutral)
         if job.preview is not None and (image := _preview(job.preview)):
             tell(self.app, self._show_picture, job.id, 2, image, "")
         else:

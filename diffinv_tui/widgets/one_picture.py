@@ -200,7 +200,7 @@ class OnePicture(Vertical):
             try:
                 found: Image | str = open_thumbnail(path, _SIDE)
             except DiffinvError as error:
-                found = str(error)
+                found = error.neutral
             tell(self.app, self._take, path, stamp, found)
 
     def _take(self, path: Path, stamp: object, found: Image | str) -> None:

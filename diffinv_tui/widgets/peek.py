@@ -53,7 +53,7 @@ class Peek(Vertical):
         try:
             pictures = file_pictures(path)
         except DiffinvError as error:
-            tell(self.app, self._say, path, str(error), 0)
+            tell(self.app, self._say, path, error.neutral, 0)
             return
         tell(self.app, self._say, path, about_file(path), len(pictures))
         for index, image in enumerate(pictures):

@@ -74,7 +74,7 @@ class PictureField(Vertical, can_focus=True):
         try:
             tell(self.app, self._show, path, open_thumbnail(path), "")
         except DiffinvError as error:
-            tell(self.app, self._show, path, None, str(error))
+            tell(self.app, self._show, path, None, error.neutral)
 
     def _show(self, path: Path, image: Image | None, message: str) -> None:
         if self.is_attached and path == self.path:

@@ -140,7 +140,7 @@ class ResultsGrid(PairGrid):
         try:
             self._book.read(folders)
         except DiffinvError as error:
-            tell(self.app, self._say, str(error))
+            tell(self.app, self._say, error.neutral)
         tell(self.app, self.sift)
 
     @work(thread=True, group="marks")
@@ -148,7 +148,7 @@ class ResultsGrid(PairGrid):
         try:
             self._book.keep(folder, result)
         except DiffinvError as error:
-            tell(self.app, self._say, str(error))
+            tell(self.app, self._say, error.neutral)
 
     def _say(self, problem: str) -> None:
         self.app.notify(tilde(problem), severity="warning", markup=False)
@@ -161,7 +161,7 @@ class ResultsGrid(PairGrid):
             try:
                 open_in_viewer(self.current.file)
             except DiffinvError as error:
-                self._say(str(error))
+                self._say(error.neutral)
 
     def action_copy(self) -> None:
         """Put the result's path onto the clipboard."""

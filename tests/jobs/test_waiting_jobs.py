@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from diffinv.cli.ways_on import why_stopped
 from diffinv.errors import UsageError
 from diffinv.jobs.demo import Example, submit_demo
 from diffinv.jobs.job import Job
@@ -54,7 +55,8 @@ def test_a_job_is_cancelled_along_and_comes_back(store, two, when):
     fallen = store.get(second.id)
     assert fallen.state == "cancelled"
     assert fallen.finished
-    assert fallen.error == (
+    assert fallen.error == f"Job {first.id}, which it waits for, was cancelled."
+    assert why_stopped(fallen) == (
         f"Job {first.id}, which it waits for, was cancelled; "
         f"'diffinv jobs resume {first.id}' goes on with both."
     )

@@ -255,8 +255,7 @@ def sample_jobs(home: Path, pictures: Path) -> list[Job]:
             "other programs."),
         Job(3, "invert", "autumn", "interrupted", learn, "cpu", t, log(3), started=t,
             finished=t + 30, progress=replace(progress, step=12), losses=curve[:12],
-            error="Job 3 was interrupted: the machine was restarted; 'diffinv jobs resume 3' goes "
-            "on with it."),
+            error="Job 3 was interrupted: the machine was restarted."),
         Job(2, "apply", "desert on trip", "cancelled", use, "cpu", t, log(2), started=t,
             finished=t + 4),
     ]  # fmt: skip

@@ -137,6 +137,23 @@ async def test_nothing_is_wrong_before_a_field_is_left(full_home: Path, make_app
 
 
 @pytest.mark.asyncio
+async def test_the_app_names_no_options(full_home: Path, make_app: MakeApp) -> None:
+    app = make_app(full_home, jobs=False)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        before, after = new.query(PictureField)
+        before.choose(full_home / "pictures" / "before.png")
+        after.choose(full_home / "pictures" / "after.png")
+        await unfold(pilot)
+        new.query_one("#name", Input).value = "sunset"
+        await shows(pilot, "library already has a difference")
+        new.query_one("#name", Input).value = ""
+        new.query_one("#alpha", Input).value = "7"
+        await shows(pilot, "Alpha is between 0 and 1, not 7")
+        assert "--" not in screen(app)
+
+
+@pytest.mark.asyncio
 async def test_all_checks_are_seen(home: Path, make_app: MakeApp) -> None:
     app = make_app(home)
     async with app.run_test(size=(120, 40)) as pilot:

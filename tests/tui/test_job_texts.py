@@ -13,7 +13,6 @@ from rich.text import Text
 from diffinv.jobs.counting import about
 from diffinv.jobs.job import Job, JobProgress, State
 from diffinv_tui import job_texts
-from diffinv_tui.formatting import in_app
 
 
 @pytest.fixture
@@ -123,16 +122,3 @@ def test_a_job_that_waits_for_another_says_so(jobs: dict[int, Job]) -> None:
     job = replace(jobs[8], waits_for=7)
     assert "queued, after job 7" in job_texts.state_line(job).plain
     assert "after job" not in job_texts.state_line(replace(job, state="done")).plain
-
-
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        ("Job 3 was interrupted; 'diffinv jobs resume 3' goes on with it.", "; u goes on with it."),
-        ("The queue is paused; 'diffinv jobs unpause' goes on with it.", "; p goes on with it."),
-        ("Alpha (--alpha) is between 0 and 1, not 7.0.", "Alpha is between 0 and 1"),
-        ("Nothing of 'diffinv apply' here.", "Nothing of 'diffinv apply' here."),
-    ],
-)
-def test_keys_take_the_place_of_commands(said: str, shown: str) -> None:
-    assert shown in in_app(said)

@@ -47,7 +47,7 @@ def night(app: DiffinvApp, state: str = "interrupted") -> None:
         state=state,
         outputs=[AppliedImage(Path(f"/b/{n}"), Path(f"/out/{n}"), 1.0) for n in range(132)],
         progress=JobProgress("Applying", 5, 9, pictures=200, share=0.66),
-        error=f"Job 3 was interrupted: {reason}; 'diffinv jobs resume 3' goes on with it.",
+        error=f"Job 3 was interrupted: {reason}.",
         is_news=True,
     )
     store._change(6, is_news=True)
