@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -37,7 +38,7 @@ from diffinv.storage.store import Entry, Library
 from diffinv.system.paths import library_folder
 from diffinv.system.text import path_text
 
-from .bindings import APP, key_problems, key_shown
+from .bindings import APP, IN_BROWSER, key_problems, key_shown
 from .blocks import Blocks, Drawing
 from .commands import Differences, DiffinvCommands
 from .config import load_preferences, preferences_file, save_preferences
@@ -126,7 +127,8 @@ class DiffinvApp(App[None]):
     def on_mount(self) -> None:
         """Keys, plugins, and the one poller."""
         self.theme_changed_signal.subscribe(self, self._theme_chosen)
-        self.set_keymap(self.preferences.keys)
+        browser = IN_BROWSER if os.environ.get("TEXTUAL_DRIVER") else {}
+        self.set_keymap({**browser, **self.preferences.keys})
         for problem in self._problems:
             self.call_after_refresh(self.complain, problem)
         self._find_plugins()

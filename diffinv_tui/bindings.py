@@ -276,6 +276,9 @@ GROUPS = {
 }
 """All keys that have names, by where they do something."""
 
+IN_BROWSER = {"new.add-pair": "ctrl+g", "apply.try": "ctrl+y", "apply.sweep": "ctrl+g"}
+"""Other keys where a browser keeps the usual ones for its own windows and tabs."""
+
 EXTRA = (
     *("find", "sort", "mark", "filter", "restore", "import"),
     *("move_to(True)", "move_to(False)"),

@@ -132,7 +132,7 @@ class NewScreen(Place):
         with Horizontal(id="new", classes="split"):
             with VerticalScroll(id="pairs", can_focus=False):
                 yield PairRow()
-                yield Static("Ctrl+N adds another pair that shows the same change.", classes="hint")
+                yield Static("More pairs may show the same change: see the keys.", classes="hint")
             with Vertical(classes="side"):
                 with VerticalScroll(classes="form", can_focus=False):
                     yield from self._form()

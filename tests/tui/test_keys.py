@@ -11,7 +11,7 @@ from driving import go, screen, shows, until
 
 from diffinv.errors import DiffinvError
 from diffinv_tui.app import DiffinvApp
-from diffinv_tui.bindings import GROUPS, key_problems, key_shown
+from diffinv_tui.bindings import GROUPS, IN_BROWSER, key_problems, key_shown
 from diffinv_tui.config import Preferences, load_preferences, preferences_file, save_preferences
 
 MakeApp = Callable[..., DiffinvApp]
@@ -148,3 +148,20 @@ async def test_the_palette_names_keys_as_people_do(full_home: Path, make_app: Ma
         await pilot.press("ctrl+p", *"jobs: first")
         await shows(pilot, "Jobs: First")
         assert "less_than_sign" not in screen(pilot.app)
+
+
+@pytest.mark.asyncio
+async def test_a_browser_keeps_its_own_keys(
+    full_home: Path, make_app: Callable[..., DiffinvApp], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEXTUAL_DRIVER", "textual_serve")
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        new = await go(pilot, "new")
+        await shows(pilot, "^g One more pair")
+        await pilot.press("ctrl+n")
+        await pilot.pause()
+        assert len(new.query("PairRow")) == 1
+        await pilot.press("ctrl+g")
+        await until(pilot, lambda: len(new.query("PairRow")) == 2)
+        assert not key_problems(IN_BROWSER)
