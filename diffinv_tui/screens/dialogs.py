@@ -25,6 +25,7 @@ from .base import Dialog, Window
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
+    from textual.events import Key
 
     from diffinv.storage.store import Entry
 
@@ -82,6 +83,29 @@ class Confirm(Dialog[bool]):
             yield Static(plain(self._question, "bold"))
             yield Static(plain(self._keys), classes="hint")
         yield KeyLine()
+
+
+class PressKey(Dialog[str | None]):
+    """The next key that is pressed; None for Escape."""
+
+    BINDINGS: ClassVar[list[BindingType]] = DIALOG
+
+    def __init__(self, what: str) -> None:
+        super().__init__()
+        self._what = what
+
+    def compose(self) -> ComposeResult:
+        """What the key is for."""
+        with Vertical(classes="dialog"):
+            yield Static(plain(f"Press the new key for: {self._what}", "bold"))
+            yield Static("Escape leaves it as it was.", classes="hint")
+        yield KeyLine()
+
+    def on_key(self, event: Key) -> None:
+        """Take it."""
+        if event.key != "escape":
+            event.stop()
+            self.dismiss(event.key)
 
 
 class Quit(Confirm):

@@ -10,7 +10,7 @@ from rich.text import Text
 from textual import on
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
-from textual.widgets import Input, OptionList, Select, Static
+from textual.widgets import Button, Input, OptionList, Select, Static
 
 from .. import bindings
 from ..checkpoints import choices
@@ -19,6 +19,7 @@ from ..formatting import plain, short_path
 from ..widgets.form import AUTOMATIC, Field, choice, fill, text_line
 from ..words import speak
 from .base import Place
+from .dialogs import Choose, PressKey
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
@@ -63,6 +64,7 @@ class SettingsScreen(Place):
             yield Field("{Model}", choice("backbone", listed, chosen.backbone))
             yield Field("Device", text_line("device", "the best there is", chosen.device))
             yield Static("Keys", classes="heading")
+            yield Button("Change a key", id="change-key", compact=True)
             yield Static(_hint(), classes="hint")
             yield Static(id="keys")
 
@@ -105,6 +107,40 @@ class SettingsScreen(Place):
     def _show_theme(self) -> None:
         value = self.query_one("#theme", Select).value
         self.diffinv.preview_theme(value if isinstance(value, str) else self.app.theme)
+
+    @on(Button.Pressed, "#change-key")
+    def _choose_key(self) -> None:
+        keys = [
+            (group, key)
+            for group, several in bindings.GROUPS.items()
+            for key in several
+            if isinstance(key, Binding) and key.id
+        ]
+        own = self.diffinv.preferences.keys
+        choices = [
+            (f"{group}: {key.description}", bindings.key_shown(own.get(key.id or "") or key.key))
+            for group, key in keys
+        ]
+
+        def press(index: int | None) -> None:
+            if index is None:
+                return
+            id, what = keys[index][1].id or "", choices[index][0]
+            self.app.push_screen(PressKey(what), lambda key: self._change_key(id, key))
+
+        self.app.push_screen(Choose("Change which key?", choices, "There is none."), press)
+
+    def _change_key(self, id: str, key: str | None) -> None:
+        """Keep a key, unless something else has it."""
+        if key is None:
+            return
+        keys = {**self.diffinv.preferences.keys, id: key}
+        if problems := bindings.key_problems(keys):
+            self.diffinv.complain(f"Nothing is changed: {'; '.join(problems)}.")
+            return
+        self.diffinv.prefer(keys=keys)
+        self.app.set_keymap(keys)
+        self._show_keys()
 
     @on(Select.Changed)
     def _chosen(self, event: Select.Changed) -> None:

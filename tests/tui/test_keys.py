@@ -165,3 +165,31 @@ async def test_a_browser_keeps_its_own_keys(
         await pilot.press("ctrl+g")
         await until(pilot, lambda: len(new.query("PairRow")) == 2)
         assert not key_problems(IN_BROWSER)
+
+
+@pytest.mark.asyncio
+async def test_a_key_is_changed_by_pressing_it(
+    full_home: Path, make_app: Callable[..., DiffinvApp]
+) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+
+        async def change(key: str) -> None:
+            settings = await go(pilot, "settings")
+            settings.query_one("#change-key").focus()
+            await pilot.press("enter")
+            await shows(pilot, "Change which key?")
+            await pilot.press(*"Library: Trash", "enter")
+            await shows(pilot, "Press the new key for: Library: Trash")
+            await pilot.press(key)
+            await until(pilot, lambda: app.screen is settings)
+
+        await change("v")
+        assert any("the same key v" in n.message for n in app._notifications)
+        assert app.preferences.keys == {}
+        await change("y")
+        await until(pilot, lambda: load_preferences(preferences_file())[0].keys)
+        assert app.preferences.keys == {"library.trash": "y"}
+        await go(pilot, "library")
+        await pilot.press("y")
+        await shows(pilot, "10 differences")
