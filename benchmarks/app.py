@@ -159,7 +159,7 @@ async def dialogs(pilot: Any, heart: Heart, home: Path) -> None:
         app.picked = home / "pictures"
         async with heart.during(f"the file picker opens, {what}"):
             await pilot.press("enter")
-            await until(lambda: app.screen.query("#picked"))
+            await until(lambda: app.screen.is_modal)
         async with heart.during("moving in the file picker"):
             for _ in range(15):
                 await pilot.press("down")
