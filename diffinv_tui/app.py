@@ -127,8 +127,7 @@ class DiffinvApp(App[None]):
     def on_mount(self) -> None:
         """Keys, plugins, and the one poller."""
         self.theme_changed_signal.subscribe(self, self._theme_chosen)
-        browser = IN_BROWSER if os.environ.get("TEXTUAL_DRIVER") else {}
-        self.set_keymap({**browser, **self.preferences.keys})
+        self.use_keys()
         for problem in self._problems:
             self.call_after_refresh(self.complain, problem)
         self._find_plugins()
@@ -414,6 +413,11 @@ class DiffinvApp(App[None]):
                 self.exit()
 
         self.push_screen(Quit(), quit)
+
+    def use_keys(self) -> None:
+        """The keys that were chosen, over those that a browser leaves."""
+        browser = IN_BROWSER if os.environ.get("TEXTUAL_DRIVER") else {}
+        self.set_keymap({**browser, **self.preferences.keys})
 
     def preview_theme(self, name: str) -> None:
         """Look at a theme without keeping it."""

@@ -43,6 +43,9 @@ class Services(Protocol):
     def say_not_shown(self, lost: list[str]) -> None:
         """Name what a form cannot show of what was asked for."""
 
+    def use_keys(self) -> None:
+        """From now on, the keys of the preferences."""
+
     def preview_theme(self, name: str) -> None:
         """Look at a theme without keeping it."""
 

@@ -139,7 +139,7 @@ class SettingsScreen(Place):
             self.diffinv.complain(f"Nothing is changed: {'; '.join(problems)}.")
             return
         self.diffinv.prefer(keys=keys)
-        self.app.set_keymap(keys)
+        self.diffinv.use_keys()
         self._show_keys()
 
     @on(Select.Changed)
