@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from PIL import Image
 
 from diffinv.cli import app
 from diffinv.jobs import launch
-from diffinv.jobs.process import supervisor_of
+from diffinv.jobs.process import is_gone, supervisor_of
 from diffinv.jobs.store import JobStore
 from diffinv.jobs.worker import Worker
 from diffinv.plugins.loading import registry
@@ -36,7 +37,15 @@ def end_workers(home: Path) -> None:
             for one in (supervisor_of(worker), psutil.Process(worker.pid)):
                 if one:
                     one.kill()
-                    one.wait(30)
+                    _wait_for_end(one)
+
+
+def _wait_for_end(process: psutil.Process) -> None:
+    """Until a process has ended. Where nobody reaps it, it stays a zombie for ever."""
+    ends = time.monotonic() + 30
+    while not is_gone(process):
+        assert time.monotonic() < ends, f"{process} goes on"
+        time.sleep(0.02)
 
 
 @dataclass

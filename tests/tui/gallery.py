@@ -112,7 +112,7 @@ async def new_settings(pilot: Pilot[Any], home: Path) -> None:
 
 async def jobs(pilot: Pilot[Any], home: Path) -> None:
     await go(pilot, "jobs")
-    await shows(pilot, "27/40 steps")
+    await shows(pilot, "27 of 40 steps")
     await _figures(pilot, 3)
 
 

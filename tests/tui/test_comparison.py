@@ -187,8 +187,8 @@ async def test_the_folder_picker_counts_pictures(full_home: Path, make_app: Make
         await go(pilot, "apply")
         app.picked = full_home / "pictures"
         await pilot.press("ctrl+o")
-        await shows(pilot, "of them in folders below")
-        await pilot.press("down")
+        await shows(pilot, "14 pictures, 12 of them")
+        await pilot.press("down", "down")
         await shows(pilot, "no pictures")
         await pilot.press("down")
         await shows(pilot, "6 pictures")

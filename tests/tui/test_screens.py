@@ -602,10 +602,10 @@ async def test_settings_and_library_agree(full_home: Path, make_app: MakeApp) ->
 
 
 async def test_keys_can_be_remapped(full_home: Path, make_app: MakeApp) -> None:
-    preferences_file().write_text('[keys]\n"library.view" = "g"\n', encoding="utf-8")
+    preferences_file().write_text('[keys]\n"library.view" = "y"\n', encoding="utf-8")
     async with make_app(full_home).run_test(size=(120, 40)) as pilot:
-        await shows(pilot, "g View")
-        await pilot.press("g")
+        await shows(pilot, "y View")
+        await pilot.press("y")
         await shows(pilot, "FROM → TO")
 
 
