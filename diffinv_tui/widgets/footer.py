@@ -43,15 +43,24 @@ class KeyLine(Footer):
         yield from widgets
 
     def bindings_changed(self, screen: Screen[Any]) -> None:
-        """Other keys may be active."""
+        """Other keys may be active. While another window has the focus, they stay as they are; but
+        they are there from the start: a page in a browser has no focus before it is clicked."""
+        if not screen.app.app_focus and self.children:
+            self._shown = None
+            return
         active = screen.active_bindings.values()
         display = screen.app.get_key_display
         shown = [(display(b), b.description, enabled) for _, b, enabled, _ in active if b.show]
         if shown != self._shown:
-            self._shown = shown if screen.app.app_focus else None
+            self._shown = shown
             if self._settling is not None:
                 self._settling.stop()
-            self._settling = self.set_timer(_SETTLED, partial(super().bindings_changed, screen))
+            self._settling = self.set_timer(_SETTLED, partial(self._show, screen))
+
+    def _show(self, screen: Screen[Any]) -> None:
+        self._bindings_ready = True
+        if self.is_attached and screen is self.screen:
+            self.call_after_refresh(self.recompose)
 
     def on_resize(self) -> None:
         """Other keys fit."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from driving import go, screen, shows, until
+from textual.events import AppBlur
 
 from diffinv.errors import DiffinvError
 from diffinv_tui.app import DiffinvApp
@@ -193,3 +194,17 @@ async def test_a_key_is_changed_by_pressing_it(
         await go(pilot, "library")
         await pilot.press("y")
         await shows(pilot, "10 differences")
+
+
+@pytest.mark.asyncio
+async def test_keys_are_shown_in_a_page_that_has_no_focus_yet(
+    full_home: Path, make_app: MakeApp
+) -> None:
+    app = make_app(full_home)
+    async with app.run_test(size=(120, 40)) as pilot:
+        await shows(pilot, "11 differences")
+        app.post_message(AppBlur())
+        await until(pilot, lambda: not app.app_focus)
+        await app.switch_mode("plugins")
+        await shows(pilot, "i Install")
+        assert not app.app_focus
