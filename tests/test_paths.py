@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from diffinv_stable_diffusion.hub import resolve_id
 
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.plugins.installing import parse_target
 from diffinv.system import local_models, paths
+from diffinv.system.hub import checked_id
 from diffinv_clip.sources import find_source as find_clip
 from diffinv_stable_diffusion.families import FAMILIES
 from diffinv_stable_diffusion.sources import find_source as find_checkpoint
@@ -43,8 +43,8 @@ def test_the_home_of_nobody_is_no_place_for_a_library(monkeypatch):
 
 @pytest.mark.parametrize("name", ["a--b/c", "a/" + "b" * 100, "a/b.."])
 def test_ids_that_the_hub_does_not_have(name):
-    with pytest.raises(UsageError, match="nor the id of a model"):
-        resolve_id(name)
+    with pytest.raises(UsageError, match="is not the id of a model"):
+        checked_id(name)
     with pytest.raises(DiffinvError):
         local_models.find_snapshot(name)
 

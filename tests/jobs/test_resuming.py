@@ -267,7 +267,6 @@ def test_a_sweep_that_is_killed_ends_as_if_each_strength_were_applied_alone(
     assert worker.wait(60) == -signal.SIGKILL
     kept = pictures_in(out)
     assert len(kept) == 2
-    store.resume(job.id)
     Worker(store, "cpu", idle=0).run()
     made = {"strength -2": -2.0, "strength +0": 0.0, "strength +0.5": 0.5, "strength +2": 2.0}
     assert set(pictures_in(out)) == {f"{name}/0.png" for name in made}

@@ -626,6 +626,7 @@ async def test_help_and_palette(full_home: Path, make_app: MakeApp) -> None:
         await pilot.press("question_mark", "ctrl+p")
         await pilot.press(*"go to jobs")
         await shows(pilot, "Go to Jobs")
+        await until(pilot, lambda: "Go to Apply" not in screen(pilot.app))
         await pilot.press("enter")
         await until(pilot, lambda: pilot.app.current_mode == "jobs")
 
