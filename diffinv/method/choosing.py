@@ -44,13 +44,14 @@ def choose_wordings(
 
         argmax cos(pred(new words) - pred(prompt_B), pred({prompt_B, D}) - pred(prompt_B))
 
-    The tokens have one row for each B, or one for all. The choice does not depend on how strong
-    the differences are together, nor on the other pictures.
+    The tokens have one row for each B, or one for all. Without any, the nearest wording is taken.
+    The choice does not depend on how strong the differences are together, nor on the other
+    pictures.
     """
     rows = zip(images, prompts, candidates, strict=True)
     return [
         found[0]
-        if len(found) == 1
+        if len(found) == 1 or not differences
         else _choose(backbone, image, prompt, _of_row(differences, i), found)
         for i, (image, prompt, found) in enumerate(rows)
     ]
