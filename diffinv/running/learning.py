@@ -308,13 +308,11 @@ def _preview_wordings(
 ) -> list[Wording] | None:
     """What becomes of the words of each A, None for nothing."""
     from ..method.choosing import choose_wordings
-    from ..method.word_tokens import with_words
-    from ..method.words import Wording
 
     rows = zip(prompts, learned, strict=True)
     if not differences:
-        told = [(text, [(one.words, 1.0)] if one.words else []) for text, one in rows]
-        return [with_words(text, Wording(text, 0.0, ()), words) for text, words in told]
+        vocabulary = teachers.vocabulary()
+        return [_told(text, one, vocabulary) for text, one in rows]
     words = None if differences[0][0].space == "input" else teachers.vocabulary()
     if words is None:
         return None
@@ -322,6 +320,16 @@ def _preview_wordings(
     if steps >= _QUICK_STEPS:
         return choose_wordings(teachers.backbone, images, prompts, differences, found)
     return [candidates[0] for candidates in found]
+
+
+def _told(text: str, one: _Learned, vocabulary: Vocabulary | None) -> Wording:
+    """What becomes of a prompt if the difference is words, as when it is applied."""
+    from ..method.word_tokens import with_words
+    from ..method.words import Wording
+
+    found = vocabulary.wordings(text, [one.direction]) if vocabulary else [Wording(text, 0.0, ())]
+    told = [(one.words, 1.0)] if one.words else []
+    return with_words(text, replace(found[0], shares=()), told)
 
 
 def _decisive(

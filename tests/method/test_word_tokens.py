@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,6 +18,7 @@ from diffinv.method.settings import ApplicationSettings
 from diffinv.method.word_tokens import WordTable, WordTokens, left_unsaid, said, with_words
 from diffinv.method.words import Wording
 from diffinv.pictures.reading import read_picture
+from diffinv.pictures.writing import from_webp
 
 EXAMPLE = Path(__file__).parents[2] / "plugins" / "diffinv-diorama" / "diffinv_diorama" / "example"
 A, A_PRIME = EXAMPLE / "a.png", EXAMPLE / "a_prime.png"
@@ -105,6 +107,17 @@ def test_it_is_applied_with_words_exchanged_or_else_said_after_the_prompt(model,
         return model.apply(difference, B, prompt=text, **use).tobytes()
 
     assert len({made(), made(strength=0.0), made(reword=False)}) == 3
+
+
+def test_the_preview_is_what_applying_it_makes_of_the_first_picture(model, difference):
+    prompt = difference.info.prompts[0][0]
+    use = {"seed": 0, "size": "model", "progress": False}
+    made = np.asarray(model.apply(difference, A, prompt=prompt, **use), dtype=float)
+    shown = np.asarray(from_webp(difference.thumbnails["preview"]).convert("RGB"), dtype=float)
+    appended = model.apply(difference, A, prompt=prompt, reword=False, **use)
+    assert (
+        np.abs(made - shown).mean() < np.abs(np.asarray(appended, dtype=float) - shown).mean() / 2
+    )
 
 
 def test_a_model_whose_words_the_encoder_does_not_share_cannot_learn_them(model):
