@@ -48,7 +48,7 @@ GROUPS: dict[str, dict[str, Change]] = {
             "lambda_clip": 6.0,
         },
     },
-    "alpha": {f"alpha {x}": {"alpha": x} for x in (0.4, 1.0)},
+    "alpha": {f"alpha {x}": {"alpha": x} for x in (0.0, 0.2, 0.4, 0.6, 1.0)},
     "steps": {
         "lr 0.03": {"lr": 0.03},
         "lr 0.3": {"lr": 0.3},
@@ -61,6 +61,7 @@ GROUPS: dict[str, dict[str, Change]] = {
             for space in ("input", "output")
             for n in ((1, 3, 5, 8) if space == "input" else (5,))
         },
+        "additive, n = 2": {"tokens": 2},
         "input, n = 5, lr 0.03": {"token_space": "input", "tokens": 5, "lr": 0.03},
     },
     "prompts": {"PEZ prompts": {"prompter": "pez"}},

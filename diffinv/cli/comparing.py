@@ -62,6 +62,14 @@ _OPTIONS = (
         multiple=True,
         help="Log the table and some pictures there, too; repeatable.",
     ),
+    click.option(
+        "--batch",
+        type=click.IntRange(1),
+        default=1,
+        show_default=True,
+        help="Triplets at once, where a method can (difference-inversion): faster, and the same "
+        "pictures up to rounding.",
+    ),
     click.option("--from", "lock", type=PATH, help="Repeat the comparison of this lock file."),
     click.option("--out", type=PATH, required=True, help="The comparison's folder."),
     on_option,
@@ -83,6 +91,7 @@ class _Asked:
     encoders: tuple[str, ...]
     lpips: bool
     logs: tuple[str, ...]
+    batch: int
     lock: Path | None
     out: Path
     on: str
@@ -206,6 +215,7 @@ def _carry_out(
                 asked.device,
                 asked.lpips,
                 asked.captioner,
+                asked.batch,
             )
         with ProgressDisplay() as display:
             table = compare(

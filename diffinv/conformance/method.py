@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from ..contracts import Method, Triplet
+from ..contracts import ManyAtOnce, Method, Triplet
 from .kit import Check, require
 
 _SIDE = 96
+_ROUNDING = 8
+"""How far a picture made with others may be off, of 255 and on average."""
 
 
 def _triplet() -> Triplet:
@@ -40,4 +42,18 @@ def the_seed_decides(method: Method) -> None:
     require(np.array_equal(first, again), "two answers for one seed")
 
 
-CHECKS: list[Check] = [it_gives_a_picture, the_seed_decides]
+def many_are_as_one(method: Method) -> str:
+    """If it takes several triplets at once, each gets the picture it gets alone."""
+    if not isinstance(method, ManyAtOnce):
+        return "one at a time"
+    alone = np.asarray(method.complete(_triplet(), 7), float)
+    together = list(method.complete_many([_triplet()] * 3, 7))
+    require(len(together) == 3, f"{len(together)} pictures for 3 triplets")
+    for picture in together:
+        require(picture.size == alone.shape[1::-1], "its pictures have other sizes together")
+        off = float(np.abs(np.asarray(picture.convert("RGB"), float) - alone).mean())
+        require(off <= _ROUNDING, f"together its picture is another: off by {off:.0f} of 255")
+    return "several at once"
+
+
+CHECKS: list[Check] = [it_gives_a_picture, the_seed_decides, many_are_as_one]

@@ -17,7 +17,7 @@ from .conditioning import (
 )
 from .delta_encoder import DeltaEncoder
 from .editor import Editor, Trajectory
-from .method import Bench, Method, Network, Triplet, World
+from .method import Bench, ManyAtOnce, Method, Network, Triplet, World
 from .schedule import CLEAN, Level, RectifiedFlow, Schedule, Timestep, VariancePreserving
 from .specs import (
     API_VERSION,
@@ -55,6 +55,7 @@ __all__ = [
     "Glimpse",
     "Kind",
     "Level",
+    "ManyAtOnce",
     "Method",
     "MethodSpec",
     "Network",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -87,6 +87,16 @@ class Method(Protocol):
     def complete(self, triplet: Triplet, seed: int) -> Image:
         """B', an RGB picture. The same triplet and seed give the same picture, whatever was
         completed before."""
+
+
+@runtime_checkable
+class ManyAtOnce(Protocol):
+    """What a method may offer besides: to complete several triplets in one batch of its model. Its
+    spec says ``many``."""
+
+    def complete_many(self, triplets: Sequence[Triplet], seed: int) -> Sequence[Image]:
+        """What ``complete`` gives for each triplet, up to the rounding of another batch. The same
+        triplets together give the same pictures."""
 
 
 class World(Protocol):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from ..contracts import Method, MethodSpec, Triplet
+from ..contracts import ManyAtOnce, Method, MethodSpec, Triplet
 from ..errors import DiffinvError, UsageError
 from ..plugins.checking import describe
 from ..plugins.loading import registry
@@ -19,7 +20,7 @@ from .bench import ModelBench
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from .data import Dataset
+    from .data import Dataset, Entry
 
 
 @dataclass(frozen=True)
@@ -92,9 +93,13 @@ def setting(spec: MethodSpec, name: str, text: str) -> Any:
         ) from None
 
 
+Task = tuple[int, tuple[int, ...]]
+"""The place of a column, and those of the triplets that go together."""
+
+
 class Answerer:
-    """Answers (place of the column, place of the triplet) with an :class:`Answer` and the picture
-    as PNG, None if there is none. Methods are loaded at once, so that what is wrong with one is
+    """Answers a task with an :class:`Answer` for each triplet and the picture as PNG, None if there
+    is none. Methods are loaded at once, so that what is wrong with one is
     known before hours of work; models when they are first needed. They stay."""
 
     def __init__(
@@ -111,10 +116,37 @@ class Answerer:
         self._benches: dict[str | None, ModelBench] = {}
         self._methods = [_loaded(column, self._bench(column)) for column in columns]
 
-    def __call__(self, task: tuple[int, int]) -> tuple[Answer, bytes | None]:
-        """Whatever goes wrong is the answer's reason, not the run's end."""
-        column, entry = self._columns[task[0]], self._data.entries[task[1]]
-        bench, method = self._bench(column), self._methods[task[0]]
+    def __call__(self, task: Task) -> list[tuple[Answer, bytes | None]]:
+        """Whatever goes wrong is the answer's reason, not the run's end. If several go wrong
+        together, each is tried alone."""
+        place, rows = task
+        entries = [self._data.entries[row] for row in rows]
+        method = self._methods[place]
+        if len(entries) > 1 and isinstance(method, ManyAtOnce):
+            with suppress(Exception):
+                return self._together(place, method, entries)
+        return [self._alone(place, entry) for entry in entries]
+
+    def _together(
+        self, place: int, method: ManyAtOnce, entries: Sequence[Entry]
+    ) -> list[tuple[Answer, bytes | None]]:
+        """Each answer's cost is its share."""
+        column = self._columns[place]
+        bench, triplets = self._bench(column), [entry.open() for entry in entries]
+        if any(lacks(column.spec, triplet) for triplet in triplets):
+            raise DiffinvError("a triplet lacks something")
+        cost = _Cost(bench)
+        with deterministic(self._seed, bench.device):
+            images = method.complete_many(triplets, self._seed)
+        share = cost.so_far(len(entries))
+        return [
+            (Answer(column.name, entry.id, **share), _png(image.convert("RGB")))
+            for entry, image in zip(entries, images, strict=True)
+        ]
+
+    def _alone(self, place: int, entry: Entry) -> tuple[Answer, bytes | None]:
+        column, method = self._columns[place], self._methods[place]
+        bench = self._bench(column)
         image, error = None, method if isinstance(method, str) else None
         cost = _Cost(bench)
         if not isinstance(method, str):
@@ -152,11 +184,13 @@ class _Cost:
             torch.cuda.reset_peak_memory_stats()
         self._began = time.perf_counter()
 
-    def so_far(self) -> dict[str, Any]:
+    def so_far(self, count: int = 1) -> dict[str, Any]:
+        """Of each of ``count`` answers that were made together; the memory they took together."""
         import torch
 
-        seconds = round(time.perf_counter() - self._began, 3)
-        found = {"seconds": seconds, "evaluations": self._bench.evaluations - self._before}
+        seconds = round((time.perf_counter() - self._began) / count, 3)
+        evaluations = round((self._bench.evaluations - self._before) / count)
+        found = {"seconds": seconds, "evaluations": evaluations}
         if self._on_gpu:
             found["peak_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 3)
         return found

@@ -45,6 +45,8 @@ class Comparison:
     device: str | None = None
     lpips: bool = False
     captioner: str | None = None
+    batch: int = 1
+    """So many triplets go together, where a method can."""
     sources: Mapping[str, Any] | None = None
     """The pictures of a lock, with their hashes: those of a repetition must be the same."""
 
@@ -93,7 +95,7 @@ def compare(
     make_folder(folder)
     _lock(wanted, data, folder / LOCK)
     lpips = LPIPS() if wanted.lpips else None
-    run = Run(folder, data, wanted.columns, wanted.seed)
+    run = Run(folder, data, wanted.columns, wanted.seed, wanted.batch)
     run.make(engine, _answerer(wanted, data), on_answer)
     errors: dict[str, dict[str, str]] = {}
     for answer in run.answers.values():
@@ -114,7 +116,7 @@ def open_run(folder: Path) -> Run:
     wanted = Comparison.locked(folder / LOCK)
     data = open_data(wanted.data, wanted.count, wanted.seed)
     _lock(wanted, data, folder / LOCK)
-    return Run(folder, data, wanted.columns, wanted.seed)
+    return Run(folder, data, wanted.columns, wanted.seed, wanted.batch)
 
 
 def contestants(run: Run) -> list[str]:

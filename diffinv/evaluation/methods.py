@@ -6,6 +6,7 @@ not be how their results are enlarged.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,12 @@ from ..method import answers
 from ..method.application import edit_latents
 from ..method.settings import ApplicationSettings, inversion_settings
 from ..pictures.framing import of_shape, to_model
+from ..running.editing import batches
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from ..difference import Difference
     from .bench import ModelBench
 
 APPLYING = ("editor", "num_inference_steps", "guidance_scale", "mask", "mask_grow", "reword")
@@ -43,20 +46,35 @@ class DifferenceInversion:
         self._bench, self._strength = bench, settings.pop("strength", 1.0)
         self._applying = {n: settings.pop(n) for n in APPLYING if n in settings}
         self._applying["use_difference_mask"] = self._applying.pop("mask", True)
-        self._learning = inversion_settings(settings.pop("preset", "default"), **settings)
+        preset = settings.pop("preset", "default")
+        self._learning = inversion_settings(preset, preview=0, **settings)
 
     def complete(self, triplet: Triplet, seed: int) -> Image:
         """B' as ``Model.invert`` and ``Model.apply`` make it."""
+        return self.complete_many([triplet], seed)[0]
+
+    def complete_many(self, triplets: Sequence[Triplet], seed: int) -> list[Image]:
+        """The B' of each. What is learned from pictures of one size is learned in one batch."""
         model = self._bench.model
-        pair = described(self._bench, triplet, "a"), described(self._bench, triplet, "a_prime")
-        difference = model.invert(
-            triplet.a,
-            triplet.a_prime,
-            captions=[pair],
-            settings=replace(self._learning, seed=seed),
-            progress=False,
-        )
-        return model.apply(
+        sizes = [answers.seen_size(self._bench.backbone, one.a.size) for one in triplets]
+        learned: dict[int, Difference] = {}
+        for rows, _ in batches(sizes, sizes, len(triplets)):
+            some = [triplets[i] for i in rows]
+            found = model.invert_many(
+                [(one.a, one.a_prime) for one in some],
+                captions=[self._captions(one) for one in some],
+                batch=len(some),
+                settings=replace(self._learning, seed=seed),
+                progress=False,
+            )
+            learned.update(zip(rows, found, strict=True))
+        return [self._applied(learned[i], one, seed) for i, one in enumerate(triplets)]
+
+    def _captions(self, triplet: Triplet) -> tuple[str, str]:
+        return described(self._bench, triplet, "a"), described(self._bench, triplet, "a_prime")
+
+    def _applied(self, difference: Difference, triplet: Triplet, seed: int) -> Image:
+        return self._bench.model.apply(
             difference,
             triplet.b,
             strength=self._strength,

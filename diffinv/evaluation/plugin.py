@@ -33,6 +33,7 @@ def register_methods() -> list[MethodSpec]:
             factory=f"{_HERE}:DifferenceInversion",
             description="Learns the difference of A and A′ as DIFF tokens and applies it to B.",
             settings={**_LEARNING, **_APPLYING},
+            many=True,
         ),
         MethodSpec(
             id="caption-arithmetic",

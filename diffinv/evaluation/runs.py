@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..system.files import atomic_write
-from .answering import Answer, Column
+from .answering import Answer, Column, Task
 
 if TYPE_CHECKING:
     from ..engines import Engine, Work
@@ -26,8 +26,11 @@ OnAnswer = Callable[[str, int, int], None]
 class Run:
     """One comparison and its folder."""
 
-    def __init__(self, folder: Path, data: Dataset, columns: Sequence[Column], seed: int) -> None:
+    def __init__(
+        self, folder: Path, data: Dataset, columns: Sequence[Column], seed: int, batch: int = 1
+    ) -> None:
         self.folder, self.data, self.columns, self.seed = folder, data, list(columns), seed
+        self._batch = batch
         self._log = folder / "answers.jsonl"
         self.answers = {(a.column, a.triplet): a for a in read_answers(self._log)}
 
@@ -38,22 +41,28 @@ class Run:
     def make(self, engine: Engine, answerer: Callable[[], Work], on_answer: OnAnswer) -> None:
         """Make every answer that is not there. A method that cannot be loaded has a reason for each
         of its answers."""
-        tasks = [
-            (column, entry)
-            for column in range(len(self.columns))
-            for entry in range(len(self.data.entries))
-            if not self._has(column, entry)
-        ]
+        tasks = [task for column in range(len(self.columns)) for task in self._left(column)]
         total = len(self.data.entries)
-        left = Counter(column for column, _ in tasks)
+        left = Counter({column: 0 for column, _ in tasks})
+        for column, rows in tasks:
+            left[column] += len(rows)
         if not tasks:
             return
         with engine.started(answerer) as pool:
-            for place, (answer, picture) in pool.run(tasks):
-                self._keep(answer, picture)
-                column = tasks[place][0]
-                left[column] -= 1
+            for place, found in pool.run(tasks):
+                for answer, picture in found:
+                    self._keep(answer, picture)
+                column, rows = tasks[place]
+                left[column] -= len(rows)
                 on_answer(self.columns[column].name, total - left[column], total)
+
+    def _left(self, column: int) -> list[Task]:
+        """What is to be made of a column. Triplets that go together always do: a batch of which
+        something is missing is made again as it was."""
+        batch = self._batch if self.columns[column].spec.many else 1
+        rows = range(len(self.data.entries))
+        parts = [tuple(rows[i : i + batch]) for i in range(0, len(rows), batch)]
+        return [(column, part) for part in parts if not all(self._has(column, x) for x in part)]
 
     def _has(self, column: int, entry: int) -> bool:
         name, triplet = self.columns[column].name, self.data.entries[entry].id
