@@ -10,7 +10,7 @@ each editor: the default recipe, its tokens alone, and the true caption as a cei
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,6 +33,9 @@ from diffinv_diorama.world import analogies
 EDITORS = ("edit-friendly", "ddim", "sdedit")
 METHODS = ("difference-inversion", "tokens-only", "true-caption")
 
+Case = tuple[str, str]
+"""An editor and a method."""
+
 
 class Twin(DioramaBackbone):
     """The embedded model with a denoiser that predicts the flow eps - x_0."""
@@ -53,15 +56,19 @@ class Twin(DioramaBackbone):
         return super().predict(noisy, 1000 * timesteps, conditioning)
 
 
-def rows_of(parts: Parts, count: int, seed: int, at_once: int) -> dict[str, list[Row]]:
-    """Every method's scores with one editor."""
-    chosen = analogies(count, seed)
-    found: dict[str, list[Row]] = {method: [] for method in METHODS}
-    for start in range(0, count, at_once):
-        some = chosen[start : start + at_once]
-        batch = Batch(some, parts, InversionSettings(), ApplicationSettings(), seed=start)
-        for method in METHODS:
-            found[method] += score(batch, method)
+def rows_of(parts: Mapping[str, Parts], given: argparse.Namespace) -> dict[Case, list[Row]]:
+    """The scores of every editor and method. What is learned is learned once for all editors."""
+    chosen = analogies(given.count, given.seed)
+    found: dict[Case, list[Row]] = {(editor, method): [] for editor in parts for method in METHODS}
+    for start in range(0, given.count, given.batch):
+        some, learned = chosen[start : start + given.batch], None
+        for editor, own in parts.items():
+            batch = Batch(some, own, InversionSettings(), ApplicationSettings(), seed=start)
+            if learned is not None:
+                batch.__dict__["learned"] = learned
+            learned = batch.learned
+            for method in METHODS:
+                found[editor, method] += score(batch, method)
     return found
 
 
@@ -103,18 +110,15 @@ def main() -> None:
     print(where(given.device))
     print("| editor | method | v: right | PSNR | flow: right | PSNR | p |")
     print("|---|---|---|---|---|---|---|")
-    for editor in given.editor:
-        parts = load_parts(editor, given.device)
-        v, flow = (
-            rows_of(one, given.count, given.seed, given.batch)
-            for one in (parts, replace(parts, backbone=twin))
-        )
-        for method in METHODS:
-            print(line(editor, method, v[method], flow[method]), flush=True)
-        if editor == "ddim":
-            for name, model in (("v", parts.backbone), ("flow", twin)):
-                off = round_trip(replace(parts, backbone=model), 8, 20)
-                print(f"DDIM round trip of 20 steps, {name}: off by {off:.1e}")
+    v = {editor: load_parts(editor, given.device) for editor in given.editor}
+    flow = {editor: replace(parts, backbone=twin) for editor, parts in v.items()}
+    ours, theirs = rows_of(v, given), rows_of(flow, given)
+    for case, rows in ours.items():
+        print(line(*case, rows, theirs[case]))
+    for name, parts in (("v", v), ("flow", flow)):
+        if "ddim" in parts:
+            off = round_trip(parts["ddim"], 8, 20)
+            print(f"DDIM, 20 steps there and back, {name}: off by {off:.1e}")
 
 
 if __name__ == "__main__":

@@ -116,7 +116,8 @@ def evaluate_row(
     batch = Batch(chosen, parts[application.editor], inversion, application, seed=0)
     as_default = inversion == inversion_settings()
     if as_default and learned.exists():
-        batch.__dict__["tokens"] = DiffTokens(load_file(learned)["tokens"], inversion.token_space)
+        known = load_file(learned)["tokens"].to(batch.parts.backbone.device)
+        batch.__dict__["tokens"] = DiffTokens(known, inversion.token_space)
     rows = score(batch, "difference-inversion")
     if as_default:
         save_file({"tokens": batch.tokens.values.contiguous()}, learned)

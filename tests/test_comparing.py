@@ -249,6 +249,49 @@ def test_our_answers_are_those_of_the_api(tmp_path):
     assert bits(path) == expected.tobytes()
 
 
+def test_triplets_that_go_together_are_made_again_together(tmp_path, capsys):
+    data = ("--data", "diorama", "--count", 3, "--device", "cpu")
+    chosen = (*data, "--method", "difference-inversion", "--method", "copy-b", *FAST)
+    alone, out = tmp_path / "alone", tmp_path / "together"
+    assert table1(*chosen, "--out", alone) == 0
+    assert table1(*chosen, "--batch", 2, "--out", out) == 0
+    made = sorted((out / "pictures" / "difference-inversion").glob("*.png"))
+    assert len(made) == 3
+    for path in made:
+        own = np.frombuffer(bits(alone / path.relative_to(out)), np.uint8).astype(float)
+        assert np.abs(own - np.frombuffer(bits(path), np.uint8)).mean() < 1
+    was = [(bits(path), path.stat().st_mtime_ns) for path in made]
+    made[0].unlink()
+    assert table1(*chosen, "--batch", 2, "--out", out) == 0
+    assert [bits(path) for path in made] == [old for old, _ in was]
+    assert [path.stat().st_mtime_ns == time for path, (_, time) in zip(made, was, strict=True)] == [
+        False,
+        False,
+        True,
+    ]
+    capsys.readouterr()
+    assert table1(*chosen, "--out", out) == 2
+    assert "holds another comparison (its batch differs)" in capsys.readouterr().err
+
+
+def test_what_fails_together_is_tried_alone(copies, tmp_path):
+    from diffinv.evaluation.comparing import Comparison, compare
+
+    columns = tuple(columns_of(("wary",), (), {}))
+    wanted = Comparison("walls", 5, 0, columns, device="cpu", batch=2)
+    folder = tmp_path / "run"
+    table = compare(wanted, folder, "Walls", engine_of("local"), (), lambda *_: None, print)
+    assert table["columns"]["wary"]["errors"] == {"plain-0-3": "it does not like this wall"}
+    whites = {path.stem: Image.open(path).getpixel((0, 0)) for path in folder.rglob("*.png")}
+    together, alone = (0, 255, 0), (255, 255, 255)
+    assert whites == {
+        "plain-0-0": together,
+        "plain-0-1": together,
+        "plain-0-2": alone,
+        "plain-0-4": alone,
+    }
+
+
 def test_an_answer_that_fails_is_a_row_with_its_reason(copies, tmp_path, capsys):
     from diffinv.evaluation.comparing import Comparison, compare
 

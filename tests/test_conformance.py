@@ -539,3 +539,24 @@ def test_editors():
     assert flipped == {"the_trajectory_fits"}
     noisy = changed(lambda path: Trajectory(path.timesteps, path.samples + torch.rand(1)))
     assert noisy == {"it_ends_at_b", "the_seed_decides"}
+
+
+def test_methods():
+    class Plain:
+        def complete(self, triplet, seed):
+            return triplet.a_prime
+
+    class Many(Plain):
+        def __init__(self, change=lambda pictures: pictures):
+            self._change = change
+
+        def complete_many(self, triplets, seed):
+            return self._change([self.complete(one, seed) for one in triplets])
+
+    assert failures("method", Plain()) == failures("method", Many()) == {}
+    for change in (
+        lambda pictures: pictures[:2],
+        lambda pictures: [one.resize((48, 48)) for one in pictures],
+        lambda pictures: [one.transpose(0).point(lambda v: 255 - v) for one in pictures],
+    ):
+        assert set(failures("method", Many(change))) == {"many_are_as_one"}

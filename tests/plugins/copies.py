@@ -12,6 +12,7 @@ def register_methods():
     return [
         MethodSpec("copy-a-prime", "Copy of A'", "copies:Copy", settings={"grey": False}),
         MethodSpec("fails", "Fails", "copies:Fails"),
+        MethodSpec("wary", "Wary", "copies:Wary", many=True),
     ]
 
 
@@ -36,6 +37,23 @@ class Fails:
         if triplet.id.endswith("1"):
             raise DiffinvError("it does not like odd walls.")
         raise ValueError("<b>markup</b>")
+
+
+class Wary:
+    """Green for walls that go together, and white for one alone."""
+
+    def __init__(self, bench, weights):
+        pass
+
+    def complete(self, triplet, seed):
+        if triplet.id.endswith("3"):
+            raise DiffinvError("it does not like this wall.")
+        return Image.new("RGB", (96, 96), "white")
+
+    def complete_many(self, triplets, seed):
+        for triplet in triplets:
+            self.complete(triplet, seed)
+        return [Image.new("RGB", (96, 96), "lime") for _ in triplets]
 
 
 class Walls:

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from PIL import Image
@@ -69,6 +70,35 @@ def test_more_pictures_at_once_take_more(checkpoints):
     source = find_source(FAMILIES["sd15"], str(checkpoints("sd15")))
     one, eight = (memory.expected_peak(source, "cuda", 2, False, n) for n in (1, 8))
     assert one < eight
+
+
+@pytest.mark.parametrize(
+    ("family", "low", "at_once", "gigabytes"),
+    [
+        ("sd21-base", False, None, 4.30),
+        ("sd21-base", True, None, 2.93),
+        ("sd21-base", False, 1, 4.11),
+        ("sdxl", False, None, 17.72),
+        ("sdxl", True, None, 7.06),
+        ("sdxl", False, 1, 12.42),
+    ],
+)
+def test_what_is_expected_is_what_a_gpu_took(family, low, at_once, gigabytes):
+    """The figures of benchmarks/figures/gpu-h200.json, never below them, nor far above."""
+    from diffinv_stable_diffusion.families import FAMILIES
+
+    unet, texts, size = {
+        "sd21-base": (865_910_724, 340_387_840, 64),
+        "sdxl": (2_567_463_684, 817_720_320, 128),
+    }[family]
+    configs = {"vae": {"block_out_channels": [128, 256, 512, 512]}, "unet": {"sample_size": size}}
+    source = SimpleNamespace(
+        family=FAMILIES[family],
+        parameters={"unet": unet, "vae": 83_653_863, "text_encoder": texts},
+        config=configs.__getitem__,
+    )
+    expected = memory.expected_peak(source, "cuda", 2, low, at_once) / 1e9
+    assert gigabytes < expected < 1.25 * gigabytes
 
 
 @pytest.mark.parametrize("family", ["sd15", "sd21"])

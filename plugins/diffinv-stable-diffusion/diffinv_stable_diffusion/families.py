@@ -17,7 +17,8 @@ class Family:
     types its checkpoints may have, the usual one first. ``projections`` are (hub id, file) with the
     joint space's text projection, for checkpoints that lack it. ``embedding_layout`` gives the keys
     and widths of a textual-inversion file. ``activations`` is the memory in bytes that a training
-    step needs per latent pixel of a row in float32.
+    step needs per latent pixel of a row in float32, ``gpu_activations`` the same in bfloat16 on a
+    GPU, whose attention keeps less.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Family:
     projections: tuple[tuple[str, str], ...]
     embedding_layout: Mapping[str, int]
     activations: int = 830_000
+    gpu_activations: int = 200_000
 
     @property
     def text_encoders(self) -> tuple[str, ...]:
@@ -120,6 +122,7 @@ _ALL = (
         projections=(),
         embedding_layout={"clip_l": 768, "clip_g": 1280},
         activations=600_000,
+        gpu_activations=350_000,
     ),
 )
 

@@ -86,7 +86,9 @@ def expected_peak(
     factor = vae_factor(source) ** 2
     # Two rows per pair or picture: before and after, or with and without the prompt.
     rows = 2 * (pictures or 1)
-    denoising = rows * pixels / factor * source.family.activations * item / 4
+    family = source.family
+    each = family.activations if kind == "cpu" else family.gpu_activations * 2
+    denoising = rows * pixels / factor * each * item / 4
     denoising *= _CHECKPOINTED if low or pictures else 1
     return int(weights + max(denoising, autoencoder_peak(pixels, pictures or 1, low)))
 
