@@ -355,8 +355,10 @@ class DiffinvApp(App[None]):
             place.call_after_refresh(place.refill, request)
         elif isinstance(request, ApplyRequest):
             self.do(partial(self._find_differences, request), partial(self._edit_apply, request))
-        else:
+        elif isinstance(request, FetchRequest):
             self.action_go("models")
+        else:
+            self.notify("What a list of pairs asks for is changed in the list; try it again then.")
 
     def _find_differences(self, request: ApplyRequest) -> list[tuple[str, Path, float]]:
         """Those of a request that are there still; for each other one a message."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from diffinv.jobs.counting import count, so_far
-from diffinv.jobs.requests import ApplyRequest, InvertRequest
+from diffinv.jobs.counting import MANY, count, learned, so_far
+from diffinv.jobs.requests import ApplyRequest, InvertManyRequest, InvertRequest
 from diffinv.system.text import plural, readable
 
 from .formatting import duration, plain, short_path, tilde
@@ -29,7 +29,12 @@ _LOOKS = {
 }
 
 
-_DOES = {"invert": "learning on {}", "apply": "applying on {}", "fetch": "fetching"}
+_DOES = {
+    "invert": "learning on {}",
+    "invert-many": "learning on {}",
+    "apply": "applying on {}",
+    "fetch": "fetching",
+}
 
 
 def look(job: Job) -> tuple[str, str]:
@@ -43,7 +48,10 @@ def is_partial(job: Job) -> bool:
 
 
 def pictures(job: Job) -> str:
-    """How many pictures there are: those of this run, those from before, those that failed."""
+    """How many pictures there are: those of this run, those from before, those that failed; or how
+    many differences."""
+    if isinstance(job.request, InvertManyRequest):
+        return learned(job, job.request)
     new = len(job.outputs) - job.skipped
     said = plural(len(job.outputs), "picture")
     if job.skipped:
@@ -81,7 +89,7 @@ def prompt(job: Job, width: int) -> Text:
     title = plain(job.title, "bold" if job.state == "running" else "", 200)
     text.append_text(_fitted(title, width - len(number))).append(number, "muted").append("\n  ")
     if job.state == "running" and job.share and not job.damage:
-        done = f" {count(job) if job.kind == 'apply' else f'{100 * job.share:3.0f} %'}"
+        done = f" {count(job) if job.kind in MANY else f'{100 * job.share:3.0f} %'}"
         return text.append_text(bar(job, max(8, width - len(done)))).append(done)
     about, moment = _about(job), " " + clock(job.finished or job.created)
     if about.cell_len > width - len(moment):
@@ -111,7 +119,7 @@ def _about(job: Job) -> Text:
 
 def _done_of(job: Job) -> str:
     """``132 of 200`` of a job of pictures that has begun."""
-    return count(job) if job.kind == "apply" and job.share else ""
+    return count(job) if job.kind in MANY and job.share else ""
 
 
 def title_line(job: Job) -> Text:
@@ -168,7 +176,7 @@ def figures(job: Job, width: int) -> Text:
 def _pace(job: Job) -> str:
     """How fast it is, where pictures do not say it."""
     rate = job.progress.rate
-    if rate is None or job.kind == "apply":
+    if rate is None or job.kind in MANY:
         return ""
     if job.kind == "fetch":
         return f"{readable(rate)}/s" if rate and job.state == "running" else ""
@@ -209,10 +217,12 @@ def named(job: Job) -> Text:
 
 def became(job: Job) -> Text:
     """What has become of a job, with the reason where it ended early."""
-    done = f"{count(job)} done, then " if job.kind == "apply" and count(job) else ""
+    done = f"{count(job)} done, then " if job.kind in MANY and count(job) else ""
     if job.state in ("interrupted", "failed"):
         reason = f": {_reason(job)}" if job.error else ""
         return plain(f"{done}{job.state}{reason}", limit=300)
+    if job.state == "done" and isinstance(job.request, InvertManyRequest):
+        return plain(f"finished, {learned(job, job.request)}")
     if job.state == "done":
         made = {"invert": "learned", "fetch": "fetched"}.get(job.kind) or count(job)
         failed = f", {len(job.failures)} failed" if job.failures else ""

@@ -454,6 +454,22 @@ def test_every_row_of_a_manifest_is_a_job(diffinv, pictures):
     _refused(diffinv(*command), 1, "from other pictures")
 
 
+def test_rows_that_are_learned_at_once_are_one_job(diffinv, pictures):
+    rows = "id,A,A_prime\nday,a.png,a2.png\nnight,a2.png,a.png\n"
+    (pictures / "pairs.csv").write_text(rows)
+    command = ("invert", "--manifest", pictures / "pairs.csv", "--backbone", "toy", "--steps", 2)
+    done = diffinv(*command, "--batch", 2)
+    assert (done.code, done.out) == (0, "2 of 2 differences are in the library.\n"), done.err
+    (job,) = diffinv("jobs", "list", "--json").json
+    assert (job["kind"], job["state"]) == ("invert-many", "done")
+    assert "pairs.csv: 2 differences" in diffinv("jobs", "list").out
+    assert "2 differences" in diffinv("jobs", "show", job["id"]).out
+    again = diffinv(*command, "--batch", 2)
+    assert "2 of 2 are in the library already." in again.err
+    assert len(diffinv("jobs", "list", "--json").json) == 1
+    _refused(diffinv("invert", pictures / "a.png", pictures / "a2.png", "--batch", 2), 2, "--batch")
+
+
 def test_a_manifest_goes_without_pictures_on_the_command_line(diffinv, pictures):
     pair = (pictures / "a.png", pictures / "a2.png")
     _refused(diffinv("invert"), 2, "--manifest")

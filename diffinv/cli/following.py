@@ -15,7 +15,7 @@ from .progress import ProgressDisplay
 from .ways_on import why_paused, why_stopped
 
 if TYPE_CHECKING:
-    from ..jobs.requests import ApplyRequest, InvertRequest
+    from ..jobs.requests import ApplyRequest, InvertManyRequest, InvertRequest
     from ..jobs.store import Job, JobStore, State
 
 _UNFINISHED: tuple[State, ...] = ("running", "queued")
@@ -24,7 +24,9 @@ _WORKER_EVERY = 1.0
 
 
 def submit_and_follow(
-    request: InvertRequest | ApplyRequest, detach: bool = False, unsuited: Sequence[str] = ()
+    request: InvertRequest | InvertManyRequest | ApplyRequest,
+    detach: bool = False,
+    unsuited: Sequence[str] = (),
 ) -> Job:
     """Queue a request, make sure there is a worker, and wait for the job's end unless detached. An
     application that a job does already is not queued again: that job is followed.
@@ -51,7 +53,7 @@ def submit_and_follow(
     return follow(store, job.id, told=unsuited)
 
 
-def _twin(store: JobStore, request: InvertRequest | ApplyRequest) -> Job | None:
+def _twin(store: JobStore, request: InvertRequest | InvertManyRequest | ApplyRequest) -> Job | None:
     """The job that does already what an application asks for, after saying so."""
     from ..jobs.requests import ApplyRequest
 
@@ -64,11 +66,11 @@ def _twin(store: JobStore, request: InvertRequest | ApplyRequest) -> Job | None:
 
 def tell_news(store: JobStore) -> None:
     """Say what was interrupted while nobody looked."""
-    from ..jobs.counting import count
+    from ..jobs.counting import MANY, count
 
     news = [job for job in store.jobs(["interrupted"]) if job.is_news]
     for job in news:
-        done = f"{count(job)} done. " if job.kind == "apply" and count(job) else ""
+        done = f"{count(job)} done. " if job.kind in MANY and count(job) else ""
         complain(f"While you were away: {done}{why_stopped(job) or job.title}")
     if news:
         store.set_told([job.id for job in news])
@@ -126,7 +128,7 @@ class _Follower:
 
     def show(self, job: Job) -> None:
         """Show what has changed since the last call."""
-        from ..jobs.counting import so_far
+        from ..jobs.counting import MANY, so_far
         from ..running.progress import Progress
 
         if job.state == "queued":
@@ -140,7 +142,7 @@ class _Follower:
                 self._show(Progress(job.progress.phase, warning=warning))
         self._warned = len(job.warnings)
         now = job.progress
-        if now.pictures:
+        if now.pictures or job.kind in MANY:
             self._show(Progress(now.phase, round(1000 * job.share), 1000), so_far(job))
         elif now.phase:
             is_bytes = job.kind == "fetch"

@@ -80,6 +80,14 @@ class PreviewSteps(click.IntRange):
     help="Learn a difference from each row of a .csv or .jsonl instead: A, A_prime, id (its name), "
     "caption_a, caption_a_prime.",
 )
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 1024),
+    default=1,
+    show_default=True,
+    help="Differences of a --manifest to learn at once: faster on a GPU, and the same up to "
+    "rounding.",
+)
 @click.option("--name", metavar="N", help="What to call it; default: from the files' names.")
 @backbone_option
 @addition_options
@@ -146,6 +154,7 @@ def invert(
     ctx: click.Context,
     manifest: Path | None,
     on: str,
+    batch: int,
     as_json: bool,
     detach: bool,
     **options: Any,
@@ -153,15 +162,18 @@ def invert(
     """Learn the difference between the pictures A and A_PRIME and keep it in the library.
 
     After Ctrl-C the job goes on by itself; 'diffinv jobs' watches, cancels and resumes it.
-    With --manifest every row is a job of its own, or with --on ray the machines of a cluster share
-    them; rows that the library has are left out, so the same command goes on after a crash.
+    With --manifest every row is a job of its own; with --batch they are one job, and with --on ray
+    the machines of a cluster share it. Rows that the library has are left out, so the same command
+    goes on after a crash.
     """
     _check_pictures(manifest, options, on, detach)
+    if batch > 1 and manifest is None:
+        raise UsageError("--batch is for many differences at once: give a --manifest of them.")
     if manifest:
         from .inverting_many import invert_rows
 
         example = _request(**options | {"a": manifest, "a_prime": manifest})
-        if not invert_rows(manifest, example, on, as_json):
+        if not invert_rows(manifest, example, on, batch, as_json):
             ctx.exit(1)
         return
     request = _request(**options)

@@ -8,33 +8,32 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..engines import LOCAL, engine_of
-from ..errors import DiffinvError, UsageError
+from ..errors import UsageError
+from ..jobs.requests import InvertManyRequest
 from .output import complain, print_json, say, stdout_for_data
-from .progress import ProgressDisplay
 
 if TYPE_CHECKING:
-    from ..engines import Engine
     from ..evaluation.layouts import Row
     from ..jobs.requests import InvertRequest
 
 
-def invert_rows(manifest: Path, example: InvertRequest, on: str, as_json: bool) -> bool:
+def invert_rows(manifest: Path, example: InvertRequest, on: str, batch: int, as_json: bool) -> bool:
     """Learn what the library does not have, with the settings of an example; whether all went
-    well."""
+    well. On this machine and one at a time every row is a job of its own, else all are one."""
     from ..jobs.many import is_learned
     from ..jobs.planning import name_of, open_library
 
     with stdout_for_data():
-        engine = engine_of(on)
+        engine_of(on)
         requests, faults = _requests(manifest, example)
         library = open_library(example.library)
         left = [request for request in requests if not is_learned(library, request)]
         if len(left) < len(requests):
             complain(f"{len(requests) - len(left)} of {len(requests)} are in the library already.")
-        if on == LOCAL:
+        if on == LOCAL and batch == 1:
             faults += _one_after_another(left)
         elif left:
-            faults += _at_once(engine, left)
+            faults += _as_one_job(InvertManyRequest(tuple(requests), batch, on, manifest.name))
     for fault in faults:
         complain(f"Error: {fault}")
     names = [name_of(r) for r in requests if library.has(name_of(r), exactly=True)]
@@ -94,21 +93,8 @@ def _one_after_another(requests: Sequence[InvertRequest]) -> list[str]:
     return faults
 
 
-def _at_once(engine: Engine, requests: Sequence[InvertRequest]) -> list[str]:
-    """On the machines of a cluster; what failed."""
-    from ..jobs.many import learn_many
-    from ..running.progress import LEARNING, Progress
+def _as_one_job(request: InvertManyRequest) -> list[str]:
+    """As one job, which leaves out by itself what the library has; what failed."""
+    from .following import submit_and_follow
 
-    done = 0
-    with ProgressDisplay() as show:
-
-        def on_learned(_request: InvertRequest, _found: object) -> None:
-            nonlocal done
-            done += 1
-            show(Progress(LEARNING, done, len(requests)))
-
-        show(Progress(LEARNING, 0, len(requests)))
-        try:
-            return list(learn_many(engine, requests, on_learned))
-        except DiffinvError as error:
-            return [str(error)]
+    return list(submit_and_follow(request).failures)

@@ -195,17 +195,17 @@ def _tell(job: Job, as_json: bool, sentence: str) -> None:
 
 def _where(job: Job) -> str:
     """A job's progress in a few words."""
-    from ..jobs.counting import count, so_far
+    from ..jobs.counting import MANY, count, so_far
 
     if job.damage:
         return job.damage
     if job.state == "queued":
         return _waits_for(job)
     if job.state == "done":
-        what = "fetched" if job.kind == "fetch" else _pictures(job)
+        what = "fetched" if job.kind == "fetch" else _made(job)
         return job.difference[0] if job.difference else what
     if job.error:
-        done = f"{count(job)} done. " if job.kind == "apply" and count(job) else ""
+        done = f"{count(job)} done. " if job.kind in MANY and count(job) else ""
         return f"{done}{why_stopped(job)}"
     return f"{job.progress.phase} {so_far(job)}".strip()
 
@@ -218,8 +218,13 @@ def _waits_for(job: Job) -> str:
     return f"comes after job {job.waits_for}" if job.waits_for else ""
 
 
-def _pictures(job: Job) -> str:
+def _made(job: Job) -> str:
     """How many are done, out of how many."""
+    from ..jobs.counting import learned
+    from ..jobs.requests import InvertManyRequest
+
+    if isinstance(job.request, InvertManyRequest):
+        return learned(job, job.request)
     done, failed = len(job.outputs), len(job.failures)
     whole = plural(done + failed, "picture")
     return f"{done} of {whole}, {failed} failed" if failed else whole

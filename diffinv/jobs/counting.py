@@ -1,22 +1,41 @@
-"""How far a job has come, in pictures where it makes pictures; said alike by every front end."""
+"""How far a job has come, in pictures or differences where it makes many; every front end says it
+alike."""
 
 from __future__ import annotations
 
-from ..system.text import readable
+from ..system.text import plural, readable
 from .job import Job
+from .requests import InvertManyRequest
+
+MANY = ("apply", "invert-many")
+"""The kinds of jobs that make many things, which say how many."""
+
+LEARN = ("invert", "invert-many")
+"""The kinds that bring differences to the library."""
 
 
 def count(job: Job) -> str:
-    """``132 of 200`` pictures, ``27 of 40 steps`` or ``12 MB of 5.2 GB``; nothing while the number
-    is not known."""
+    """``132 of 200`` pictures or differences, ``27 of 40 steps`` or ``12 MB of 5.2 GB``; nothing
+    while the number is not known."""
     if job.kind == "apply":
         done = len(job.outputs)
         whole = max(job.progress.pictures, done + len(job.failures))
         return f"{done:,} of {whole:,}" if whole else ""
     now = job.progress
+    if isinstance(job.request, InvertManyRequest) and now.total:
+        whole = len(job.request.requests)
+        return f"{whole * now.step // now.total:,} of {whole:,}"
     if job.kind == "fetch" and now.total:
         return f"{readable(now.step)} of {readable(now.total)}"
     return f"{now.step:,} of {now.total:,} steps" if now.total else ""
+
+
+def learned(job: Job, request: InvertManyRequest) -> str:
+    """How many differences an inversion of many has learned, and how many failed."""
+    whole, failed = len(request.requests), len(job.failures)
+    if not failed:
+        return plural(whole, "difference")
+    return f"{whole - failed} of {plural(whole, 'difference')}, {failed} failed"
 
 
 def so_far(job: Job) -> str:

@@ -9,7 +9,7 @@ from typing import Literal
 from ..running.progress import AppliedImage
 from .requests import Request
 
-Kind = Literal["invert", "apply", "fetch"]
+Kind = Literal["invert", "invert-many", "apply", "fetch"]
 State = Literal["queued", "running", "done", "failed", "cancelled", "interrupted"]
 
 FINISHED: tuple[State, ...] = ("done", "failed", "cancelled", "interrupted")

@@ -15,7 +15,7 @@ from ..system.database import Row
 from ..system.text import text_safe
 from .job import Job, JobProgress, Kind, State
 from .request_json import from_json
-from .requests import ApplyRequest, FetchRequest, InvertRequest, Request
+from .requests import ApplyRequest, FetchRequest, InvertManyRequest, InvertRequest, Request
 
 COLUMNS = (
     "id, kind, title, state, request, device, folder, created, started, finished, priority, held, "
@@ -129,6 +129,8 @@ class _Cells:
 def _no_request(kind: Kind) -> Request:
     if kind == "fetch":
         return FetchRequest(())
+    if kind == "invert-many":
+        return InvertManyRequest(())
     return InvertRequest(()) if kind == "invert" else ApplyRequest((), (), Path())
 
 

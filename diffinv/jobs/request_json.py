@@ -13,15 +13,17 @@ from ..contracts import Addition
 from ..difference import SUFFIX
 from ..method.settings import ApplicationSettings, InversionSettings
 from ..system.paths import library_folder
-from ..system.text import text_safe
+from ..system.text import plural, text_safe
 from .job import Kind
-from .requests import ApplyRequest, FetchRequest, InvertRequest, Request
+from .requests import ApplyRequest, FetchRequest, InvertManyRequest, InvertRequest, Request
 
 
 def kind_of(request: Request) -> Kind:
     """The kind of a request."""
     if isinstance(request, FetchRequest):
         return "fetch"
+    if isinstance(request, InvertManyRequest):
+        return "invert-many"
     return "invert" if isinstance(request, InvertRequest) else "apply"
 
 
@@ -29,6 +31,9 @@ def title_of(request: Request) -> str:
     """A request in a few words."""
     if isinstance(request, FetchRequest):
         return text_safe(request.title or ", ".join(request.models))
+    if isinstance(request, InvertManyRequest):
+        count = plural(len(request.requests), "difference")
+        return text_safe(f"{request.title}: {count}" if request.title else count)
     if isinstance(request, InvertRequest):
         a, a_prime = request.pairs[0]
         return text_safe(request.name or f"{a.stem} → {a_prime.stem}")
@@ -55,30 +60,42 @@ def absolute(request: Request) -> Request:
     """The same request, for a process in any folder."""
     if isinstance(request, FetchRequest):
         return request
-    library = (request.library or library_folder()).absolute()
-    backbone, captioner = _part(request.backbone), _part(request.captioner)
-    additions = tuple(replace(a, path=_absolute(a.path)) for a in request.additions)
+    if isinstance(request, InvertManyRequest):
+        each = tuple(_absolute_inversion(one) for one in request.requests)
+        return replace(request, requests=each)
     if isinstance(request, InvertRequest):
-        return replace(
-            request,
-            pairs=tuple((a.absolute(), b.absolute()) for a, b in request.pairs),
-            backbone=backbone,
-            captioner=captioner,
-            delta_encoder=_part(request.delta_encoder),
-            library=library,
-            additions=additions,
-        )
+        return _absolute_inversion(request)
+    return _absolute_application(request)
+
+
+def _absolute_inversion(request: InvertRequest) -> InvertRequest:
+    return replace(
+        request,
+        pairs=tuple((a.absolute(), b.absolute()) for a, b in request.pairs),
+        delta_encoder=_part(request.delta_encoder),
+        **_absolute_parts(request),
+    )
+
+
+def _absolute_application(request: ApplyRequest) -> ApplyRequest:
     return replace(
         request,
         differences=tuple((_difference(name), weight) for name, weight in request.differences),
         images=tuple(path.absolute() for path in request.images),
         out=request.out.absolute(),
         mask=request.mask and request.mask.absolute(),
-        backbone=backbone,
-        captioner=captioner,
-        library=library,
-        additions=additions,
+        **_absolute_parts(request),
     )
+
+
+def _absolute_parts(request: InvertRequest | ApplyRequest) -> dict[str, Any]:
+    """What both say of their model and the library."""
+    return {
+        "backbone": _part(request.backbone),
+        "captioner": _part(request.captioner),
+        "library": (request.library or library_folder()).absolute(),
+        "additions": tuple(replace(a, path=_absolute(a.path)) for a in request.additions),
+    }
 
 
 def to_json(request: Request) -> str:
@@ -93,25 +110,37 @@ def from_json(kind: Kind, text: str) -> Request:
         raise TypeError("a request is an object")
     if kind == "fetch":
         return _fetch(values)
+    if kind == "invert-many":
+        each = tuple(_inversion(dict(one)) for one in values.pop("requests"))
+        if not each:
+            raise ValueError("there is no request")
+        return InvertManyRequest(requests=each, **_known_values(InvertManyRequest, values))
+    return _inversion(values) if kind == "invert" else _application(values)
+
+
+def _inversion(values: dict[str, Any]) -> InvertRequest:
     library = Path(values.pop("library"))
     additions = tuple(_known(Addition, one) for one in values.pop("additions", ()))
-    if kind == "invert":
-        settings = _known(InversionSettings, values.pop("settings"))
-        pairs = tuple((Path(a), Path(b)) for a, b in values.pop("pairs"))
-        if not pairs:
-            raise ValueError("there is no pair")
-        captions = tuple((a, b) for a, b in values.pop("captions"))
-        tags = tuple(values.pop("tags", ()))
-        known = _known_values(InvertRequest, values)
-        return InvertRequest(
-            pairs=pairs,
-            captions=captions,
-            settings=settings,
-            library=library,
-            tags=tags,
-            additions=additions,
-            **known,
-        )
+    settings = _known(InversionSettings, values.pop("settings"))
+    pairs = tuple((Path(a), Path(b)) for a, b in values.pop("pairs"))
+    if not pairs:
+        raise ValueError("there is no pair")
+    captions = tuple((a, b) for a, b in values.pop("captions"))
+    tags = tuple(values.pop("tags", ()))
+    return InvertRequest(
+        pairs=pairs,
+        captions=captions,
+        settings=settings,
+        library=library,
+        tags=tags,
+        additions=additions,
+        **_known_values(InvertRequest, values),
+    )
+
+
+def _application(values: dict[str, Any]) -> ApplyRequest:
+    library = Path(values.pop("library"))
+    additions = tuple(_known(Addition, one) for one in values.pop("additions", ()))
     application = _known(ApplicationSettings, values.pop("settings"))
     differences = tuple((name, float(weight)) for name, weight in values.pop("differences"))
     images = tuple(Path(path) for path in values.pop("images"))

@@ -41,6 +41,23 @@ class InvertRequest:
 
 
 @dataclass(frozen=True)
+class InvertManyRequest:
+    """Learn a difference from each of ``requests``, which share model and settings: ``batch`` of
+    them in one batch of the denoiser, on the machines that ``on`` says. What the library has is
+    left out. ``title`` is what people call them."""
+
+    requests: tuple[InvertRequest, ...]
+    batch: int = 1
+    on: str = LOCAL
+    title: str = ""
+
+    @property
+    def device(self) -> str | None:
+        """Where they are learned, as each of them says."""
+        return self.requests[0].device if self.requests else None
+
+
+@dataclass(frozen=True)
 class ApplyRequest:
     """Apply differences, each with a strength, to pictures and folders of pictures.
 
@@ -101,7 +118,7 @@ class FetchRequest:
     device: str = NETWORK
 
 
-Request = InvertRequest | ApplyRequest | FetchRequest
+Request = InvertRequest | InvertManyRequest | ApplyRequest | FetchRequest
 
 
 @dataclass(frozen=True)

@@ -27,9 +27,10 @@ from ..system.streams import pointed
 from .fetching import run_fetch
 from .job import Job
 from .job_rows import CHECKPOINT
+from .many import learn_many
 from .process import this_process
 from .reporter import JobStopped, Reporter
-from .requests import FetchRequest, InvertRequest
+from .requests import FetchRequest, InvertManyRequest, InvertRequest
 from .store import JobStore
 from .tasks import run_application, run_inversion
 from .workspace import Workspace
@@ -122,6 +123,8 @@ class Worker:
             workspace = Workspace(job.folder, resumed, self.checkpoint_every)
             learned, path = run_inversion(job.request, reporter, self.models, workspace)
             return {"state": "done", "difference": (learned.info.name, path)}
+        if isinstance(job.request, InvertManyRequest):
+            return _learned(job.request, learn_many(job.request, reporter, self.models))
         report = run_application(job.request, reporter, self.models, resumed)
         outcome = {"state": "done", "failures": report.failures, "skipped": report.skipped}
         if report.failures and not report.outputs:
@@ -175,6 +178,14 @@ def _redirected(log: int) -> Iterator[None]:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
+
+
+def _learned(request: InvertManyRequest, faults: list[str]) -> dict[str, Any]:
+    outcome: dict[str, Any] = {"state": "done", "failures": faults}
+    if len(faults) == len(request.requests):
+        error = f"None of the {len(faults)} differences could be learned."
+        outcome |= {"state": "failed", "error": error}
+    return outcome
 
 
 def _sentence(error: BaseException, job: Job) -> str:

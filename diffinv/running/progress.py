@@ -65,11 +65,13 @@ class Meter:
         total: int = 0,
         losses: Sequence[float] = (),
         pictures: tuple[int, int] | None = None,
+        first: int = 0,
     ) -> None:
-        """A new phase begins, or resumes after the steps whose losses are given."""
-        self._name, self._total, self._first = name, total, len(losses)
+        """A new phase begins, or resumes after the ``first`` steps or those whose losses are
+        given."""
+        self._name, self._total, self._first = name, total, first or len(losses)
         self._started = time.perf_counter()
-        self._emit(Progress(name, 0, total, pictures=pictures))
+        self._emit(Progress(name, first, total, pictures=pictures))
         for step, loss in enumerate(losses, 1):
             self._emit(Progress(name, step, total, loss))
 

@@ -14,6 +14,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import ContentSwitcher, Input, Static
 
 from diffinv.errors import DiffinvError
+from diffinv.jobs.counting import LEARN
 from diffinv.system.text import path_text, plural
 
 from ..bindings import LIBRARY
@@ -246,7 +247,7 @@ class LibraryScreen(Place):
 
     def jobs_changed(self, jobs: list[Job]) -> None:
         """A job that has ended may have brought something."""
-        done = {job.id for job in jobs if job.state == "done" and job.kind == "invert"}
+        done = {job.id for job in jobs if job.state == "done" and job.kind in LEARN}
         if done - self._done and self.is_mounted:
             self.search()
         self._done = done

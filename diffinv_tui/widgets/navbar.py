@@ -8,7 +8,7 @@ from textual.containers import Horizontal
 from textual.content import Content
 from textual.widgets import Static
 
-from diffinv.jobs.counting import count
+from diffinv.jobs.counting import MANY, count
 
 from ..formatting import plain
 
@@ -108,7 +108,7 @@ def _summary(jobs: list[Job], width: int) -> Content | str:
         return ""
     job = running[0]
     figure = f"{100 * job.share:.0f} %"
-    if job.kind == "apply" and len(f"● {count(job)}") < width - _TITLE:
+    if job.kind in MANY and len(f"● {count(job)}") < width - _TITLE:
         figure = count(job)
     more = f" +{len(running) - 1}" if running[1:] else ""
     room = width - len(f"●  {figure}{more}")
