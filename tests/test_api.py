@@ -76,13 +76,13 @@ def test_torch_is_left_as_it_was(model):
 
     torch.manual_seed(1)
     before = torch.get_rng_state()
-    model.invert(A, A_PRIME, steps=2, progress=False)
+    model.invert(A, A_PRIME, steps=2, preview=0, progress=False)
     assert torch.equal(torch.get_rng_state(), before)
     assert not torch.are_deterministic_algorithms_enabled()
 
 
 def test_many_at_once_differ_by_rounding_alone(model, difference):
-    swapped = model.invert(A_PRIME, A, steps=6, progress=False)
+    swapped = model.invert(A_PRIME, A, steps=6, preview=0, progress=False)
     pairs = [(A, A_PRIME), (A_PRIME, A), (A, A_PRIME)]
     found = model.invert_many(pairs, batch=2, steps=6, progress=False, names=["x", "y", "z"])
     assert [d.info.name for d in found] == ["x", "y", "z"]
@@ -98,7 +98,7 @@ def test_many_at_once_differ_by_rounding_alone(model, difference):
 def test_paths_pictures_and_arrays_are_alike(model, difference):
     image = Image.open(A)
     floats = np.asarray(Image.open(A_PRIME).convert("RGB"), dtype=np.float64) / 255
-    learned = model.invert(image, floats, steps=6, progress=False)
+    learned = model.invert(image, floats, steps=6, preview=0, progress=False)
     assert learned.tokens.tobytes() == difference.tokens.tobytes()
     assert learned.info.name == "difference"
     assert difference.info.name == "a-to-a_prime"
@@ -331,7 +331,7 @@ def test_a_backbone_without_a_captioner_asks_for_captions(monkeypatch):
     for learn in (lambda: alone.invert(A, A_PRIME), lambda: alone.invert_many([(A, A_PRIME)])):
         with pytest.raises(UsageError, match="names no captioner; say what A and A′ show with"):
             learn()
-    told = alone.invert(A, A_PRIME, captions=[("a castle", "a castle in snow")], steps=1)
+    told = alone.invert(A, A_PRIME, captions=[("a castle", "a castle in snow")], steps=1, preview=0)
     with pytest.raises(UsageError, match="names no captioner; say what the pictures show"):
         alone.apply(told, QUERIES[0])
 
@@ -342,9 +342,9 @@ def test_hard_prompts_find_the_encoder_they_were_made_with(monkeypatch, tmp_path
     folder = tmp_path / "clip"
     shutil.copytree(pipeline_folder(), folder)
     named = diffinv.load("diorama", delta_encoder=f"diorama={folder}", device="cpu")
-    hard = named.invert(A, A_PRIME, prompter="pez", steps=1)
+    hard = named.invert(A, A_PRIME, prompter="pez", steps=1, preview=0)
     assert find_encoder(hard.info) == str(folder)
-    captioned = named.invert(A, A_PRIME, steps=1)
+    captioned = named.invert(A, A_PRIME, steps=1, preview=0)
     assert find_encoder(captioned.info) == str(folder)  # for the words of B's prompts
 
 

@@ -241,7 +241,9 @@ def test_our_answers_are_those_of_the_api(tmp_path):
     data = ("--data", "diorama", "--count", 1, "--seed", 4, "--device", "cpu")
     assert table1(*data, *method, "--out", tmp_path) == 0
     model = diffinv.load("diorama", device="cpu")
-    difference = model.invert(triplet.a, triplet.a_prime, steps=3, seed=4, progress=False)
+    difference = model.invert(
+        triplet.a, triplet.a_prime, steps=3, preview=0, seed=4, progress=False
+    )
     expected = model.apply(
         difference, triplet.b, seed=4, use_difference_mask=False, size="model", progress=False
     )

@@ -54,7 +54,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def difference(model):
-    return model.invert(EXAMPLE / "a.png", EXAMPLE / "a_prime.png", steps=20, progress=False)
+    return model.invert(
+        EXAMPLE / "a.png", EXAMPLE / "a_prime.png", steps=20, preview=0, progress=False
+    )
 
 
 def pictures() -> list[Image.Image]:

@@ -130,4 +130,6 @@ def model():
 
 @pytest.fixture
 def difference(model):
-    return model.invert(EXAMPLE / "a.png", EXAMPLE / "a_prime.png", steps=2, progress=False)
+    return model.invert(
+        EXAMPLE / "a.png", EXAMPLE / "a_prime.png", steps=2, preview=0, progress=False
+    )

@@ -32,7 +32,7 @@ def difference(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("difference") / "autumn.safetensors"
     model = diffinv.load("diorama", device="cpu")
     a, a_prime = sorted(EXAMPLE.glob("a*.png"))[:2]
-    model.invert(a, a_prime, steps=3, progress=False).save(path)
+    model.invert(a, a_prime, steps=3, preview=0, progress=False).save(path)
     return path
 
 

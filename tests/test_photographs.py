@@ -302,7 +302,9 @@ def model():
 
 @pytest.fixture(scope="module")
 def difference(model):
-    return model.invert(EXAMPLE / "a.png", EXAMPLE / "a_prime.png", steps=40, progress=False)
+    return model.invert(
+        EXAMPLE / "a.png", EXAMPLE / "a_prime.png", steps=40, preview=0, progress=False
+    )
 
 
 @pytest.fixture

@@ -134,7 +134,7 @@ def test_without_the_libraries_there_are_eight(tmp_path, monkeypatch):
 def test_the_whole_way(tmp_path):
     model = diffinv.load("diorama", device="cpu")
     pair = EXAMPLE / "a.png", EXAMPLE / "a_prime.png"
-    file = model.invert(*pair, steps=20, progress=False).save(tmp_path / "d.safetensors")
+    file = model.invert(*pair, steps=20, preview=0, progress=False).save(tmp_path / "d.safetensors")
     with Image.open(pair[0]) as image:
         values = np.asarray(image.convert("RGB").resize((192, 128))).astype(np.uint16) * 257 + 3
     write(tmp_path / "b.tif", values)

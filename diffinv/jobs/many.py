@@ -9,7 +9,6 @@ from ..api import Model
 from ..difference import Difference, read_info
 from ..engines import LOCAL, engine_of
 from ..errors import DiffinvError
-from ..method import answers
 from ..pictures.reading import pixel_hash, read_picture
 from ..running.editing import batches
 from ..running.lesson import read_lesson
@@ -61,6 +60,8 @@ class InversionWork:
 
     def _together(self, batch: Batch) -> list[Outcome]:
         """Only pictures that the model sees at one size go together."""
+        from ..method import answers
+
         lessons = [read_lesson(name_of(one), one.pairs, one.captions, one.tags) for one in batch]
         settings = batch[0].settings
         sizes = [

@@ -146,17 +146,18 @@ def deterministic(seed: int, device: str) -> Iterator[None]:
     import torch
 
     memory: Any = torch.utils.deterministic
-    was = torch.are_deterministic_algorithms_enabled()
-    only_warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    was = torch.get_deterministic_debug_mode()
     filled, benchmark = memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark
     devices = [device] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices):
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        # Unlike use_deterministic_algorithms, this does not import the compiler, which takes over a
+        # second.
+        torch.set_deterministic_debug_mode("warn")
         memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark = False, False
         torch.manual_seed(seed)
         try:
             yield
         finally:
-            torch.use_deterministic_algorithms(was, warn_only=only_warned)
+            torch.set_deterministic_debug_mode(was)
             memory.fill_uninitialized_memory = filled
             torch.backends.cudnn.benchmark = benchmark
