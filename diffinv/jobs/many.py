@@ -13,7 +13,7 @@ from ..pictures.reading import pixel_hash, read_picture
 from ..running.editing import batches
 from ..running.lesson import read_lesson
 from ..running.models import Models, choose_device, deterministic
-from ..running.progress import LEARNING, Meter, OnProgress, Progress, ignore
+from ..running.progress import LEARNING, LOADING, Meter, OnProgress, Progress, ignore
 from ..storage.store import Library
 from .planning import inversion_parts, name_of, open_library
 from .requests import InvertManyRequest, InvertRequest
@@ -21,6 +21,8 @@ from .requests import InvertManyRequest, InvertRequest
 Batch = Sequence[InvertRequest]
 Outcome = Difference | str
 """A difference, or why there is none."""
+
+_LEARNING = "Learning the differences"
 
 OnSteps = Callable[[int], None]
 """Called with how many steps of a batch's differences are done, all together."""
@@ -99,11 +101,12 @@ def learn_many(
     progress = _Progress(request, on_progress)
     library = open_library(request.requests[0].library)
     left = [batch for batch in _cut(request) if not all(is_learned(library, x) for x in batch)]
-    progress.begin(len(request.requests) - sum(map(len, left)))
     without = next((x for x in request.requests if not x.captions), request.requests[0])
     own = () if request.on != LOCAL else (progress.within, models)
     faults: list[str] = []
+    on_progress(Progress(LOADING))
     with engine_of(request.on).started(partial(InversionWork, without, *own)) as pool:
+        progress.begin(len(request.requests) - sum(map(len, left)))
         for place, outcomes in pool.run(left):
             faults += _keep(library, left[place], outcomes)
             progress.learned(outcomes)
@@ -138,7 +141,7 @@ class _Progress:
     def begin(self, done: int) -> None:
         """So many were learned before."""
         self.done = done
-        self._meter.phase(LEARNING, self._count * self._steps, first=done * self._steps)
+        self._meter.phase(_LEARNING, self._count * self._steps, first=done * self._steps)
 
     def within(self, steps: int) -> None:
         """So many steps of the batch at work are done."""
