@@ -35,6 +35,9 @@ SIDES, BATCHES = (512, 768, 1024), (2, 4, 8)
 GOALS_GB = {"sd21-base": (512, 6.0), "sdxl": (1024, 12.0)}
 """The memory that learning one pair at a side may take, in one of the two ways."""
 
+LARGE = 1024
+"""From this side on pictures are made one at a time, for want of minutes."""
+
 STEP_GOAL = 1.03
 APPLY_STEPS = 20
 
@@ -181,7 +184,7 @@ def measure(task: Task, given: argparse.Namespace) -> None:
         return
     steps = 2 if given.dry else APPLY_STEPS
     settings = ApplicationSettings(steps=steps)
-    for count in (1,) if task.memory == "low" else (1, 4):
+    for count in (1, 4) if task.memory == "high" and own < LARGE else (1,):
         with _fresh_peak(given, say):
             started = time.perf_counter()
             measuring.applying(model, EditFriendly(), count, own, settings)
@@ -198,7 +201,7 @@ def _learnings(task: Task, own: int, given: argparse.Namespace) -> Iterator[tupl
     if task.compiled:
         yield 1, own
         return
-    for side in sides:
+    for side in sides if task.memory == "high" else {own, sides[0]}:
         yield 1, side
     if task.memory == "high":
         for count in BATCHES[:1] if given.dry else BATCHES:

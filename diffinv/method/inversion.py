@@ -115,8 +115,12 @@ class _Problem:
     input space, where tokens are word embeddings, 1."""
     pooled_unit: Tensor | None
     """The same of the pooled text embedding, [n, 1]; None if that is not to move."""
+    owners: Sequence[int]
+    """The difference that each pair belongs to."""
     owner: Tensor
-    """The difference that each pair belongs to, [p]."""
+    """The same on the device, [p]: a step asks the GPU for nothing, and so never waits for it."""
+    pairs: Tensor
+    """The number of pairs of each difference, [n]."""
     table: WordTable | None
     """The words to choose from, if words are to be learned."""
 
@@ -135,7 +139,7 @@ class _Problem:
         """The mean of a per-pair value [p] over each difference's pairs, [n]."""
         count = len(self.d_inter)
         total = values.new_zeros(count).index_add(0, self.owner, values)
-        return total / torch.bincount(self.owner, minlength=count)
+        return total / self.pairs
 
 
 @dataclass(frozen=True)
@@ -234,7 +238,7 @@ class Inversion:
         row = _step(backbone, self._problem, self._units, self._optimiser, draw, settings)
         self._losses.append(row)
         self._score_if_due()
-        total, tc, clip = (float(x) for x in row.mean(0))
+        total, tc, clip = row.mean(0).tolist()
         return InversionStep(self.step, settings.steps, total, tc, clip)
 
     def _score_if_due(self) -> None:
@@ -370,7 +374,8 @@ def _prepare(
 ) -> _Problem:
     """Encode everything that stays fixed."""
     pairs = [pair for group in differences for pair in group]
-    owner = [i for i, group in enumerate(differences) for _ in group]
+    owners = [i for i, group in enumerate(differences) for _ in group]
+    owner = torch.tensor(owners)
     z_a = answers.latents(backbone, [p.a for p in pairs])
     z_a_prime = answers.latents(backbone, [p.a_prime for p in pairs])
     prompt_a = answers.conditioning(backbone, [p.prompt_a for p in pairs])
@@ -381,9 +386,11 @@ def _prepare(
         prompt_a_prime=answers.conditioning(backbone, [p.prompt_a_prime for p in pairs]),
         weight=_weights(z_a, z_a_prime) if settings.weight_by_change else 1.0,
         d_inter=torch.stack([found.inter for found in deltas]).to(backbone.device),
-        unit=_unit(prompt_a, owner, settings, table).to(backbone.device),
-        pooled_unit=_pooled_unit(prompt_a, owner).to(backbone.device) if settings.pooled else None,
-        owner=torch.tensor(owner, device=backbone.device),
+        unit=_unit(prompt_a, owners, settings, table).to(backbone.device),
+        pooled_unit=_pooled_unit(prompt_a, owners).to(backbone.device) if settings.pooled else None,
+        owners=owners,
+        owner=owner.to(backbone.device),
+        pairs=torch.bincount(owner).to(backbone.device),
         table=table,
     )
 
@@ -460,7 +467,7 @@ def _random_draw(backbone: Backbone, problem: _Problem, generators: list[torch.G
     """t_before, t_after ~ U(0, T) and eps_before, eps_after ~ N(0, I), each from its generator."""
     shape = problem.z_a.shape[1:]
     times, noises = [], []
-    for owner in problem.owner.tolist():
+    for owner in problem.owners:
         generator = generators[owner]
         times.append(backbone.schedule.draw(2, generator))
         noises.append(torch.randn(2, *shape, generator=generator))
