@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from diffinv.jobs.counting import MANY, count, learned, so_far
-from diffinv.jobs.requests import ApplyRequest, InvertManyRequest, InvertRequest
+from diffinv.jobs.requests import ApplyRequest, InvertRequest
 from diffinv.system.text import plural, readable
 
 from .formatting import duration, plain, short_path, tilde
@@ -50,8 +50,8 @@ def is_partial(job: Job) -> bool:
 def pictures(job: Job) -> str:
     """How many pictures there are: those of this run, those from before, those that failed; or how
     many differences."""
-    if isinstance(job.request, InvertManyRequest):
-        return learned(job, job.request)
+    if job.kind == "invert-many":
+        return learned(job)
     new = len(job.outputs) - job.skipped
     said = plural(len(job.outputs), "picture")
     if job.skipped:
@@ -221,8 +221,8 @@ def became(job: Job) -> Text:
     if job.state in ("interrupted", "failed"):
         reason = f": {_reason(job)}" if job.error else ""
         return plain(f"{done}{job.state}{reason}", limit=300)
-    if job.state == "done" and isinstance(job.request, InvertManyRequest):
-        return plain(f"finished, {learned(job, job.request)}")
+    if job.state == "done" and job.kind == "invert-many":
+        return plain(f"finished, {learned(job)}")
     if job.state == "done":
         made = {"invert": "learned", "fetch": "fetched"}.get(job.kind) or count(job)
         failed = f", {len(job.failures)} failed" if job.failures else ""

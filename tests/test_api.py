@@ -82,7 +82,7 @@ def test_torch_is_left_as_it_was(model):
 
 
 def test_many_at_once_differ_by_rounding_alone(model, difference):
-    swapped = model.invert(A_PRIME, A, steps=6, preview=0, progress=False)
+    swapped = model.invert(A_PRIME, A, steps=6, progress=False)
     pairs = [(A, A_PRIME), (A_PRIME, A), (A, A_PRIME)]
     found = model.invert_many(pairs, batch=2, steps=6, progress=False, names=["x", "y", "z"])
     assert [d.info.name for d in found] == ["x", "y", "z"]

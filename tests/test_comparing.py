@@ -30,7 +30,12 @@ from diffinv.evaluation.statistics import holm, paired_p
 from diffinv.hookspecs import GROUP
 from diffinv.plugins import loading
 
-FAST = ("--set", "difference-inversion.steps=3", "--set", "difference-inversion.mask=false")
+QUICK = {"steps": 3, "mask": "false", "num_inference_steps": 4}
+FAST = tuple(
+    text
+    for name, value in QUICK.items()
+    for text in ("--set", f"difference-inversion.{name}={value}")
+)
 
 
 @pytest.fixture
@@ -245,7 +250,13 @@ def test_our_answers_are_those_of_the_api(tmp_path):
         triplet.a, triplet.a_prime, steps=3, preview=0, seed=4, progress=False
     )
     expected = model.apply(
-        difference, triplet.b, seed=4, use_difference_mask=False, size="model", progress=False
+        difference,
+        triplet.b,
+        seed=4,
+        use_difference_mask=False,
+        num_inference_steps=4,
+        size="model",
+        progress=False,
     )
     (path,) = (tmp_path / "pictures").rglob("*.png")
     assert bits(path) == expected.tobytes()
@@ -398,7 +409,7 @@ def test_a_figure_changes_one_thing_in_each_column(tmp_path, capsys):
     assert not any(column["errors"] for column in columns.values())
     lock = json.loads((tmp_path / "lock.json").read_text())["comparison"]["columns"]
     base = lock[0]["settings"]
-    assert base == {"steps": 3, "mask": False}
+    assert base == {"mask": False, "num_inference_steps": 4, "steps": 3}
     assert [c["settings"] for c in lock[1:3]] == [base | {"lambda_tc": 0.0}, base | {"alpha": 0.0}]
     scores = columns["difference-inversion"]["scores"]
     cosine = scores["directional_diorama"]["mean"]

@@ -75,7 +75,7 @@ def test_a_taken_name_can_be_refused(library):
 
 @given(st.text())
 def test_any_name_gives_a_plain_file_name(name):
-    stem = store._slug(name)
+    stem = store.slug(name)
     assert stem
     assert len(stem.encode()) <= 200
     assert Path(stem).name == stem

@@ -20,25 +20,31 @@ if TYPE_CHECKING:
 def invert_rows(manifest: Path, example: InvertRequest, on: str, batch: int, as_json: bool) -> bool:
     """Learn what the library does not have, with the settings of an example; whether all went
     well. On this machine and one at a time every row is a job of its own, else all are one."""
-    from ..jobs.many import is_learned
+    from ..jobs.many import standings
     from ..jobs.planning import name_of, open_library
+    from ..storage.store import Entry
 
     with stdout_for_data():
         engine_of(on)
         requests, faults = _requests(manifest, example)
         library = open_library(example.library)
-        left = [request for request in requests if not is_learned(library, request)]
-        if len(left) < len(requests):
-            complain(f"{len(requests) - len(left)} of {len(requests)} are in the library already.")
+        before = standings(library, requests)
+        there = sum(isinstance(one, Entry) for one in before)
+        if there:
+            complain(f"{there} of {len(requests)} are in the library already.")
+        faults += [one for one in before if isinstance(one, str)]
+        left = [one for one, known in zip(requests, before, strict=True) if known is None]
         if on == LOCAL and batch == 1:
             faults += _one_after_another(left)
         elif left:
             faults += _as_one_job(InvertManyRequest(tuple(requests), batch, on, manifest.name))
-    for fault in faults:
+    for fault in dict.fromkeys(faults):
         complain(f"Error: {fault}")
-    names = [name_of(r) for r in requests if library.has(name_of(r), exactly=True)]
+    known = {entry.name for entry in library.entries()}
+    rows = zip(requests, before, strict=True)
+    names = [name for one, was in rows if (name := name_of(one)) in known and type(was) is not str]
     if as_json:
-        print_json({"learned": names, "faults": faults})
+        print_json({"learned": names, "faults": list(dict.fromkeys(faults))})
     else:
         say(f"{len(names)} of {len(requests)} differences are in the library.")
     return not faults
@@ -47,6 +53,7 @@ def invert_rows(manifest: Path, example: InvertRequest, on: str, batch: int, as_
 def _requests(manifest: Path, example: InvertRequest) -> tuple[list[InvertRequest], list[str]]:
     """A request for each row whose pictures are there, and what is wrong with the others."""
     from ..evaluation.layouts import of_manifest
+    from ..storage.store import slug
 
     if manifest.suffix.casefold() not in (".csv", ".jsonl"):
         raise UsageError(f"--manifest {str(manifest)!r}: a manifest is a .csv or a .jsonl.")
@@ -54,9 +61,9 @@ def _requests(manifest: Path, example: InvertRequest) -> tuple[list[InvertReques
     found: dict[str, InvertRequest] = {}
     for row in rows:
         try:
-            if row.id in found:
-                raise UsageError(f"has the id {row.id!r} of another row")
-            found[row.id] = _request_of(row, example)
+            if slug(row.id) in found:
+                raise UsageError(f"has the id {row.id!r}, or the same file's, of another row")
+            found[slug(row.id)] = _request_of(row, example)
         except UsageError as error:
             faults.append(f"{row.where} {error}")
     if not found:

@@ -221,10 +221,9 @@ def _waits_for(job: Job) -> str:
 def _made(job: Job) -> str:
     """How many are done, out of how many."""
     from ..jobs.counting import learned
-    from ..jobs.requests import InvertManyRequest
 
-    if isinstance(job.request, InvertManyRequest):
-        return learned(job, job.request)
+    if job.kind == "invert-many":
+        return learned(job)
     done, failed = len(job.outputs), len(job.failures)
     whole = plural(done + failed, "picture")
     return f"{done} of {whole}, {failed} failed" if failed else whole

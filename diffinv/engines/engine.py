@@ -15,9 +15,12 @@ Work = Callable[[Any], Any]
 class Pool(Protocol):
     """Workers that have been started."""
 
-    def run(self, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def run(
+        self, tasks: Sequence[Any], tick: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[int, Any]]:
         """(place of the task, result) as they are ready, each once. An exception of a worker's is
-        raised here."""
+        raised here. While workers elsewhere are waited for, ``tick`` is called about every second;
+        what it raises ends the waiting."""
 
 
 class Engine(Protocol):

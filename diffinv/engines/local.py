@@ -22,7 +22,9 @@ class _Here:
     def __init__(self, work: Work) -> None:
         self._work = work
 
-    def run(self, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def run(
+        self, tasks: Sequence[Any], tick: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[int, Any]]:
         """In their order."""
         for place, task in enumerate(tasks):
             yield place, self._work(task)

@@ -10,6 +10,7 @@ import logging
 import os
 import signal
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,9 @@ from .engine import Pool, Work
 _TRIES = 3
 """How often a task may take its actor with it, or actors die one after another before they start,
 until it is given up."""
+
+_TICK = 1.0
+"""Seconds between two looks at what else there is to do while workers are waited for."""
 
 _PATIENCE = 600.0
 """Seconds to wait for a place for the first actor, say for machines that are being started."""
@@ -85,7 +89,9 @@ class _Actors:
         self._idle: list[Any] = []
         self._has_started, self._stillborn = False, 0
 
-    def run(self, tasks: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+    def run(
+        self, tasks: Sequence[Any], tick: Callable[[], None] = lambda: None
+    ) -> Iterator[tuple[int, Any]]:
         """As they are ready."""
         left, tries = deque(range(len(tasks))), [0] * len(tasks)
         busy: dict[Any, tuple[Any, int]] = {}
@@ -95,7 +101,7 @@ class _Actors:
             while left and self._idle:
                 actor, place = self._idle.pop(), left.popleft()
                 busy[actor.work.remote(tasks[place])] = actor, place
-            ready = self._wait([*busy, *self._starting])
+            ready = self._wait([*busy, *self._starting], tick)
             if ready in self._starting:
                 self._welcome(ready)
                 continue
@@ -143,16 +149,19 @@ class _Actors:
         self._has_started, self._stillborn = True, 0
         self._idle.append(actor)
 
-    def _wait(self, waiting: list[Any]) -> Any:
-        patience = None if self._has_started else _PATIENCE
-        ready, _ = self._ray.wait(waiting, num_returns=1, timeout=patience)
-        if not ready:
-            needs = ", ".join(f"{name} {count:g}" for name, count in self._needs.items())
-            raise DiffinvError(
-                f"The Ray cluster had no room for a worker ({needs}) for {_PATIENCE / 60:.0f} "
-                "minutes; 'ray status' says what it has."
-            )
-        return ready[0]
+    def _wait(self, waiting: list[Any], tick: Callable[[], None]) -> Any:
+        began = time.monotonic()
+        while True:
+            ready, _ = self._ray.wait(waiting, num_returns=1, timeout=_TICK)
+            if ready:
+                return ready[0]
+            tick()
+            if not self._has_started and time.monotonic() - began > _PATIENCE:
+                needs = ", ".join(f"{name} {count:g}" for name, count in self._needs.items())
+                raise DiffinvError(
+                    f"The Ray cluster had no room for a worker ({needs}) for "
+                    f"{_PATIENCE / 60:.0f} minutes; 'ray status' says what it has."
+                )
 
 
 def _needs(ray: Any) -> dict[str, Any]:

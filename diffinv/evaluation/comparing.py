@@ -58,6 +58,9 @@ class Comparison:
             found, sources = lock["comparison"], lock["sources"]
             columns = tuple(Column(**column) for column in found.pop("columns"))
             encoders = tuple(found.pop("encoders"))
+            batch = found.get("batch", 1)
+            if type(batch) is not int or batch < 1:
+                raise ValueError(f"its batch is {batch!r}")
             return cls(columns=columns, encoders=encoders, sources=sources, **found)
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DiffinvError(f"{str(path)!r} is no lock of a comparison: {error}.") from error

@@ -56,13 +56,23 @@ class Run:
                 left[column] -= len(rows)
                 on_answer(self.columns[column].name, total - left[column], total)
 
-    def _left(self, column: int) -> list[Task]:
+    def _left(self, column: int) -> Iterator[Task]:
         """What is to be made of a column. Triplets that go together always do: a batch of which
-        something is missing is made again as it was."""
+        something is missing is made again as it was, unless it failed together: then each was tried
+        alone, and is again."""
         batch = self._batch if self.columns[column].spec.many else 1
         rows = range(len(self.data.entries))
-        parts = [tuple(rows[i : i + batch]) for i in range(0, len(rows), batch)]
-        return [(column, part) for part in parts if not all(self._has(column, x) for x in part)]
+        for part in (tuple(rows[i : i + batch]) for i in range(0, len(rows), batch)):
+            missing = [row for row in part if not self._has(column, row)]
+            if any(self._failed(column, row) for row in part):
+                yield from ((column, (row,)) for row in missing)
+            elif missing:
+                yield column, part
+
+    def _failed(self, column: int, entry: int) -> bool:
+        key = self.columns[column].name, self.data.entries[entry].id
+        known = self.answers.get(key)
+        return bool(known and known.error)
 
     def _has(self, column: int, entry: int) -> bool:
         name, triplet = self.columns[column].name, self.data.entries[entry].id

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from ..system.text import plural, readable
 from .job import Job
-from .requests import InvertManyRequest
 
 MANY = ("apply", "invert-many")
 """The kinds of jobs that make many things, which say how many."""
@@ -17,25 +16,21 @@ LEARN = ("invert", "invert-many")
 def count(job: Job) -> str:
     """``132 of 200`` pictures or differences, ``27 of 40 steps`` or ``12 MB of 5.2 GB``; nothing
     while the number is not known."""
-    if job.kind == "apply":
+    if job.kind in MANY:
         done = len(job.outputs)
         whole = max(job.progress.pictures, done + len(job.failures))
         return f"{done:,} of {whole:,}" if whole else ""
     now = job.progress
-    if isinstance(job.request, InvertManyRequest) and now.total:
-        whole = len(job.request.requests)
-        return f"{whole * now.step // now.total:,} of {whole:,}"
     if job.kind == "fetch" and now.total:
         return f"{readable(now.step)} of {readable(now.total)}"
     return f"{now.step:,} of {now.total:,} steps" if now.total else ""
 
 
-def learned(job: Job, request: InvertManyRequest) -> str:
-    """How many differences an inversion of many has learned, and how many failed."""
-    whole, failed = len(request.requests), len(job.failures)
-    if not failed:
-        return plural(whole, "difference")
-    return f"{whole - failed} of {plural(whole, 'difference')}, {failed} failed"
+def learned(job: Job) -> str:
+    """How many differences an inversion of many has brought, and how many failed."""
+    done, failed = len(job.outputs), len(job.failures)
+    whole = plural(done + failed, "difference")
+    return f"{done} of {whole}, {failed} failed" if failed else whole
 
 
 def so_far(job: Job) -> str:

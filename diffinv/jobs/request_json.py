@@ -112,9 +112,10 @@ def from_json(kind: Kind, text: str) -> Request:
         return _fetch(values)
     if kind == "invert-many":
         each = tuple(_inversion(dict(one)) for one in values.pop("requests"))
-        if not each:
+        known = _known_values(InvertManyRequest, values)
+        if not each or known.get("batch", 1) < 1:
             raise ValueError("there is no request")
-        return InvertManyRequest(requests=each, **_known_values(InvertManyRequest, values))
+        return InvertManyRequest(requests=each, **known)
     return _inversion(values) if kind == "invert" else _application(values)
 
 
@@ -126,6 +127,8 @@ def _inversion(values: dict[str, Any]) -> InvertRequest:
     if not pairs:
         raise ValueError("there is no pair")
     captions = tuple((a, b) for a, b in values.pop("captions"))
+    if not all(isinstance(text, str) for both in captions for text in both):
+        raise TypeError("captions are texts")
     tags = tuple(values.pop("tags", ()))
     return InvertRequest(
         pairs=pairs,

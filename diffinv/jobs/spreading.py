@@ -73,7 +73,13 @@ def apply_on(
         ((_, rounds),) = pool.run([_CUT])
         tasks = [(number, batch) for number, cut in enumerate(rounds) for batch in cut]
         meter.phase(APPLYING, len(tasks) * request.settings.steps, pictures=plan.count)
-        for done, (place, outcome) in enumerate(pool.run(tasks), 1):
+        done = 0
+
+        def tick() -> None:
+            meter.step(done * request.settings.steps)
+
+        for place, outcome in pool.run(tasks, tick):
+            done += 1
             outputs += [files[tasks[place][0]].write(one) for one in outcome.finished]
             failures |= dict.fromkeys(outcome.failures)
             for warning in outcome.warnings:

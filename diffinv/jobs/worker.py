@@ -27,7 +27,7 @@ from ..system.streams import pointed
 from .fetching import run_fetch
 from .job import Job
 from .job_rows import CHECKPOINT
-from .many import learn_many
+from .many import ManyReport, learn_many
 from .process import this_process
 from .reporter import JobStopped, Reporter
 from .requests import FetchRequest, InvertManyRequest, InvertRequest
@@ -124,7 +124,7 @@ class Worker:
             learned, path = run_inversion(job.request, reporter, self.models, workspace)
             return {"state": "done", "difference": (learned.info.name, path)}
         if isinstance(job.request, InvertManyRequest):
-            return _learned(job.request, learn_many(job.request, reporter, self.models))
+            return _learned(learn_many(job.request, reporter, self.models))
         report = run_application(job.request, reporter, self.models, resumed)
         outcome = {"state": "done", "failures": report.failures, "skipped": report.skipped}
         if report.failures and not report.outputs:
@@ -180,10 +180,10 @@ def _redirected(log: int) -> Iterator[None]:
             sys.stderr.flush()
 
 
-def _learned(request: InvertManyRequest, faults: list[str]) -> dict[str, Any]:
-    outcome: dict[str, Any] = {"state": "done", "failures": faults}
-    if len(faults) == len(request.requests):
-        error = f"None of the {len(faults)} differences could be learned."
+def _learned(report: ManyReport) -> dict[str, Any]:
+    outcome = {"state": "done", "failures": report.failures, "skipped": report.skipped}
+    if report.failures and not report.kept:
+        error = f"None of the {len(report.failures)} differences could be learned."
         outcome |= {"state": "failed", "error": error}
     return outcome
 

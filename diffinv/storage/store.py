@@ -59,7 +59,7 @@ class Library:
         """
         if replace:
             name = _title(difference)
-            entry, data = self._entry(difference, name, _slug(name))
+            entry, data = self._entry(difference, name, slug(name))
             atomic_write(entry.path, data)
             return entry
         return self.add_all([difference], free_name)[0]
@@ -80,7 +80,7 @@ class Library:
         for number in itertools.count(1) if free_name else (1,):
             suffix = f"-{number}" if number > 1 else ""
             title = name[: MAX_NAME - len(suffix)] + suffix
-            entry, data = self._entry(difference, title, _slug(name) + suffix)
+            entry, data = self._entry(difference, title, slug(name) + suffix)
             if not entry.path.exists():
                 tried[entry.path] = data
                 if atomic_create(entry.path, data):
@@ -206,7 +206,7 @@ class Library:
             title = checked_name(new)
             info = dataclasses.replace(difference.info, name=title)
             renamed = dataclasses.replace(difference, info=info)
-            if old.parent == self.folder and old.stem == _slug(title):
+            if old.parent == self.folder and old.stem == slug(title):
                 return self._write(renamed, old)
             self.refuse_taken(title, old)
             entry = self.add(renamed, free_name=False)
@@ -410,10 +410,10 @@ def _name_is(text: str, entry: Entry) -> bool:
 
 
 def _slug_is(text: str, entry: Entry) -> bool:
-    return _slug(text) in (entry.path.stem, _slug(entry.name))
+    return slug(text) in (entry.path.stem, slug(entry.name))
 
 
-def _slug(name: str) -> str:
+def slug(name: str) -> str:
     """A file name without its suffix: letters and digits of any script, joined by hyphens."""
     plain = unicodedata.normalize("NFKC", name).casefold()
     words = re.sub(r"[^\w]+|_+", "-", plain)[:_MAX_STEM].strip("-")

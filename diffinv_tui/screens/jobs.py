@@ -196,6 +196,8 @@ class JobsScreen(Place):
         if job.difference:
             name, path = job.difference
             self.do(lambda: _entry(name, path), self._open_entry)
+        elif job.kind == "invert-many":
+            self.diffinv.action_go("library")
         elif job.outputs:
             self.query_one(ResultsGrid).focus()
 

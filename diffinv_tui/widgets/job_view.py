@@ -84,7 +84,8 @@ class JobView(Vertical):
         if learns:
             self.query_one(Curve).show(job.losses)
         else:
-            self.query_one(ResultsGrid).show([result_of(job, one) for one in job.outputs])
+            pictures = job.outputs if job.kind == "apply" else ()
+            self.query_one(ResultsGrid).show([result_of(job, one) for one in pictures])
         self._load(job)
 
     def on_resize(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -9,8 +10,10 @@ import pytest
 from PIL import Image
 from working import start_worker, wait_for
 
+from diffinv.errors import UsageError
 from diffinv.jobs.counting import count, learned
 from diffinv.jobs.many import learn_many
+from diffinv.jobs.request_json import from_json, to_json
 from diffinv.jobs.requests import InvertManyRequest
 from diffinv.jobs.tasks import run_inversion
 from diffinv.jobs.worker import Worker
@@ -41,7 +44,7 @@ def tokens(library: Library) -> dict[str, bytes]:
 
 def test_learned_together_they_are_as_alone(requests):
     events = []
-    assert learn_many(InvertManyRequest(requests, batch=4), events.append) == []
+    assert learn_many(InvertManyRequest(requests, batch=4), events.append).failures == []
     library = Library(library_folder())
     for request in requests:
         alone = run_inversion(replace(request, name=f"{request.name}-alone"))[0].tokens
@@ -53,7 +56,7 @@ def test_learned_together_they_are_as_alone(requests):
 
 
 def test_one_at_a_time_they_are_bit_for_bit_as_alone(requests):
-    assert learn_many(InvertManyRequest(requests), lambda _event: None) == []
+    assert learn_many(InvertManyRequest(requests), lambda _event: None).failures == []
     together = tokens(Library(library_folder()))
     for request in requests:
         alone = run_inversion(replace(request, name=f"{request.name}-alone"))[0].tokens
@@ -69,8 +72,13 @@ def test_a_pair_that_fails_leaves_the_others(requests, store, tmp_path):
     assert job.state == "done", job.error
     (failure,) = job.failures
     assert failure.startswith("green: A and A′ are the same picture")
-    assert learned(job, job.request) == "5 of 6 differences, 1 failed"
+    assert learned(job) == "5 of 6 differences, 1 failed"
     assert {entry.name for entry in Library(library_folder()).entries()} == {*COLOURS} - {"green"}
+    assert [one.output.stem for one in job.outputs] == [c for c in COLOURS if c != "green"]
+    events = []
+    again = learn_many(InvertManyRequest(requests, batch=3), events.append)
+    assert (again.kept, again.skipped, len(again.failures)) == (5, 5, 1)
+    assert {event.step for event in events if event.total} == {24}, "nothing is learned again"
     assert "learning on cpu" in state_line(job).plain
     assert became(job).plain == "finished, 5 of 6 differences, 1 failed"
 
@@ -80,7 +88,7 @@ def test_a_killed_worker_goes_on_with_the_same_batches(requests, store, tmp_path
         replace(one, settings=replace(one.settings, steps=60), backbone="toy") for one in requests
     )
     aside = tuple(replace(one, library=tmp_path / "aside") for one in requests)
-    assert learn_many(InvertManyRequest(aside, batch=2), lambda _event: None) == []
+    assert learn_many(InvertManyRequest(aside, batch=2), lambda _event: None).failures == []
     job = store.submit(InvertManyRequest(requests, batch=2))
     library = Library(library_folder())
     worker = start_worker(store)
@@ -95,3 +103,57 @@ def test_a_killed_worker_goes_on_with_the_same_batches(requests, store, tmp_path
     assert (job.state, job.failures) == ("done", [])
     assert count(job) == "6 of 6"
     assert tokens(library) == tokens(Library(tmp_path / "aside"))
+
+
+def test_each_row_fails_for_itself(requests, tmp_path):
+    red, green, blue, gold, gray, pink = requests
+    library = Library(library_folder())
+    run_inversion(replace(red, name="green"))  # whose name is taken, by another pair
+    run_inversion(replace(red, name="B.lue"))  # whose file is
+    (library.folder / "gold.safetensors").write_bytes(b"junk")
+    gray.pairs[0][1].unlink()
+    asked = InvertManyRequest((red, green, replace(blue, name="b-lue"), gold, gray, pink), batch=6)
+    report = learn_many(asked, lambda _event: None)
+    assert report.kept == 2
+    reasons = dict(failure.split(": ", 1) for failure in report.failures)
+    assert reasons["green"].endswith("from other pictures; give the row another id.")
+    assert reasons["b-lue"].startswith("The library has a file 'b-lue' already")
+    assert "gold" in reasons
+    assert "does not exist" in reasons["gray"]
+    assert {"red", "pink"} <= {entry.name for entry in library.entries()}
+
+
+def test_what_somebody_else_brings_meanwhile_is_no_fault(requests, monkeypatch):
+    library = Library(library_folder())
+    add, brought = Library.add, []
+
+    def late(self, difference, *args, **more):
+        name = difference.info.name
+        if name in ("red", "blue") and name not in brought:
+            brought.append(name)
+            pair = requests[0 if name == "red" else 1].pairs
+            run_inversion(replace(requests[0], name=name, pairs=pair))
+        return add(self, difference, *args, **more)
+
+    monkeypatch.setattr(Library, "add", late)
+    report = learn_many(InvertManyRequest(requests[:3], batch=3), lambda _event: None)
+    assert report.kept == 2
+    (failure,) = report.failures
+    assert failure.startswith("blue: The library already has a difference 'blue', from other")
+    assert len(library.entries()) == 3
+
+
+def test_settings_that_cannot_be_are_refused(requests):
+    wrong = [replace(one, settings=replace(one.settings, steps=0)) for one in requests]
+    with pytest.raises(UsageError, match="between 1 and"):
+        learn_many(InvertManyRequest(tuple(wrong)), lambda _event: None)
+
+
+@pytest.mark.parametrize("change", [("batch", 0), ("batch", -1), ("captions", [[1, 2]])])
+def test_a_damaged_request_is_damage(requests, store, change):
+    job = store.submit(InvertManyRequest(requests, batch=2))
+    values = json.loads(to_json(job.request))
+    name, value = change
+    (values if name == "batch" else values["requests"][1])[name] = value
+    with pytest.raises((TypeError, ValueError)):
+        from_json("invert-many", json.dumps(values))
