@@ -234,6 +234,8 @@ def test_a_comparison_goes_on_and_is_repeated_bit_for_bit(tmp_path, capsys):
     assert table1("--from", out / "lock.json", "--out", again) == 0
     for path in made:
         assert bits(again / path.relative_to(out)) == bits(path)
+    assert table1("--from", out / "lock.json", "--batch", 2, "--out", again) == 2
+    assert "--from takes all from the lock: leave out --batch." in capsys.readouterr().err
     assert table1(*arguments, "--seed", 1, "--out", out) == 2
     assert "holds another comparison (its seed differs)" in capsys.readouterr().err
 
@@ -295,6 +297,10 @@ def test_what_fails_together_is_tried_alone(copies, tmp_path):
     folder = tmp_path / "run"
     table = compare(wanted, folder, "Walls", engine_of("local"), (), lambda *_: None, print)
     assert table["columns"]["wary"]["errors"] == {"plain-0-3": "it does not like this wall"}
+    made = (folder / "answers.jsonl").read_text().count("\n")
+    compare(wanted, folder, "Walls", engine_of("local"), (), lambda *_: None, print)
+    lines = (folder / "answers.jsonl").read_text().splitlines()
+    assert [json.loads(line)["triplet"] for line in lines[made:]] == ["plain-0-3"]
     whites = {path.stem: Image.open(path).getpixel((0, 0)) for path in folder.rglob("*.png")}
     together, alone = (0, 255, 0), (255, 255, 255)
     assert whites == {
@@ -348,6 +354,18 @@ def test_usage(tmp_path, capsys):
     assert run(["evaluate", "report", str(tmp_path)]) == 1
     assert run(["evaluate", "methods"]) == 0
     assert "instruct-pix2pix" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("batch", [0, -1, "2", None])
+def test_a_lock_with_a_senseless_batch_is_none(copies, tmp_path, batch, capsys):
+    assert table1("--data", "walls", "--method", "copy-a-prime", "--out", tmp_path / "run") == 0
+    lock = tmp_path / "run" / "lock.json"
+    said = json.loads(lock.read_text())
+    said["comparison"]["batch"] = batch
+    lock.write_text(json.dumps(said))
+    assert table1("--from", lock, "--out", tmp_path / "again") == 1
+    assert f"is no lock of a comparison: its batch is {batch!r}." in capsys.readouterr().err
+    assert not (tmp_path / "again").exists()
 
 
 def test_changed_pictures_are_not_those_of_a_lock(tmp_path, capsys):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ..errors import DiffinvError, UsageError
 from .options import PATH, device_option, json_option, on_option
@@ -194,6 +195,8 @@ def _carry_out(
     """Make a comparison, or what is missing of it, and show its table."""
     if (asked.data is None) == (asked.lock is None):
         raise UsageError("Say what to compare on with --data, or repeat a comparison with --from.")
+    if asked.lock:
+        _refuse_beside_lock(click.get_current_context())
     with stdout_for_data():
         from ..engines import engine_of
         from ..evaluation.comparing import Comparison, compare, tuned_for
@@ -230,6 +233,17 @@ def _carry_out(
     _show(table, asked.as_json)
     if not asked.as_json:
         say(f"Pictures, tables and a page to look at: {asked.out / 'report.html'}")
+
+
+_BESIDE_LOCK = ("lock", "out", "logs", "on", "as_json")
+
+
+def _refuse_beside_lock(ctx: click.Context) -> None:
+    """A lock says all that decides the pictures."""
+    for option in ctx.command.params:
+        given = ctx.get_parameter_source(option.name or "") is ParameterSource.COMMANDLINE
+        if given and option.name not in _BESIDE_LOCK:
+            raise UsageError(f"--from takes all from the lock: leave out {option.opts[0]}.")
 
 
 @click.command(short_help="Show the tables of comparisons, side by side.")
