@@ -2,7 +2,7 @@
 
 Each method's open numbers were tried on 16 analogies (``--data diorama --seed 9000``) that no
 comparison uses: six settings of InstructPix2Pix, three of SDEdit, three of VISII (on eight of them,
-with 100 steps, which its learning rate makes up for), five of Analogist, two of DIA (on eight).
+with 100 steps, which its learning rate makes up for), five of Analogist, four of DIA (on eight).
 Difference inversion's defaults were found on analogies of other seeds, too (``docs/recipe.md``).
 """
 
