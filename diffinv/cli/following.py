@@ -128,7 +128,7 @@ class _Follower:
 
     def show(self, job: Job) -> None:
         """Show what has changed since the last call."""
-        from ..jobs.counting import MANY, so_far
+        from ..jobs.counting import so_far
         from ..running.progress import Progress
 
         if job.state == "queued":
@@ -142,7 +142,7 @@ class _Follower:
                 self._show(Progress(job.progress.phase, warning=warning))
         self._warned = len(job.warnings)
         now = job.progress
-        if now.pictures or job.kind in MANY:
+        if now.pictures:
             self._show(Progress(now.phase, round(1000 * job.share), 1000), so_far(job))
         elif now.phase:
             is_bytes = job.kind == "fetch"
