@@ -31,7 +31,7 @@ def test_word_edit_swaps_the_words_that_change():
 
 
 def test_evaluate_diorama_gives_the_promised_json():
-    words = "evaluate diorama --count 8 --seed 3 --set steps=20 --json"
+    words = "evaluate diorama --count 4 --seed 3 --set steps=20 --json"
     ran = CliRunner().invoke(cli, words.split())
     assert ran.exit_code == 0, ran.output
     report = json.loads(ran.stdout)
@@ -40,7 +40,7 @@ def test_evaluate_diorama_gives_the_promised_json():
         assert set(scores) == set(SCORES)
         for estimate in scores.values():
             assert estimate["low"] <= estimate["mean"] <= estimate["high"]
-            assert estimate["n"] == 8
+            assert estimate["n"] == 4
     means = {method: scores["right"]["mean"] for method, scores in report["methods"].items()}
     assert means["copy-b"] == 0
     assert means["autoencoder"] >= 0.8

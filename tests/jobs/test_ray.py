@@ -197,6 +197,7 @@ def _contents(folder: Path) -> dict[str, str]:
 def test_a_comparison_is_the_same_on_the_cluster(ray_on, tmp_path):
     arguments = ["evaluate", "table1", "--data", "diorama", "--count", "2", "--device", "cpu"]
     arguments += [x for m in ("autoencoder", "word-edit") for x in ("--method", m)]
+    arguments += ["--set", "word-edit.steps=4"]
     for on in ("local", "ray"):
         assert run([*arguments, "--on", on, "--out", str(tmp_path / on)]) == 0
     for path in (tmp_path / "local" / "pictures").rglob("*.png"):
