@@ -131,6 +131,7 @@ def learn_many(
         without = next((x for x in request.requests if not x.captions), first)
         own = () if request.on != LOCAL else (progress.within, models)
         with engine_of(request.on).started(partial(InversionWork, without, *own)) as pool:
+            progress.start()
             for place, outcomes in pool.run(tasks, progress.again):
                 for row, found in zip(left[place], outcomes, strict=True):
                     if before[row] is None:
@@ -221,14 +222,18 @@ class _Progress:
 
     def begin(self, there: Sequence[Entry], failed: int) -> None:
         """What the library has, and how many cannot be learned."""
-        of = {name_of(one): one for one in self._request.requests if one.name}
+        of = {one.name: one for one in self._request.requests}
         for entry in there:
             self.keep(of.get(entry.name, self._request.requests[0]), entry)
         self.skipped, self._settled = len(there), len(there) + failed
         self._step = self._settled * self._each
-        count = len(self._request.requests)
-        self._tell(Progress(LOADING, pictures=(len(there), count - failed)))
-        self._meter.phase(_LEARNING, count * self._each, first=self._step)
+        pictures = len(there), len(self._request.requests) - failed
+        self._tell(Progress(LOADING, pictures=pictures))
+
+    def start(self) -> None:
+        """The model is there."""
+        total = len(self._request.requests) * self._each
+        self._meter.phase(_LEARNING, total, first=self._step)
 
     def within(self, steps: int) -> None:
         """So many steps of the batch at work are done."""

@@ -78,7 +78,7 @@ def test_a_pair_that_fails_leaves_the_others(requests, store, tmp_path):
     events = []
     again = learn_many(InvertManyRequest(requests, batch=3), events.append)
     assert (again.kept, again.skipped, len(again.failures)) == (5, 5, 1)
-    assert {event.step for event in events if event.total} == {24}, "nothing is learned again"
+    assert not any(event.total for event in events), "nothing is learned again"
     assert "learning on cpu" in state_line(job).plain
     assert became(job).plain == "finished, 5 of 6 differences, 1 failed"
 
