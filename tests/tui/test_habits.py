@@ -89,6 +89,8 @@ async def test_the_palette_has_every_command_and_every_difference(
         await shows(pilot, "11 differences")
         await palette(pilot, "Jobs: Pause")
         await shows(pilot, "Jobs: Pause queue")
+        # What the first letters have found is listed until what all of them find is there.
+        await until(pilot, lambda: "Go to Jobs" not in screen(app))
         await pilot.press("enter")
         await until(pilot, lambda: app.current_mode == "jobs" and app.store.paused)
         await palette(pilot, "lit win")
