@@ -468,6 +468,11 @@ def test_rows_that_are_learned_at_once_are_one_job(diffinv, pictures):
     assert "2 of 2 are in the library already." in again.err
     assert len(diffinv("jobs", "list", "--json").json) == 1
     _refused(diffinv("invert", pictures / "a.png", pictures / "a2.png", "--batch", 2), 2, "--batch")
+    odd = "id,A,A_prime\ndusk:2,a.png,a2.png\ndusk,a.png,a2.png\nDusk!,a2.png,a.png\n"
+    (pictures / "pairs.csv").write_text(odd)
+    done = diffinv(*command, "--batch", 3)
+    assert (done.code, done.out) == (1, "2 of 2 differences are in the library.\n")
+    assert "line 4 has an id, 'Dusk-', for which another row takes the file" in done.err
 
 
 def test_a_manifest_goes_without_pictures_on_the_command_line(diffinv, pictures):

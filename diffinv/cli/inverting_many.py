@@ -42,7 +42,8 @@ def invert_rows(manifest: Path, example: InvertRequest, on: str, batch: int, as_
         complain(f"Error: {fault}")
     known = {entry.name for entry in library.entries()}
     rows = zip(requests, before, strict=True)
-    names = [name for one, was in rows if (name := name_of(one)) in known and type(was) is not str]
+    able = [name_of(one) for one, was in rows if not isinstance(was, str)]
+    names = [name for name in able if name in known]
     if as_json:
         print_json({"learned": names, "faults": list(dict.fromkeys(faults))})
     else:
@@ -62,7 +63,7 @@ def _requests(manifest: Path, example: InvertRequest) -> tuple[list[InvertReques
     for row in rows:
         try:
             if slug(row.id) in found:
-                raise UsageError(f"has the id {row.id!r}, or the same file's, of another row")
+                raise UsageError(f"has an id, {row.id!r}, for which another row takes the file")
             found[slug(row.id)] = _request_of(row, example)
         except UsageError as error:
             faults.append(f"{row.where} {error}")
