@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import sys
+from contextlib import contextmanager
 from importlib import metadata
 
 import numpy as np
@@ -21,9 +22,10 @@ import diffinv
 from diffinv.cli.app import run
 from diffinv.engines import engine_of
 from diffinv.errors import DiffinvError, UsageError
-from diffinv.evaluation.answering import columns_of
+from diffinv.evaluation.answering import Answer, columns_of
 from diffinv.evaluation.data import open_data
 from diffinv.evaluation.figures import FIGURES, figure_columns
+from diffinv.evaluation.runs import Run
 from diffinv.evaluation.scores import psnr
 from diffinv.evaluation.scoring import psnr_outside, ssim
 from diffinv.evaluation.statistics import holm, paired_p
@@ -309,6 +311,39 @@ def test_what_fails_together_is_tried_alone(copies, tmp_path):
         "plain-0-2": alone,
         "plain-0-4": alone,
     }
+
+
+def test_a_failure_takes_away_no_answer(copies, tmp_path):
+    data = open_data("walls", 2, 0)
+    first, second = (entry.id for entry in data.entries)
+    columns = columns_of(("wary",), (), {})
+
+    class Works:
+        fails: tuple[str, ...] = ()
+
+        @contextmanager
+        def started(self, make):
+            yield self
+
+        def run(self, tasks, tick=lambda: None):
+            for place, (_, rows) in enumerate(tasks):
+                ids = [data.entries[row].id for row in rows]
+                yield place, [
+                    (Answer("wary", id, 1.0, 1, "full" if id in self.fails else None),
+                     None if id in self.fails else b"picture")
+                    for id in ids
+                ]  # fmt: skip
+
+    engine, folder = Works(), tmp_path / "run"
+    Run(folder, data, columns, 0, 2).make(engine, object, lambda *_: None)
+    run = Run(folder, data, columns, 0, 2)
+    run.picture_of("wary", second).unlink()
+    engine.fails = (first,)
+    run.make(engine, object, lambda *_: None)
+    for found in (run, Run(folder, data, columns, 0, 2)):
+        assert {id: found.answers["wary", id].error for id in (first, second)} == {
+            first: None, second: None,
+        }  # fmt: skip
 
 
 def test_an_answer_that_fails_is_a_row_with_its_reason(copies, tmp_path, capsys):

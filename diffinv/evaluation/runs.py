@@ -80,7 +80,12 @@ class Run:
         return bool(known and not known.error and self.picture_of(name, triplet).is_file())
 
     def _keep(self, answer: Answer, picture: bytes | None) -> None:
-        """The picture first: a line in the log says that it is there."""
+        """The picture first: a line in the log says that it is there. A failure takes nothing away
+        that was made before."""
+        known = self.answers.get((answer.column, answer.triplet))
+        there = self.picture_of(answer.column, answer.triplet).is_file()
+        if answer.error and known and not known.error and there:
+            return
         if picture is not None:
             atomic_write(self.picture_of(answer.column, answer.triplet), picture)
         self.answers[answer.column, answer.triplet] = answer

@@ -150,8 +150,7 @@ def deterministic(seed: int, device: str) -> Iterator[None]:
     filled, benchmark = memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark
     devices = [device] if torch.device(device).type == "cuda" else []
     with torch.random.fork_rng(devices):
-        # Unlike use_deterministic_algorithms, this does not import the compiler, which takes over a
-        # second.
+        # Unlike use_deterministic_algorithms, this does not import torch's compiler.
         torch.set_deterministic_debug_mode("warn")
         memory.fill_uninitialized_memory, torch.backends.cudnn.benchmark = False, False
         torch.manual_seed(seed)

@@ -109,6 +109,21 @@ def results(engine, make, tasks):
         return dict(pool.run(tasks))
 
 
+def slow():
+    """A factory of workers that take their time."""
+    return time.sleep
+
+
+def test_waiting_can_be_ended(ray_on):
+    def tick():
+        raise InterruptedError
+
+    began = time.monotonic()
+    with pytest.raises(InterruptedError), ray_on.started(slow) as pool:
+        list(pool.run([60], tick))
+    assert time.monotonic() - began < 40
+
+
 def test_every_task_is_done_once_by_several_workers(ray_on):
     found = results(ray_on, doubled, [1, 2, *range(20, 60)])
     assert {place: value for place, (value, _) in found.items()} == {
