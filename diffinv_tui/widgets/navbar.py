@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.widget import Widget
 from textual.widgets import Static
 
 from diffinv.jobs.counting import MANY, count
@@ -53,14 +54,32 @@ class Place(Static):
         self.app.switch_mode(self.mode)
 
 
+class Running(Widget):
+    """The running job, in what room the places leave."""
+
+    def __init__(self) -> None:
+        super().__init__(id="running")
+        self._jobs: list[Job] = []
+        self._said: Content | str = ""
+
+    def show(self, jobs: list[Job]) -> None:
+        """Say what is running now; what is said already is not drawn again."""
+        self._jobs = jobs
+        if self._said != _summary(jobs, self.content_size.width):
+            self.refresh()
+
+    def render(self) -> Content | str:
+        """Cut to the width there is now: marks behind a place's name take some of it."""
+        self._said = _summary(self._jobs, self.content_size.width)
+        return self._said
+
+
 class NavBar(Horizontal):
     """The app's name, the screens, the running job."""
 
     def __init__(self, mode: str) -> None:
         super().__init__()
         self._mode = mode
-        self._jobs: list[Job] = []
-        self._said: Content | str = ""
         self._marks = Content("")
 
     def compose(self) -> ComposeResult:
@@ -70,24 +89,15 @@ class NavBar(Horizontal):
         )
         for number, mode in enumerate(PLACES, 1):
             yield Place(mode, str(number), here=mode == self._mode)
-        yield Static("", id="running")
+        yield Running()
 
     def show_jobs(self, jobs: list[Job]) -> None:
         """Say what is running, what waits and what is interrupted."""
-        self._jobs = jobs
         marks = _marks(jobs)
         if marks != self._marks:
             self._marks = marks
             next(place for place in self.query(Place) if place.mode == "jobs").mark(marks)
-        running = self.query_one("#running", Static)
-        said = _summary(jobs, running.content_size.width)
-        if said != self._said:
-            self._said = said
-            running.update(said, layout=False)  # it has the rest of the line, whatever it says
-
-    def on_resize(self) -> None:
-        """The running job's title is cut to what room there is."""
-        self.show_jobs(self._jobs)
+        self.query_one(Running).show(jobs)
 
 
 def _marks(jobs: list[Job]) -> Content:
