@@ -12,8 +12,8 @@ import click
 from ..method.settings import MAX_DENOISING_STEPS, MAX_RESULTS
 from ..pictures.formats import FORMATS, SAME
 from ..pictures.sizes import DETAILS, OFF
+from .elsewhere import PLACE, brought, place_of, send_missing
 from .options import (
-    PATH,
     addition_options,
     backbone_option,
     detach_option,
@@ -29,14 +29,15 @@ from .output import complain, print_job, print_json, say, stdout_for_data
 if TYPE_CHECKING:
     from ..jobs.planning import ApplicationPlan
     from ..jobs.requests import ApplicationReport, ApplyRequest
+    from .elsewhere import Place
 
 _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative_prompt")
 
 
 @click.command(short_help="Apply differences to pictures or folders of them.")
 @click.argument("name", metavar="NAME[:STRENGTH]")
-@click.argument("images", type=PATH, nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...")
-@click.option("--out", type=PATH, required=True, metavar="DIR", help="Where the results go.")
+@click.argument("images", type=PLACE, nargs=-1, required=True, metavar="IMAGE_OR_FOLDER...")
+@click.option("--out", type=PLACE, required=True, metavar="DIR", help="Where the results go.")
 @click.option(
     "--with",
     "others",
@@ -57,7 +58,7 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
 @click.option("--negative-prompt", metavar="TEXT", help="What guidance leads away from.")
 @click.option(
     "--mask",
-    type=PATH,
+    type=PLACE,
     metavar="FILE|FOLDER",
     help="White where the pictures may change: one for all, or a folder with one of each's name.",
 )
@@ -130,7 +131,7 @@ def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> No
     STRENGTH is 1 unless given; a negative one undoes the difference. A result is as large as its
     picture, in the same format, and changed only where the difference acts; no existing file is
     overwritten. Running the same command again does only what is new or was left
-    undone.
+    undone. Pictures, masks and results may be at addresses, such as s3://BUCKET/FOLDER.
     """
     if carry_out(_request(**options), as_json, detach):
         ctx.exit(1)
@@ -156,13 +157,17 @@ def carry_out(request: ApplyRequest, as_json: bool, detach: bool) -> tuple[str, 
         complain(f"Error: {failure}")
     if as_json:
         outputs = [
-            {"input": str(o.input), "output": str(o.output), "seconds": o.seconds}
+            {
+                "input": place_of(o.input, request),
+                "output": place_of(o.output, request),
+                "seconds": o.seconds,
+            }
             for o in report.outputs
         ]
         print_json({"outputs": outputs, "warnings": warnings})
     else:
         for output in report.outputs:
-            say(str(output.output))
+            say(place_of(output.output, request))
     return report.failures
 
 
@@ -174,6 +179,7 @@ def _follow(
     from .following import submit_and_follow
 
     if not plan.targets:
+        send_missing(request, plan)
         for sentence in plan.left_out:
             complain(sentence)
         return ApplicationReport(plan.done, plan.failures, len(plan.done)), plan.left_out
@@ -197,7 +203,12 @@ def _as_given(path: Path, given: Sequence[Path]) -> Path:
 
 
 def _request(
-    name: str, others: tuple[str, ...], images: tuple[Path, ...], out: Path, **options: Any
+    name: str,
+    others: tuple[str, ...],
+    images: tuple[Place, ...],
+    out: Place,
+    mask: Place | None,
+    **options: Any,
 ) -> ApplyRequest:
     from ..jobs.requests import ApplyRequest
     from ..method.settings import ApplicationSettings
@@ -209,10 +220,14 @@ def _request(
     changes = {key: options.pop(key) for key in _SETTINGS}
     given = {key: value for key, value in changes.items() if value is not None}
     given |= {key: False for key in ("mask", "reword") if options.pop(f"no_{key}")}
+    differences = tuple(find_strength(library, text) for text in (name, *others))
+    here = brought(images, out, mask)
     return ApplyRequest(
-        differences=tuple(find_strength(library, text) for text in (name, *others)),
-        images=images,
-        out=out,
+        differences=differences,
+        images=here.images,
+        out=here.out,
+        mask=here.mask,
+        mirrors=here.mirrors,
         settings=ApplicationSettings(**given),
         additions=take_additions(options),
         **options,

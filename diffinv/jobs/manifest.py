@@ -72,7 +72,7 @@ class Manifest:
         self, folder: Path, key: str, fresh: bool = False, masks: Masks | None = None
     ) -> None:
         self.folder, self.key, self.masks = folder, key, masks
-        self._path = folder / FILE
+        self.path = folder / FILE
         self._fresh, self._started = fresh, False
         self._rows: dict[str, dict[str, Any]] = {} if fresh else self._read()
 
@@ -120,7 +120,7 @@ class Manifest:
             if not self._started:
                 make_folder(self.folder)
                 flags |= os.O_CREAT
-            with contextlib.closing(_Regular(self._path, flags)) as file:
+            with contextlib.closing(_Regular(self.path, flags)) as file:
                 file.write(text if file.ends_in_a_line else "\n" + text)
         except FileNotFoundError as error:
             raise DiffinvError(
@@ -128,11 +128,11 @@ class Manifest:
                 "written to it; run the same again to make them anew."
             ) from error
         except OSError as error:
-            raise _unwritable(self._path, error) from error
+            raise _unwritable(self.path, error) from error
 
     def _read(self) -> dict[str, dict[str, Any]]:
         try:
-            with contextlib.closing(_Regular(self._path, os.O_RDONLY)) as file:
+            with contextlib.closing(_Regular(self.path, os.O_RDONLY)) as file:
                 text = file.read()
         except OSError:
             return {}

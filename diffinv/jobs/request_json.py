@@ -150,6 +150,7 @@ def _application(values: dict[str, Any]) -> ApplyRequest:
     out = Path(values.pop("out"))
     mask = values.pop("mask", None)
     sweep = tuple(float(by) for by in values.pop("sweep", ()))
+    mirrors = tuple((Path(folder), str(there)) for folder, there in values.pop("mirrors", ()))
     known = _known_values(ApplyRequest, values)
     return ApplyRequest(
         differences=differences,
@@ -157,6 +158,7 @@ def _application(values: dict[str, Any]) -> ApplyRequest:
         out=out,
         mask=None if mask is None else Path(mask),
         sweep=sweep,
+        mirrors=mirrors,
         settings=application,
         library=library,
         additions=additions,

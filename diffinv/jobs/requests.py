@@ -74,7 +74,8 @@ class ApplyRequest:
     :data:`diffinv.pictures.sizes.DETAILS`. With ``sweep`` each B is made at several strengths: all
     of them multiplied by each of these numbers, with a folder of ``out`` for each. ``on`` says
     which machines work, as in :func:`diffinv.engines.engine_of`. ``additions`` say where those of
-    the differences are, if they are not where they were.
+    the differences are, if they are not where they were. ``mirrors`` are folders that are
+    copies of what is elsewhere, with its addresses: results in one are sent there.
     """
 
     differences: tuple[tuple[str, float], ...]
@@ -102,6 +103,7 @@ class ApplyRequest:
     sweep: tuple[float, ...] = ()
     on: str = LOCAL
     additions: tuple[Addition, ...] = ()
+    mirrors: tuple[tuple[Path, str], ...] = ()
 
 
 NETWORK = "network"

@@ -7,16 +7,24 @@ from pathlib import Path
 from ..pictures.masks import MASKS
 from ..running.progress import AppliedImage, Meter
 from ..system.files import atomic_create, atomic_write, numbered
+from .elsewhere import Results
 from .manifest import Manifest
 from .picture_files import Finished
 from .requests import ApplyRequest
 
 
 class ResultFiles:
-    """The results of one round."""
+    """The results of one round, which are sent to ``elsewhere``, if they belong there."""
 
-    def __init__(self, request: ApplyRequest, manifest: Manifest, meter: Meter) -> None:
+    def __init__(
+        self,
+        request: ApplyRequest,
+        manifest: Manifest,
+        meter: Meter,
+        elsewhere: Results | None = None,
+    ) -> None:
         self.request, self.manifest, self.meter = request, manifest, meter
+        self.elsewhere = elsewhere
 
     def write(self, one: Finished) -> AppliedImage:
         """Write a result, under the next free number if its name has just been taken."""
@@ -25,13 +33,14 @@ class ResultFiles:
         for output in numbered(one.target):
             done = AppliedImage(source, output, one.seconds)
             self.manifest.record(done, one.stamp)
-            if one.mask:
-                self._save_mask(one.mask, output)
+            mask = self._save_mask(one.mask, output) if one.mask else None
             if self.request.replace:
                 atomic_write(output, one.data)
                 break
             if atomic_create(output, one.data):
                 break
+        if self.elsewhere:  # the line first: a result without one would be made again
+            self.elsewhere.send(self.manifest.path, *([mask] if mask else []), done.output)
         self.meter.wrote(done)
         if stale and stale != done.output:
             self.meter.warn(
@@ -40,13 +49,14 @@ class ResultFiles:
             )
         return done
 
-    def _save_mask(self, mask: bytes, output: Path) -> None:
+    def _save_mask(self, mask: bytes, output: Path) -> Path:
         """Write where B was changed beside the results, under the result's name. One that a run
         which then ended had written is the same, and is kept."""
         wanted = self.request.out / MASKS / output.relative_to(self.request.out)
         for path in numbered(wanted.with_suffix(".png")):
             if self.request.replace:
                 atomic_write(path, mask)
-                return
+                break
             if atomic_create(path, mask) or path.read_bytes() == mask:
-                return
+                break
+        return path

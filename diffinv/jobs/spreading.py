@@ -12,6 +12,7 @@ from ..engines import Engine
 from ..running.models import Models, deterministic
 from ..running.progress import APPLYING, LOADING, AppliedImage, Meter, Progress
 from .applying import Batch, BatchMaker
+from .elsewhere import Results, bring_missing
 from .loading import model_of
 from .picture_files import Finished
 from .planning import ApplicationPlan
@@ -35,6 +36,7 @@ class BatchWork:
     """A worker, wherever it is: its model stays loaded from one batch to the next."""
 
     def __init__(self, request: ApplyRequest, plan: ApplicationPlan) -> None:
+        self._request, self._plan = request, plan
         self._warnings: list[str] = []
         meter = Meter(self._hear)
         model = model_of(request, plan, Models(), meter)
@@ -45,8 +47,11 @@ class BatchWork:
     def __call__(self, task: tuple[int, Batch] | None) -> list[list[Batch]] | _Outcome:
         """Cut the rounds, or compute a round's batch."""
         if task is _CUT:
+            named = [picture for picture, _ in self._plan.targets]
+            bring_missing(self._request, [*named, *(one.input for one in self._plan.done)])
             return [maker.batches for maker in self._makers]
         number, batch = task
+        bring_missing(self._request, [picture for picture, _ in batch.targets])
         maker = self._makers[number]
         maker.files.failures.clear()
         self._warnings.clear()
@@ -61,11 +66,15 @@ class BatchWork:
 
 
 def apply_on(
-    engine: Engine, request: ApplyRequest, plan: ApplicationPlan, meter: Meter
+    engine: Engine,
+    request: ApplyRequest,
+    plan: ApplicationPlan,
+    meter: Meter,
+    elsewhere: Results | None = None,
 ) -> tuple[list[AppliedImage], list[str]]:
     """What was written and what failed. Every result is written once, by this process, as it
     arrives; a batch whose machine dies is computed again by another."""
-    files = [ResultFiles(request, one.manifest, meter) for one in plan.rounds]
+    files = [ResultFiles(request, one.manifest, meter, elsewhere) for one in plan.rounds]
     outputs: list[AppliedImage] = []
     failures: dict[str, None] = {}
     meter.phase(LOADING)

@@ -17,6 +17,7 @@ from ..storage.store import Library
 from ..system.paths import library_folder
 from .applying import Applier, BatchMaker
 from .checkpointing import Checkpoints
+from .elsewhere import Results, results_of
 from .loading import model_of
 from .planning import ApplicationPlan, plan_application, plan_inversion
 from .requests import ApplicationReport, ApplyRequest, InvertRequest
@@ -73,27 +74,35 @@ def run_application(
     meter = Meter(on_progress)
     for sentence in (*plan.left_out, *plan.unsuited):
         meter.warn(sentence)
+    elsewhere = results_of(request)
+    if elsewhere:
+        elsewhere.send_missing(plan)
     for output in plan.done:
         meter.wrote(output)
     if not plan.targets:
         return ApplicationReport(plan.done, plan.failures, len(plan.done))
     if request.on != LOCAL:
-        outputs, failures = apply_on(engine_of(request.on), request, plan, meter)
+        outputs, failures = apply_on(engine_of(request.on), request, plan, meter, elsewhere)
     else:
         model = model_of(request, plan, models or Models(), meter)
-        outputs, failures = _all_rounds(request, plan, model, meter)
+        outputs, failures = _all_rounds(request, plan, model, meter, elsewhere)
+    failures += elsewhere.failures if elsewhere else []
     return ApplicationReport((*plan.done, *outputs), tuple(failures), len(plan.done))
 
 
 def _all_rounds(
-    request: ApplyRequest, plan: ApplicationPlan, model: Model, meter: Meter
+    request: ApplyRequest,
+    plan: ApplicationPlan,
+    model: Model,
+    meter: Meter,
+    elsewhere: Results | None,
 ) -> tuple[list[AppliedImage], list[str]]:
     """What was written and what failed, seed after seed."""
     with deterministic(request.settings.seed, model.device):
         rounds = [
             Applier(
                 BatchMaker(request, plan, one, model, meter),
-                ResultFiles(request, one.manifest, meter),
+                ResultFiles(request, one.manifest, meter, elsewhere),
             )
             for one in plan.rounds
             if one.targets
