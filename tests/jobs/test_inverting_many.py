@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -103,6 +104,22 @@ def test_a_killed_worker_goes_on_with_the_same_batches(requests, store, tmp_path
     assert (job.state, job.failures) == ("done", [])
     assert count(job) == "6 of 6"
     assert tokens(library) == tokens(Library(tmp_path / "aside"))
+
+
+def test_a_difference_learned_between_two_deaths_starts_the_count_anew(requests, store):
+    """So that a job that gets on is never held."""
+    longer = replace(requests[0].settings, steps=300)
+    mortal = (replace(one, backbone="mortal", settings=longer) for one in requests[:3])
+    job = store.submit(InvertManyRequest(tuple(mortal)))
+    library = Library(library_folder())
+    for number in range(1, 3):
+        worker = start_worker(store, "--idle", "0", DIFFINV_TEST_DEATH="os.link:2")
+        assert worker.wait(60) == -signal.SIGKILL
+        assert len(library.entries()) == number
+        store.notice_deaths()
+        assert (store.get(job.id).state, store.get(job.id).deaths) == ("queued", 1)
+    Worker(store, "cpu", idle=0).run()
+    assert count(store.get(job.id)) == "3 of 3"
 
 
 def test_each_row_fails_for_itself(requests, tmp_path):

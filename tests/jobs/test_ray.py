@@ -21,7 +21,8 @@ from diffinv.engines import engine_of
 from diffinv.engines.local import LocalEngine
 from diffinv.errors import DiffinvError, UsageError
 from diffinv.jobs.manifest import FILE
-from diffinv.jobs.requests import InvertRequest
+from diffinv.jobs.many import learn_many
+from diffinv.jobs.requests import InvertManyRequest, InvertRequest
 from diffinv.jobs.store import JobStore
 from diffinv.jobs.tasks import run_application, run_inversion
 from diffinv.method.settings import inversion_settings
@@ -246,3 +247,20 @@ def test_differences_of_a_manifest_are_learned_on_the_cluster(ray_on, toy, pair,
     assert np.allclose(learned.load("two").tokens, alone.tokens, atol=1e-4)
     assert run([*command, "--on", "ray"]) == 1
     assert "2 of 3 are in the library already" in capsys.readouterr().err
+
+
+def test_a_job_of_many_ends_in_the_middle_of_a_batch(ray_on, toy, pair):
+    """Whoever cancels it need not wait for the cluster."""
+    settings = inversion_settings(steps=100_000)
+    one = InvertRequest((pair,), name="long", backbone="toy", settings=settings, device="cpu")
+
+    def cancelled(event):
+        if event.phase == "Learning the differences":
+            raise InterruptedError
+
+    began = time.monotonic()
+    with pytest.raises(InterruptedError):
+        learn_many(InvertManyRequest((one,), on="ray"), cancelled)
+    assert time.monotonic() - began < 60
+    assert not Library(library_folder()).entries()
+    assert set(results(ray_on, doubled, [1, 2])) == {0, 1}, "the cluster is free again"
