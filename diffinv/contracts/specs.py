@@ -155,14 +155,15 @@ class MethodSpec(Spec):
 
     ``settings`` are its numbers with their defaults (bool, int, float or str). ``needs`` names
     what a triplet must have for it: ``instruction``, ``b_prime`` or ``captions.b_prime``.
-    ``network`` says in words which checkpoint of its own it wants as ``weights``, if it does; the
-    backbone's companion may stand in for it. ``many`` says that it can complete several triplets at
-    once: see :class:`~diffinv.contracts.ManyAtOnce`.
+    ``network`` says in words which checkpoint or server of its own it wants as ``weights``, if it
+    does; the backbone's ``companion`` of that kind may stand in for it. ``many`` says that it can
+    complete several triplets at once: see :class:`~diffinv.contracts.ManyAtOnce`.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
     needs: tuple[str, ...] = ()
     network: str = ""
+    companion: str = ""
     many: bool = False
 
 

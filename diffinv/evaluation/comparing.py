@@ -73,9 +73,10 @@ def tuned_for(data: str) -> Mapping[str, Mapping[str, Any]]:
 
 
 def default_methods(backbone: str | None) -> list[str]:
-    """Every installed method that needs no checkpoint of its own, or whose backbone brings one."""
-    has_companions = bool(cast(BackboneSpec, backbone_part(registry(), backbone).spec).companions)
-    return [id for id, spec in registry().methods.items() if has_companions or not spec.network]
+    """Every installed method that needs no checkpoint of its own, or whose backbone brings it."""
+    brought = cast(BackboneSpec, backbone_part(registry(), backbone).spec).companions
+    methods = registry().methods.items()
+    return [id for id, spec in methods if not spec.network or spec.companion in brought]
 
 
 def compare(

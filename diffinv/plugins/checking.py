@@ -165,8 +165,10 @@ def _check_backbone(spec: BackboneSpec) -> None:
 def _check_method(spec: MethodSpec) -> None:
     if not _are_settings(spec.settings):
         raise BrokenPluginError(f"the settings of {spec.id!r} must map names to texts or numbers")
-    if not _are_texts(spec.needs) or not isinstance(spec.network, str):
-        raise BrokenPluginError(f"the needs and the network of {spec.id!r} must be texts")
+    if not _are_texts((*spec.needs, spec.network, spec.companion)):
+        raise BrokenPluginError(
+            f"the needs, the network and the companion of {spec.id!r} must be texts"
+        )
 
 
 def _check_world(spec: WorldSpec) -> None:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import base64
-import http.server
 import io
 import json
 import socket
-import threading
 import time
 from email.utils import formatdate
 
@@ -22,54 +20,6 @@ def answer(content) -> bytes:
     return json.dumps(
         {"choices": [{"message": {"role": "assistant", "content": content}}]}
     ).encode()
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Gives the answers it was told, in turn, the last one for ever; keeps what it was asked."""
-
-    daemon_threads = True
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.answers = []
-        self.asked = []
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.server_port}/v1#some-model"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_POST(self):  # noqa: N802
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.asked.append((self.path, dict(self.headers), json.loads(body)))
-        answers = self.server.answers
-        status, headers, data = answers.pop(0) if len(answers) > 1 else answers[0]
-        if callable(data):
-            data(self)
-            return
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", **headers}.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    do_GET = do_POST  # noqa: N815
-
-    def log_message(self, *_args):
-        pass
-
-
-@pytest.fixture
-def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
 
 
 @pytest.fixture
@@ -184,7 +134,7 @@ LIES = {
     "an error (out of memory)": (200, {}, b'{"error": {"message": "out of\\nmemory"}}'),
     "asks to wait 1000000000 s": (429, {"Retry-After": "9" * 400}, b""),
     "too busy and asks": (503, {"Retry-After": "9" * 400}, b""),
-    "more than a caption": (200, {}, b" " * (2**20 + 1)),
+    "more than was asked": (200, {}, b" " * (2**20 + 1)),
     "answered 404 (model not found)": (404, {}, b'{"error": {"message": "model\\nnot found"}}'),
     "answered 500": (500, {}, b"\xff\xfe<html>"),
     "redirects elsewhere (302)": (302, {"Location": "http://127.0.0.1:1/"}, b""),

@@ -1,50 +1,26 @@
-"""Any OpenAI-compatible server: ``endpoint=http://host:port/v1#model``.
-
-Pictures are sent to that server and nowhere else: redirects are not followed. The key is read from
-the environment for each request, and is neither stored nor shown.
-"""
+"""Any OpenAI-compatible server: ``endpoint=http://host:port/v1#model``."""
 
 from __future__ import annotations
 
 import base64
 import io
 import json
-import os
-import threading
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Sequence
-from email.utils import parsedate_to_datetime
-from http.client import HTTPException, IncompleteRead
-from queue import Empty, SimpleQueue
-from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from typing import Any
 
 from PIL import Image
 
-from diffinv import __version__
-from diffinv.errors import DiffinvError, UsageError
-from diffinv.system.text import text_safe
+from diffinv.errors import UsageError
 
 from .answers import PROMPT, clean
-
-KEY = "DIFFINV_ENDPOINT_KEY"
-"""The environment variable with the server's key."""
-
-TRIES = 4
-"""How often a busy server is asked in all."""
-
-LONGEST_WAIT = 60.0
-"""The most seconds to wait for one Retry-After."""
+from .server import Server, reason_of
 
 MAX_TOKENS = 1024
 """A server stops after this many tokens: enough for a model that thinks before it answers."""
 
 LARGEST_ANSWER = 2**20
 _LARGEST_SIDE = 1024
-_BUSY = (429, 503)
-_FOR_EVER = 10**9
 
 
 def load(weights: str | None, device: str) -> EndpointCaptioner:
@@ -55,20 +31,6 @@ def load(weights: str | None, device: str) -> EndpointCaptioner:
             "--captioner endpoint=http://HOST:PORT/v1#MODEL."
         )
     return EndpointCaptioner(weights)
-
-
-class _BusyError(Exception):
-    """The server asks to try again later."""
-
-    def __init__(self, wait: float | None) -> None:
-        self.wait = wait
-
-
-class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Follows no redirects: they would send the picture and the key elsewhere."""
-
-    def redirect_request(self, *_args: Any, **_kwargs: Any) -> None:
-        return None
 
 
 class EndpointCaptioner:
@@ -82,157 +44,28 @@ class EndpointCaptioner:
         timeout: float = 120.0,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        self.url, self.model = _parse(address)
-        self.host = urlsplit(self.url).netloc
-        self.timeout = timeout
-        self._sleep = sleep
-        self._opener = urllib.request.build_opener(_NoRedirects)
+        self._server = Server(address, "--captioner endpoint", LARGEST_ANSWER, timeout, sleep)
 
     def caption(self, images: Sequence[Image.Image]) -> list[str]:
         """One sentence per picture, asked for one by one."""
-        host = f"The server {self.host}"
+        host = f"The server {self._server.host}"
         return [clean(self.ask([image, PROMPT]), host) for image in images]
 
     def ask(self, content: Sequence[str | Image.Image]) -> str:
         """The server's answer, after some patience if it is busy."""
-        body = json.dumps(_question(self.model, content)).encode()
-        for last in [False] * (TRIES - 1) + [True]:
-            try:
-                return _content(self._post(body), self._fail)
-            except _BusyError as busy:
-                wait = 2.0 if busy.wait is None else busy.wait
-                if last or wait > LONGEST_WAIT:
-                    asked = f" and asks to wait {wait:.0f} s" if busy.wait is not None else ""
-                    self._fail(f"is too busy{asked}; try again later")
-                self._sleep(wait)
-        raise AssertionError("the last try returns or raises")
-
-    def _post(self, body: bytes) -> bytes:
-        """The answer's body. Raises _BusyError, or DiffinvError saying what went wrong."""
-        request = urllib.request.Request(self.url, body, _headers(), method="POST")
-        try:
-            return _within(self.timeout, lambda: self._exchange(request))
-        except TimeoutError:
-            self._fail(f"did not answer within {self.timeout:g} s")
-
-    def _exchange(self, request: urllib.request.Request) -> bytes:
-        """One request and its answer. Raises TimeoutError if nothing comes for too long."""
-        ends = time.monotonic() + self.timeout
-        try:
-            with self._opener.open(request, timeout=self.timeout) as response:
-                return self._read(response, ends)
-        except urllib.error.HTTPError as error:
-            with error:
-                self._refused(error)
-        except TimeoutError:
-            raise
-        except urllib.error.URLError as error:
-            if isinstance(error.reason, TimeoutError):
-                raise error.reason from error
-            self._fail(f"cannot be reached: {error.reason}")
-        except IncompleteRead:
-            self._fail("broke off in the middle of its answer; try again")
-        except (OSError, HTTPException) as error:
-            self._fail(f"broke off: {type(error).__name__} {error}")
-
-    def _read(self, response: Any, ends: float) -> bytes:
-        """A whole answer, unless it is too long or comes too slowly."""
-        kind = response.headers.get_content_type()
-        if kind == "text/html":
-            self._fail("answered with a web page; the address usually ends in /v1")
-        data = bytearray()
-        while chunk := response.read1(65536):
-            data += chunk
-            if len(data) > LARGEST_ANSWER:
-                self._fail("sends more than a caption can be")
-            if time.monotonic() > ends:
-                raise TimeoutError
-        if response.length:
-            raise IncompleteRead(bytes(data), response.length)
-        return bytes(data)
-
-    def _refused(self, error: urllib.error.HTTPError) -> NoReturn:
-        """Raise the error that an unsuccessful answer stands for."""
-        if error.code in _BUSY:
-            raise _BusyError(_retry_after(error.headers.get("Retry-After"))) from error
-        if error.code in (401, 403):
-            self._fail(f"refuses the key ({error.code}); put the right one into {KEY}")
-        if 300 <= error.code < 400:
-            self._fail(f"redirects elsewhere ({error.code}); name the right address itself")
-        try:
-            body = error.read(65536)
-        except (OSError, HTTPException):
-            body = b""
-        self._fail(f"answered {error.code} {_reason(body)}".rstrip())
-
-    def _fail(self, what: str) -> NoReturn:
-        key = os.environ.get(KEY, "").strip()
-        shown = what.replace(key, "***") if key else what
-        raise DiffinvError(f"The server {self.host} {text_safe(shown).rstrip('.')}.")
+        question = _question(self._server.model, content)
+        return _content(self._server, self._server.post("chat/completions", question))
 
 
-def _within(seconds: float, work: Callable[[], bytes]) -> bytes:
-    """What ``work`` returns or raises; TimeoutError if it takes longer.
-
-    A socket's own timeout restarts with every byte, so the work is left to a thread.
-    """
-    outcome: SimpleQueue[bytes | Exception] = SimpleQueue()
-
-    def run() -> None:
-        try:
-            outcome.put(work())
-        except Exception as error:
-            outcome.put(error)
-
-    threading.Thread(target=run, daemon=True).start()
-    try:
-        result = outcome.get(timeout=seconds)
-    except Empty:
-        raise TimeoutError from None
-    if isinstance(result, Exception):
-        raise result
-    return result
-
-
-def _parse(address: str) -> tuple[str, str]:
-    """Split ``http://host:port/v1#model`` into where to ask and which model to ask for."""
-    try:
-        parts = urlsplit(address)
-        port_is_right = parts.port is None or parts.port > 0
-        (parts.hostname or "").encode("idna")  # no label is empty or over 63 letters
-    except ValueError:
-        parts, port_is_right = urlsplit(""), False
-    if "@" in parts.netloc:
-        raise UsageError(f"The address of a server holds no password: put the key into {KEY}.")
-    plain = all("!" <= character <= "~" for character in parts.netloc + parts.path)
-    right = parts.scheme in ("http", "https") and bool(parts.hostname) and port_is_right and plain
-    if not right or not parts.fragment or parts.query:
-        raise UsageError(
-            f"{text_safe(address)!r} is not a server with a model; write "
-            "--captioner endpoint=http://HOST:PORT/v1#MODEL."
-        )
-    path = parts.path.rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}{path}/chat/completions", parts.fragment
-
-
-def _headers() -> dict[str, str]:
-    headers = {"Content-Type": "application/json", "User-Agent": f"diffinv/{__version__}"}
-    key = os.environ.get(KEY, "").strip()
-    if not key:
-        return headers
-    if not (key.isascii() and key.isprintable()):
-        raise UsageError(f"The key in {KEY} has characters that no key has; set it again.")
-    return headers | {"Authorization": f"Bearer {key}"}
-
-
-def _question(model: str, content: Sequence[str | Image.Image]) -> dict[str, Any]:
-    return {
+def _question(model: str, content: Sequence[str | Image.Image]) -> bytes:
+    question = {
         "model": model,
         "messages": [{"role": "user", "content": [_part(one) for one in content]}],
         "max_tokens": MAX_TOKENS,
         "temperature": 0,
         "seed": 0,
     }
+    return json.dumps(question).encode()
 
 
 def _part(one: str | Image.Image) -> dict[str, Any]:
@@ -246,12 +79,9 @@ def _part(one: str | Image.Image) -> dict[str, Any]:
     return {"type": "image_url", "image_url": {"url": url}}
 
 
-def _content(body: bytes, fail: Callable[[str], NoReturn]) -> str:
+def _content(server: Server, body: bytes) -> str:
     """``choices[0].message.content`` of an answer, as text."""
-    try:
-        answer = json.loads(body)
-    except (ValueError, RecursionError):
-        fail("answered with something that is not JSON")
+    answer = server.json(body)
     try:
         content = answer["choices"][0]["message"]["content"]
         if isinstance(content, list):
@@ -259,31 +89,7 @@ def _content(body: bytes, fail: Callable[[str], NoReturn]) -> str:
     except (KeyError, IndexError, TypeError):
         content = None
     if not isinstance(content, str):
-        if reason := _reason(body):
-            fail(f"answered with an error {reason}")
-        fail("answered without a caption (no choices[0].message.content)")
+        if reason := reason_of(body):
+            server.fail(f"answered with an error {reason}")
+        server.fail("answered without a caption (no choices[0].message.content)")
     return content
-
-
-def _reason(body: bytes) -> str:
-    """What a server says about its refusal: ``error.message``, if there is one."""
-    try:
-        said = json.loads(body)["error"]
-        text = said["message"] if isinstance(said, dict) else said
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
-    return f"({text_safe(text)[:200]})" if isinstance(text, str) else ""
-
-
-def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait: a number, or the time until a date; None if it is neither."""
-    if value is None:
-        return None
-    try:
-        return float(min(max(0, int(value)), _FOR_EVER))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except (ValueError, TypeError, OverflowError):
-        return None

@@ -1,8 +1,8 @@
-"""What this plugin registers: three captioners."""
+"""What this plugin registers: three captioners, and a method that asks a server for pictures."""
 
 from __future__ import annotations
 
-from diffinv.contracts import CaptionerSpec
+from diffinv.contracts import CaptionerSpec, MethodSpec
 from diffinv.hookspecs import hookimpl
 
 BLIP2 = "Salesforce/blip2-opt-2.7b"
@@ -39,4 +39,19 @@ def register_captioners() -> list[CaptionerSpec]:
             purpose="Lets a server describe the pictures, which are sent to it.",
             factory="diffinv_captioners.endpoint:load",
         ),
+    ]
+
+
+@hookimpl
+def register_methods() -> list[MethodSpec]:
+    """``words-server``: a model that nobody but its server has."""
+    return [
+        MethodSpec(
+            id="words-server",
+            title="Words to a server",
+            description="A server changes B to what its caption says along the difference of A"
+            " and A′.",
+            factory="diffinv_captioners.words_server:WordsServer",
+            network="a server and a model of it that edits pictures, http://HOST:PORT/v1#MODEL",
+        )
     ]

@@ -32,6 +32,7 @@ def register_methods() -> list[MethodSpec]:
             needs=("instruction",),
             network="a Stable Diffusion checkpoint with 8 input channels "
             "(timbrooks/instruct-pix2pix)",
+            companion="instruct-pix2pix",
         ),
         MethodSpec(
             id="visii",
@@ -51,6 +52,7 @@ def register_methods() -> list[MethodSpec]:
             },
             network="a Stable Diffusion checkpoint with 8 input channels "
             "(timbrooks/instruct-pix2pix)",
+            companion="instruct-pix2pix",
         ),
         MethodSpec(
             id="analogist",
@@ -70,6 +72,7 @@ def register_methods() -> list[MethodSpec]:
                 "negative_prompt": "messy, disordered, blurry, deformed, low quality",
             },
             network="a Stable Diffusion inpainting checkpoint with 9 input channels",
+            companion="inpainting",
         ),
         MethodSpec(
             id="dia",
