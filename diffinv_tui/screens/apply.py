@@ -260,7 +260,8 @@ class ApplyScreen(Place):
         write(self, {"out": ""})
         apply_form.show(self, request)
         usual = self._out([(path.stem, asked) for _, path, asked in differences])
-        if request.out != (self._tries if request.sweep else usual):
+        copies = dict(request.mirrors)
+        if request.out not in (self._tries if request.sweep else usual, *copies):
             write(self, {"out": str(request.out)})
         self._sources_changed()
         self.set_timer(_DEBOUNCE, self._to_top)
@@ -269,6 +270,7 @@ class ApplyScreen(Place):
         lost += not_shown(request, shown, _ASKED)
         if request.backbone and "=" in request.backbone:  # else the differences' own
             lost.append(f"model {request.backbone}")
+        lost += [f"the address {address}" for address in copies.values()]
         asked = [strength for _, _, strength in differences]
         pairs = zip(asked, [row.strength for row in rows], strict=True)
         lost += [f"strength {a:g}" for a, b in pairs if a != b]

@@ -107,6 +107,10 @@ async def test_an_application_comes_back_to_be_changed(full_home: Path, make_app
         app.edit(replace(asked, backbone="diorama"))
         await pilot.pause(0.5)
         assert not app._notifications
+        there = ((asked.out, "s3://bucket/out"),)
+        app.edit(replace(asked, mirrors=there))
+        await told(pilot, "Not in this form", "the address s3://bucket/out")
+        await until(pilot, lambda: app.screen.request().out != asked.out, what="a folder here")
         app.edit(replace(asked, memory="low", backbone="diorama=/x"))
         await told(pilot, "memory low", "model diorama=/x")
         further = replace(
