@@ -12,7 +12,7 @@ import click
 from ..method.settings import MAX_DENOISING_STEPS, MAX_RESULTS
 from ..pictures.formats import FORMATS, SAME
 from ..pictures.sizes import DETAILS, OFF
-from .elsewhere import PLACE, brought, place_of, send_missing
+from .elsewhere import PLACE, brought, places, send_rest
 from .options import (
     addition_options,
     backbone_option,
@@ -107,6 +107,7 @@ _SETTINGS = ("editor", "guidance_scale", "steps", "seed", "mask_grow", "negative
     show_default=True,
     help="Say in the result how it was made.",
 )
+@click.option("--replace", is_flag=True, help="Replace results that exist.")
 @click.option(
     "--results",
     type=click.IntRange(1, MAX_RESULTS),
@@ -130,8 +131,8 @@ def apply(ctx: click.Context, as_json: bool, detach: bool, **options: Any) -> No
 
     STRENGTH is 1 unless given; a negative one undoes the difference. A result is as large as its
     picture, in the same format, and changed only where the difference acts; no existing file is
-    overwritten. Running the same command again does only what is new or was left
-    undone. Pictures, masks and results may be at addresses, such as s3://BUCKET/FOLDER.
+    overwritten unless you say --replace. Running the same command again does only what is new or
+    was left undone. Pictures, masks and results may be at addresses, such as s3://BUCKET/FOLDER.
     """
     if carry_out(_request(**options), as_json, detach):
         ctx.exit(1)
@@ -155,11 +156,12 @@ def carry_out(request: ApplyRequest, as_json: bool, detach: bool) -> tuple[str, 
         complain(f"{report.skipped} of {len(report.outputs)} were done before and are kept.")
     for failure in report.failures:
         complain(f"Error: {failure}")
+    shown = places(request)
     if as_json:
         outputs = [
             {
-                "input": place_of(o.input, request),
-                "output": place_of(o.output, request),
+                "input": shown(o.input),
+                "output": shown(o.output),
                 "seconds": o.seconds,
             }
             for o in report.outputs
@@ -167,7 +169,7 @@ def carry_out(request: ApplyRequest, as_json: bool, detach: bool) -> tuple[str, 
         print_json({"outputs": outputs, "warnings": warnings})
     else:
         for output in report.outputs:
-            say(place_of(output.output, request))
+            say(shown(output.output))
     return report.failures
 
 
@@ -179,10 +181,10 @@ def _follow(
     from .following import submit_and_follow
 
     if not plan.targets:
-        send_missing(request, plan)
+        failures = (*plan.failures, *send_rest(request))
         for sentence in plan.left_out:
             complain(sentence)
-        return ApplicationReport(plan.done, plan.failures, len(plan.done)), plan.left_out
+        return ApplicationReport(plan.done, failures, len(plan.done)), plan.left_out
     job = submit_and_follow(request, unsuited=plan.unsuited)
     outputs = [
         replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +14,6 @@ from ..system.text import plural
 from .output import complain
 
 if TYPE_CHECKING:
-    from ..jobs.planning import ApplicationPlan
     from ..jobs.requests import ApplyRequest
     from ..system.mirrors import Mirror
 
@@ -69,25 +68,36 @@ def _picture(place: Place, results: str | None, mirrors: list[Mirror]) -> Path:
 
 
 def _results(address: str, mirrors: list[Mirror]) -> Path:
-    from ..jobs.elsewhere import bring_results
+    from ..jobs.sending import results_at
 
-    mirrors.append(bring_results(address))
-    return mirrors[-1].folder
-
-
-def place_of(path: Path, request: ApplyRequest) -> str:
-    """A path as the user knows it: in a copy, it is the address."""
-    for folder, address in request.mirrors:
-        if path.is_relative_to(folder):
-            return f"{address}/{path.relative_to(folder).as_posix()}"
-    return str(path)
+    results = results_at(address)
+    results.sync()
+    mirrors.append(results.mirror)
+    return results.mirror.folder
 
 
-def send_missing(request: ApplyRequest, plan: ApplicationPlan) -> None:
-    """Send what an earlier run made and could not send, where there is nothing left to make."""
-    if request.mirrors:
-        from ..jobs.elsewhere import results_of
+def places(request: ApplyRequest) -> Callable[[Path], str]:
+    """What names a path as the user knows it: the address, if it is there."""
+    from ..jobs.sending import results_of
 
-        elsewhere = results_of(request)
-        if elsewhere:
-            elsewhere.send_missing(plan)
+    results = results_of(request) if request.mirrors else None
+    unsent = results.unsent() if results else set()
+
+    def shown(path: Path) -> str:
+        for folder, address in request.mirrors:
+            if path.is_relative_to(folder) and path not in unsent:
+                return f"{address}/{path.relative_to(folder).as_posix()}"
+        return str(path)
+
+    return shown
+
+
+def send_rest(request: ApplyRequest) -> list[str]:
+    """Send what an earlier run could not, where there is nothing left to make; what is in the
+    way."""
+    if not request.mirrors:
+        return []
+    from ..jobs.sending import results_of
+
+    elsewhere = results_of(request)
+    return elsewhere.finish() if elsewhere else []

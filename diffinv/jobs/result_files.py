@@ -7,10 +7,10 @@ from pathlib import Path
 from ..pictures.masks import MASKS
 from ..running.progress import AppliedImage, Meter
 from ..system.files import atomic_create, atomic_write, numbered
-from .elsewhere import Results
 from .manifest import Manifest
 from .picture_files import Finished
 from .requests import ApplyRequest
+from .sending import Results
 
 
 class ResultFiles:
@@ -35,6 +35,8 @@ class ResultFiles:
             self.manifest.record(done, one.stamp)
             mask = self._save_mask(one.mask, output) if one.mask else None
             if self.request.replace:
+                if self.elsewhere:
+                    self.elsewhere.expect(output)
                 atomic_write(output, one.data)
                 break
             if atomic_create(output, one.data):

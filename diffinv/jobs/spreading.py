@@ -12,12 +12,13 @@ from ..engines import Engine
 from ..running.models import Models, deterministic
 from ..running.progress import APPLYING, LOADING, AppliedImage, Meter, Progress
 from .applying import Batch, BatchMaker
-from .elsewhere import Results, bring_missing
+from .elsewhere import bring_for, bring_masks
 from .loading import model_of
 from .picture_files import Finished
 from .planning import ApplicationPlan
 from .requests import ApplyRequest
 from .result_files import ResultFiles
+from .sending import Results
 
 _CUT = None
 """The task of cutting all rounds into batches, which takes a model that knows its sizes."""
@@ -36,6 +37,7 @@ class BatchWork:
     """A worker, wherever it is: its model stays loaded from one batch to the next."""
 
     def __init__(self, request: ApplyRequest, plan: ApplicationPlan) -> None:
+        bring_masks(request)
         self._request, self._plan = request, plan
         self._warnings: list[str] = []
         meter = Meter(self._hear)
@@ -48,10 +50,10 @@ class BatchWork:
         """Cut the rounds, or compute a round's batch."""
         if task is _CUT:
             named = [picture for picture, _ in self._plan.targets]
-            bring_missing(self._request, [*named, *(one.input for one in self._plan.done)])
+            bring_for(self._request, [*named, *(one.input for one in self._plan.done)])
             return [maker.batches for maker in self._makers]
         number, batch = task
-        bring_missing(self._request, [picture for picture, _ in batch.targets])
+        bring_for(self._request, [picture for picture, _ in batch.targets])
         maker = self._makers[number]
         maker.files.failures.clear()
         self._warnings.clear()

@@ -17,11 +17,12 @@ from ..storage.store import Library
 from ..system.paths import library_folder
 from .applying import Applier, BatchMaker
 from .checkpointing import Checkpoints
-from .elsewhere import Results, results_of
+from .elsewhere import bring_lost
 from .loading import model_of
 from .planning import ApplicationPlan, plan_application, plan_inversion
 from .requests import ApplicationReport, ApplyRequest, InvertRequest
 from .result_files import ResultFiles
+from .sending import Results, results_of
 from .spreading import apply_on
 from .workspace import JOB_KEY, Workspace
 
@@ -70,23 +71,25 @@ def run_application(
     A picture that fails is reported, and the others go on. Those that an earlier run with the same
     request finished are not done again.
     """
+    bring_lost(request)
+    elsewhere = results_of(request)
+    if elsewhere:
+        elsewhere.sync()
     plan = plan_application(request, resumed)
     meter = Meter(on_progress)
     for sentence in (*plan.left_out, *plan.unsuited):
         meter.warn(sentence)
-    elsewhere = results_of(request)
-    if elsewhere:
-        elsewhere.send_missing(plan)
     for output in plan.done:
         meter.wrote(output)
     if not plan.targets:
-        return ApplicationReport(plan.done, plan.failures, len(plan.done))
+        failures = [*plan.failures, *(elsewhere.finish() if elsewhere else [])]
+        return ApplicationReport(plan.done, tuple(failures), len(plan.done))
     if request.on != LOCAL:
         outputs, failures = apply_on(engine_of(request.on), request, plan, meter, elsewhere)
     else:
         model = model_of(request, plan, models or Models(), meter)
         outputs, failures = _all_rounds(request, plan, model, meter, elsewhere)
-    failures += elsewhere.failures if elsewhere else []
+    failures += elsewhere.finish() if elsewhere else []
     return ApplicationReport((*plan.done, *outputs), tuple(failures), len(plan.done))
 
 

@@ -24,7 +24,10 @@ from .store import JobStore
 PLUGINS = "DIFFINV_WORKER_PLUGINS"
 """The variable in a worker's environment that lists the plugins installed when it started."""
 
-_DECISIVE = ("DIFFINV_", "HF_", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+_PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
+_STORES = ("AWS_", "AZURE_", "GOOGLE_", "GCS", "FSSPEC_")
+"""Where the libraries for addresses look for keys."""
+_DECISIVE = ("DIFFINV_", "HF_", *_PROXIES, *_STORES)
 _DECISIVE_NAMES = ("PYTHONPATH", "CUDA_VISIBLE_DEVICES")
 _PATIENCE = 5.0
 

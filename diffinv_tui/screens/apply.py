@@ -261,7 +261,9 @@ class ApplyScreen(Place):
         apply_form.show(self, request)
         usual = self._out([(path.stem, asked) for _, path, asked in differences])
         copies = dict(request.mirrors)
-        if request.out not in (self._tries if request.sweep else usual, *copies):
+        if copies:  # pictures lie in the cache, where results have no place
+            write(self, {"out": str(Path.home() / usual.name)})
+        elif request.out != (self._tries if request.sweep else usual):
             write(self, {"out": str(request.out)})
         self._sources_changed()
         self.set_timer(_DEBOUNCE, self._to_top)

@@ -11,11 +11,13 @@ from command_line import is_one_sentence
 from PIL import Image
 
 from diffinv.errors import DiffinvError
-from diffinv.jobs.elsewhere import bring_missing, bring_picture, bring_results
+from diffinv.jobs.elsewhere import bring_for, bring_masks, bring_picture
 from diffinv.jobs.manifest import FILE
 from diffinv.jobs.planning import plan_application
 from diffinv.jobs.requests import ApplyRequest
+from diffinv.jobs.sending import results_at
 from diffinv.jobs.spreading import BatchWork
+from diffinv.jobs.tasks import run_application
 from diffinv.system.mirrors import Mirror, mirror_of
 from diffinv.system.paths import cache_folder, data_folder
 
@@ -70,27 +72,142 @@ def test_the_same_command_does_what_is_new(diffinv, address, pictures, out):
     assert files(out) == {*NAMES, "three.png"}
 
 
-def test_another_machine_goes_on_with_what_is_there(diffinv, address, out):
-    """It has nothing of what the first had but the library."""
+@pytest.fixture
+def machine():
+    """Switches between machines that have nothing of each other's but the library and the path of
+    their home."""
+    places = [folder / "elsewhere" for folder in (cache_folder(), data_folder())]
+    now = "first"
+
+    def switch(name: str) -> None:
+        nonlocal now
+        for place in places:
+            for old, new in ((place, place.with_name(now)), (place.with_name(name), place)):
+                if old.exists():
+                    old.rename(new)
+        now = name
+
+    return switch
+
+
+def test_another_machine_goes_on_with_what_is_there(diffinv, address, out, machine):
     command = ("apply", "blue", address, "--out", f"file://{out}")
     assert diffinv(*command).code == 0
     (out / "two.png").unlink()
-    for folder in (cache_folder(), data_folder()):
-        shutil.rmtree(folder / "elsewhere")
+    machine("second")
     done = diffinv(*command)
     assert done.code == 0, done.err
     assert "2 of 3 were done before" in done.err
     assert files(out) == NAMES
+    machine("first")
+    assert "3 of 3 were done before" in diffinv(*command).err
+    assert len((out / FILE).read_text().splitlines()) == 4
 
 
-def test_two_machines_lists_of_results_become_one(tmp_path, out):
+def test_another_machines_newer_result_stays(diffinv, address, pictures, out, machine):
+    command = ("apply", "blue", address, "--out", f"file://{out}")
+    assert diffinv(*command).code == 0
+    Image.new("RGB", (80, 60), "yellow").save(pictures / "b" / "one.png")
+    (out / "one.png").unlink()
+    machine("second")
+    assert diffinv(*command).code == 0
+    newer = (out / "one.png").read_bytes()
+    machine("first")
+    assert "3 of 3 were done before" in diffinv(*command).err
+    assert (out / "one.png").read_bytes() == newer
+
+
+def test_what_others_put_there_stays(diffinv, address, out):
+    """Also a result that somebody retouched, and masks of the user's own."""
+    command = ("apply", "blue", address, "--out", f"file://{out}", "--save-masks")
+    (out / "masks").mkdir(parents=True)
+    (out / "masks" / "mine.png").write_bytes(b"mine")
+    assert diffinv(*command).code == 0
+    (out / "one.png").write_bytes(b"retouched")
+    (out / "masks" / "mine.png").write_bytes(b"mine, changed")
+    again = diffinv(*command)
+    assert "3 of 3 were done before" in again.err
+    assert (out / "one.png").read_bytes() == b"retouched"
+    assert (out / "masks" / "mine.png").read_bytes() == b"mine, changed"
+
+
+def test_a_job_that_waited_looks_again_at_what_is_there(diffinv, address, out, machine):
+    """Another machine has taken a name and written a line since it was asked for."""
+    images, pictures, _ = bring_picture(address)
+    results = results_at(f"file://{out}")
+    results.sync()
+    mirrors = tuple((one.folder, one.address) for one in (pictures, results.mirror))
+    request = ApplyRequest(
+        (("blue", 1.0),), (images,), results.mirror.folder, backbone="toy", mirrors=mirrors
+    )
+    machine("second")
+    other = ("apply", "blue:0.5", f"{address}/one.png", "--out", f"file://{out}")
+    assert diffinv(*other).code == 0
+    theirs = (out / "one.png").read_bytes()
+    machine("first")
+    report = run_application(request)
+    assert not report.failures
+    assert (out / "one.png").read_bytes() == theirs
+    assert files(out) == {*NAMES, "one-2.png"}
+    assert len((out / FILE).read_text().splitlines()) == 4
+
+
+def test_a_name_taken_while_a_result_could_not_be_sent(diffinv, address, out, monkeypatch):
+    command = ("apply", "blue", address, "--out", f"file://{out}")
+    with monkeypatch.context() as closed:
+        closed.setattr(Mirror, "send", refuse)
+        assert diffinv(*command).code == 1
     out.mkdir(parents=True)
-    (out / FILE).write_text("theirs\nboth\n")
-    mirror = mirror_of(f"file://{out}", data_folder() / "elsewhere")
-    mirror.folder.mkdir(parents=True)
-    (mirror.folder / FILE).write_text("both\nours\n")
-    bring_results(f"file://{out}")
-    assert (mirror.folder / FILE).read_text() == "theirs\nboth\nours\n"
+    (out / "one.png").write_bytes(b"somebody's")
+    assert diffinv(*command).code == 0
+    assert (out / "one.png").read_bytes() == b"somebody's"
+    assert files(out) == {*NAMES, "one-2.png"}
+
+
+def refuse(mirror: Mirror, path: Path) -> None:
+    raise DiffinvError("No way there.")
+
+
+def test_two_machines_lists_of_results_become_one(out):
+    out.mkdir(parents=True)
+    (out / FILE).write_bytes(b"theirs \xff\nboth\n")
+    results = results_at(f"file://{out}")
+    results.mirror.folder.mkdir(parents=True)
+    (results.mirror.folder / FILE).write_text("both\nours\n")
+    results.sync()
+    assert (results.mirror.folder / FILE).read_bytes() == b"both\nours\ntheirs \xff\n"
+
+
+def test_what_was_removed_there_is_not_used(diffinv, address, pictures, out):
+    (pictures / "b" / "one.txt").write_text("a green thing")
+    assert diffinv("apply", "blue", address, "--out", f"file://{out}").code == 0
+    (pictures / "b" / "one.txt").unlink()
+    (pictures / "b" / "two.png").unlink()
+    other = out.parent / "other"
+    assert diffinv("apply", "blue", address, "--out", f"file://{other}").code == 0
+    assert files(other) == NAMES - {"two.png"}
+    copies = files(cache_folder() / "elsewhere")
+    assert not [name for name in copies if name.endswith((".txt", "two.png"))]
+    shutil.rmtree(pictures / "b")
+    done = diffinv("apply", "blue", address, "--out", f"file://{other}")
+    assert done.code == 1
+    assert "There are no pictures at" in done.err
+
+
+def test_results_replace_others_only_if_asked(diffinv, address, out):
+    command = ("apply", "blue", f"{address}/one.png", "--out", f"file://{out}")
+    out.mkdir(parents=True)
+    (out / "one.png").write_bytes(b"somebody's")
+    done = diffinv(*command, "--replace")
+    assert done.code == 0, done.err
+    assert files(out) == {"one.png"}
+    assert _pixels(out / "one.png")
+
+
+def test_results_among_the_pictures(diffinv, address, pictures):
+    done = diffinv("apply", "blue", f"{address}/deeper", "--out", f"{address}/deeper")
+    assert done.code == 0, done.err
+    assert files(pictures / "b" / "deeper") == {"one.png", "one-2.png"}
 
 
 def test_a_name_that_is_taken_there_is_not_used(diffinv, address, pictures, out):
@@ -103,20 +220,21 @@ def test_a_name_that_is_taken_there_is_not_used(diffinv, address, pictures, out)
 
 
 def test_what_cannot_be_sent_stays_and_is_sent_later(diffinv, address, out, monkeypatch):
-    send = Mirror.send
+    """After the first failure it is tried once more at the end, and not for every result."""
+    tries = []
 
-    def refused(self: Mirror, path: Path) -> None:
-        if path.name == "two.png":
-            raise DiffinvError("No way there.")
-        send(self, path)
+    def refused(mirror: Mirror, path: Path) -> None:
+        tries.append(path)
+        refuse(mirror, path)
 
-    monkeypatch.setattr(Mirror, "send", refused)
     command = ("apply", "blue", address, "--out", f"file://{out}")
-    done = diffinv(*command)
+    with monkeypatch.context() as closed:
+        closed.setattr(Mirror, "send", refused)
+        done = diffinv(*command)
     assert done.code == 1
-    assert "No way there. 1 result could not be sent and is kept in" in done.err, done.err
-    assert files(out) == NAMES - {"two.png"}
-    monkeypatch.setattr(Mirror, "send", send)
+    assert "No way there. 3 results cannot be sent" in done.err, done.err
+    assert "file:" not in done.out
+    assert len(tries) == 2
     again = diffinv(*command)
     assert again.code == 0, again.err
     assert "3 of 3 were done before" in again.err
@@ -164,39 +282,80 @@ def test_a_machine_without_the_pictures_fetches_them(diffinv, address, pictures,
     assert {one.source: one.stamp for one in outcome.finished} == stamps
 
 
-def test_a_mask_that_is_not_here_is_fetched(address, pictures, tmp_path):
-    masks, mirror, _ = bring_picture(address)
-    shutil.rmtree(masks)
-    request = ApplyRequest((), (), tmp_path, mask=masks, mirrors=((masks, mirror.address),))
-    bring_missing(request, ())
-    assert files(masks) == NAMES
+def test_a_machine_with_older_pictures_fetches_them_again(address, pictures, tmp_path):
+    path, mirror, _ = bring_picture(f"{address}/one.png")
+    request = ApplyRequest(
+        (), (path,), tmp_path, mask=path, mirrors=((mirror.folder, mirror.address),)
+    )
+    for number, bring in enumerate(
+        (lambda: bring_for(request, [path]), lambda: bring_masks(request))
+    ):
+        Image.new("RGB", (24, 20), (number, 0, 0)).save(pictures / "b" / "one.png")
+        bring()
+        assert _pixels(path) == _pixels(pictures / "b" / "one.png")
+
+
+def test_copies_that_were_cleared_away_are_fetched_again(diffinv, address, out):
+    images, mirror, _ = bring_picture(address)
+    shutil.rmtree(images)
+    request = ApplyRequest(
+        (("blue", 1.0),),
+        (images,),
+        out,
+        backbone="toy",
+        mask=images,
+        mirrors=((mirror.folder, mirror.address),),
+    )
+    run_application(request)
+    assert files(images) == NAMES
 
 
 @pytest.mark.parametrize(
-    ("place", "said"),
+    ("place", "code", "said"),
     [
-        ("file:///no/such/folder", "There are no pictures at 'file:///no/such/folder'"),
-        ("nonsense://bucket/folder", "'nonsense://bucket/folder' cannot be read: Protocol"),
+        ("file:///no/such/folder", 1, "There are no pictures at 'file:///no/such/folder'"),
+        ("nonsense://bucket/folder", 1, "'nonsense://bucket/folder' cannot be read: Protocol"),
+        ("s3://", 2, "'s3://' names no folder; write it as s3://BUCKET/FOLDER"),
+        ("file:///", 2, "names no folder"),
     ],
 )
-def test_an_address_that_leads_nowhere(diffinv, learned, tmp_path, place, said):
+def test_an_address_that_leads_nowhere(diffinv, learned, tmp_path, place, code, said):
     done = diffinv("apply", "blue", place, "--out", tmp_path / "out")
-    assert done.code == 1
+    assert done.code == code
     assert is_one_sentence(done.err.partition("\n")[2]), done.err
     assert said in done.err
 
 
-def test_names_that_lead_out_of_the_folder_are_passed_over(tmp_path, monkeypatch):
+def test_names_that_no_file_can_have_are_passed_over(tmp_path, monkeypatch):
+    """They lead out of the folder, are those of folders, or would be both."""
     memory = fsspec.filesystem("memory")
     memory.pipe("/bucket/good.png", b"picture")
-    names = ["/bucket/good.png", "/bucket/../../evil.png", "/bucket/deep/../../evil.png"]
-    found = {name: {"name": name, "size": 7, "type": "file"} for name in names}
+    names = ["good.png", "../../evil.png", "deep/../../evil.png", "a//b.png", "sub/"]
+    found = {f"/bucket/{name}": {"size": 7, "type": "file"} for name in (*names, "x", "x/y.png")}
+    found["/bucket/marker"] = {"size": 0, "type": "directory"}
     monkeypatch.setattr(type(memory), "find", lambda *_, **__: found)
     mirror = mirror_of("memory://bucket", tmp_path / "copies")
-    assert mirror.fetch(lambda place: True) == 1
-    assert files(tmp_path) == {
-        mirror.here(PurePosixPath("good.png")).relative_to(tmp_path).as_posix()
-    }
+    assert set(mirror.listed()) == {PurePosixPath("good.png"), PurePosixPath("x/y.png")}
+    assert mirror.fetch(lambda place: place.name == "good.png") == 1
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [
+        mirror.here(PurePosixPath("good.png"))
+    ]
+
+
+def test_a_change_within_a_second_to_the_same_size_is_noticed(tmp_path, monkeypatch):
+    """By the mark that a server gives a file's state, with or without a time."""
+    memory = fsspec.filesystem("memory")
+    mirror = mirror_of("memory://marked", tmp_path / "copies")
+    for when in ({"LastModified": "2026-11-28T12:00:00+00:00"}, {}):
+        for content in (b"one", b"two"):
+            memory.pipe("/marked/a.png", content)
+            found = {"size": 3, "type": "file", "ETag": content.decode(), **when}
+            monkeypatch.setattr(
+                type(memory), "find", lambda *_, f=found, **__: {"/marked/a.png": f}
+            )
+            assert mirror.fetch(lambda place: True) == 1
+            assert mirror.fetch(lambda place: True) == 0
+            assert mirror.here(PurePosixPath("a.png")).read_bytes() == content
 
 
 def test_copies_are_for_their_user_alone(diffinv, address, out):

@@ -72,13 +72,13 @@ def test_one_from_other_surroundings_is_sent_away_once_it_has_nothing_to_do(
     monkeypatch.delenv("DIFFINV_ENDPOINT_KEY")
     dismiss_stale_worker(store, "cpu")  # as it was
     assert store.worker("cpu") == worker
-    monkeypatch.setenv("DIFFINV_ENDPOINT_KEY", "new")
+    monkeypatch.setenv("AWS_SESSION_TOKEN", "new")
     dismiss_stale_worker(store, "cpu")
     assert store.worker("cpu") is None
     other = store.submit(learn("other"))
     ensure_worker(store)
     wait_for(store, lambda: store.get(other.id).state == "done")
-    assert psutil.Process(store.worker("cpu").pid).environ()["DIFFINV_ENDPOINT_KEY"] == "new"
+    assert psutil.Process(store.worker("cpu").pid).environ()["AWS_SESSION_TOKEN"] == "new"
 
 
 def test_a_plugin_installed_meanwhile_makes_it_stale(toy, store, learn, tmp_path):
