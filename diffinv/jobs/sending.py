@@ -11,6 +11,7 @@ import contextlib
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from ..errors import DiffinvError
@@ -64,9 +65,9 @@ class Results:
                 atomic_create(self.mirror.here(place), b"")
         for path in self._files():
             place = self.mirror.place(path)
-            if place in seen and place not in there:
+            if place not in there and (place in seen or _is_empty(path)):
                 path.unlink()  # somebody removed it there
-            elif place in there and place not in seen and not _stands_for(path, there[place]):
+            elif place in there and place not in seen and not self._is_there(path, there):
                 self._move_aside(path, set(there))
         lines = "".join(_line(place, True) for place in there)
         atomic_write(self._ledger, lines.encode())
@@ -104,8 +105,8 @@ class Results:
 
     def unsent(self) -> set[Path]:
         """The results that are here alone."""
-        seen = self._seen()
-        return {path for path in self._files() if self.mirror.place(path) not in seen}
+        seen, files = self._seen(), self._files()
+        return {one for one in files if self.mirror.place(one) not in seen and not _is_empty(one)}
 
     def _send_rest(self) -> None:
         there = self.mirror.listed()
@@ -114,11 +115,20 @@ class Results:
             if found is None or found["size"] != listed.stat().st_size:
                 self.mirror.send(listed)
         for path in sorted(self.unsent()):
-            place = self.mirror.place(path)
-            if place in there and not _stands_for(path, there[place]):
-                path = self._move_aside(path, set(there))
-            self.mirror.send(path)
+            if not self._is_there(path, there):
+                if self.mirror.place(path) in there:
+                    path = self._move_aside(path, set(there))
+                self.mirror.send(path)
             self._note(path)
+
+    def _is_there(self, path: Path, there: Mapping[PurePosixPath, Found]) -> bool:
+        """Whether a file that may have been sent is what is there, or an empty one stands for that.
+        To know, it is read: a worker can die between sending a result and saying so."""
+        place = self.mirror.place(path)
+        if _is_empty(path) or place not in there:
+            return _is_empty(path)
+        same = there[place]["size"] == path.stat().st_size
+        return same and self.mirror.read(place) == path.read_bytes()
 
     def _files(self) -> list[Path]:
         places = (place for place in self.mirror.places() if not place.name.startswith(_OURS))
@@ -137,11 +147,14 @@ class Results:
         """Add the lines that a list of results has there and not here. They come last, and so
         count: our own were sent before those of another machine were written."""
         here = self.mirror.here(place)
-        ours = here.read_bytes().splitlines() if here.is_file() else []
-        theirs = [line for line in self.mirror.read(place).splitlines() if line not in set(ours)]
+        ours = here.read_bytes() if here.is_file() else b""
+        known = set(ours.splitlines())
+        theirs = [line for line in self.mirror.read(place).splitlines() if line not in known]
         if theirs:
-            whole = b"".join(line + b"\n" for line in (*ours, *theirs))
-            atomic_write(here, whole)
+            make_folder(here.parent)
+            with here.open("ab") as file:  # a worker may be adding lines, too
+                start = b"" if not ours or ours.endswith(b"\n") else b"\n"
+                file.write(start + b"".join(line + b"\n" for line in theirs))
 
     def _seen(self) -> set[PurePosixPath]:
         """What is there, or was when it was last looked at."""
@@ -162,6 +175,6 @@ def _line(place: PurePosixPath, is_there: bool) -> str:
     return json.dumps({str(place): is_there}) + "\n"
 
 
-def _stands_for(path: Path, found: Found) -> bool:
-    """Whether a file of the copy is what is there: the empty one that stands for it, or ours."""
-    return path.stat().st_size in (0, found["size"])
+def _is_empty(path: Path) -> bool:
+    """Whether a file stands for one that is there: no result is empty."""
+    return path.stat().st_size == 0

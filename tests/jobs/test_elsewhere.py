@@ -164,6 +164,35 @@ def test_a_name_taken_while_a_result_could_not_be_sent(diffinv, address, out, mo
     assert files(out) == {*NAMES, "one-2.png"}
 
 
+def test_a_worker_that_died_after_sending_a_result(diffinv, address, out, tmp_path):
+    """It had not said so: what is there is compared, and nothing is sent over another file, not
+    even over one of the same size."""
+    command = ("apply", "blue", address, "--out", f"file://{out}")
+    assert diffinv(*command).code == 0
+    (ledger,) = (data_folder() / "elsewhere").glob("*/there.jsonl")
+    ledger.unlink()
+    swapped = bytes(len((out / "two.png").read_bytes()))
+    (out / "two.png").write_bytes(swapped)
+    before = (out / "one.png").stat()
+    assert "3 of 3 were done before" in diffinv(*command).err
+    assert (out / "one.png").stat() == before
+    assert (out / "two.png").read_bytes() == swapped
+    assert files(out) == {*NAMES, "two-2.png"}
+
+
+def test_names_are_kept_free_for_what_is_there_no_longer_than_it_is(diffinv, address, out):
+    results = results_at(f"file://{out}")
+    out.mkdir(parents=True)
+    (out / "one.png").write_bytes(b"somebody's")
+    results.sync()
+    (out / "one.png").unlink()
+    results._ledger.unlink()
+    assert results.finish() == []
+    assert files(out) == set()
+    results.sync()
+    assert not results.mirror.places()
+
+
 def refuse(mirror: Mirror, path: Path) -> None:
     raise DiffinvError("No way there.")
 
