@@ -14,7 +14,7 @@ from ..system.text import plural
 from .output import complain
 
 if TYPE_CHECKING:
-    from ..jobs.requests import ApplyRequest
+    from ..jobs.requests import ApplyRequest, Request
     from ..system.mirrors import Mirror
 
 Place = Path | str
@@ -76,11 +76,15 @@ def _results(address: str, mirrors: list[Mirror]) -> Path:
     return results.mirror.folder
 
 
-def places(request: ApplyRequest) -> Callable[[Path], str]:
+def places(request: Request) -> Callable[[Path], str]:
     """What names a path as the user knows it: the address, if it is there."""
+    from ..jobs.requests import ApplyRequest
+
+    if not isinstance(request, ApplyRequest) or not request.mirrors:
+        return str
     from ..jobs.sending import results_of
 
-    results = results_of(request) if request.mirrors else None
+    results = results_of(request)
     unsent = results.unsent() if results else set()
 
     def shown(path: Path) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ..system.text import plural
+from .elsewhere import places
 from .options import json_option
 from .output import complain, print_fields, print_json, print_table, say, stdout_for_data
 from .ways_on import why_paused, why_stopped
@@ -242,7 +243,8 @@ def _fields(job: Job) -> list[tuple[str, str]]:
         fields += [("loss", f"{job.losses[0]:.4f} → {job.losses[-1]:.4f}")]
     if job.difference:
         fields += [("difference", str(job.difference[1]))]
-    fields += [("result", str(output.output)) for output in job.outputs]
+    shown = places(job.request)
+    fields += [("result", shown(output.output)) for output in job.outputs]
     fields += [("note", note) for note in now.notes]
     fields += [("warning", warning) for warning in job.warnings]
     fields += [("failed", failure) for failure in job.failures]

@@ -1,9 +1,9 @@
 """The settings of compared methods that do best on the embedded world.
 
 Each method's open numbers were tried on 16 analogies (``--data diorama --seed 9000``) that no
-comparison uses: six settings of InstructPix2Pix, three of SDEdit, three of VISII (on eight of them,
-with 100 steps, which its learning rate makes up for), five of Analogist, six conditionings of DIA at
-9 to 32 strengths, guidance scales and noise iterations each (on eight).
+comparison uses: six settings of InstructPix2Pix, three of SDEdit, three of VISII (on eight,
+with 100 steps, which its learning rate makes up for), five of Analogist, and six ways to learn
+DIA's conditionings, each at 9 to 32 strengths, guidance scales and noise iterations (on eight).
 Difference inversion's defaults were found on analogies of other seeds, too (``docs/recipe.md``).
 """
 
