@@ -143,6 +143,7 @@ def carry_out(request: ApplyRequest, as_json: bool, detach: bool) -> tuple[str, 
     from ..jobs.planning import plan_application
     from .following import submit_and_follow
 
+    shown = places(request)
     with stdout_for_data():
         plan = plan_application(request)
         if detach:
@@ -156,7 +157,6 @@ def carry_out(request: ApplyRequest, as_json: bool, detach: bool) -> tuple[str, 
         complain(f"{report.skipped} of {len(report.outputs)} were done before and are kept.")
     for failure in report.failures:
         complain(f"Error: {failure}")
-    shown = places(request)
     if as_json:
         outputs = [
             {
@@ -223,7 +223,7 @@ def _request(
     given = {key: value for key, value in changes.items() if value is not None}
     given |= {key: False for key in ("mask", "reword") if options.pop(f"no_{key}")}
     differences = tuple(find_strength(library, text) for text in (name, *others))
-    here = brought(images, out, mask)
+    here = brought(images, out, mask, options["save_masks"])
     return ApplyRequest(
         differences=differences,
         images=here.images,

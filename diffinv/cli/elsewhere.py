@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,24 +45,31 @@ class Here:
     mirrors: tuple[tuple[Path, str], ...]
 
 
-def brought(images: Sequence[Place], out: Place, mask: Place | None) -> Here:
+def brought(images: Sequence[Place], out: Place, mask: Place | None, save_masks: bool) -> Here:
     """Fetch what is elsewhere. Raises DiffinvError if that cannot be had."""
     mirrors: list[Mirror] = []
-    results = str(out) if isinstance(out, str) else None
-    pictures = tuple(_picture(image, results, mirrors) for image in images)
-    masks = None if mask is None else _picture(mask, results, mirrors)
+    apart = partial(_apart, out, mask, save_masks)
+    pictures = tuple(_picture(image, apart, mirrors) for image in images)
+    masks = None if mask is None else _picture(mask, list, mirrors)
     folder = out if isinstance(out, Path) else _results(out, mirrors)
     found = dict.fromkeys((one.folder, one.address) for one in mirrors)
     return Here(pictures, folder, masks, tuple(found))
 
 
-def _picture(place: Place, results: str | None, mirrors: list[Mirror]) -> Path:
+def _apart(out: Place, mask: Place | None, save_masks: bool) -> list[str]:
+    from ..jobs.elsewhere import apart
+
+    results, masks = (one if isinstance(one, str) else None for one in (out, mask))
+    return apart(results, masks, save_masks)
+
+
+def _picture(place: Place, apart: Callable[[], list[str]], mirrors: list[Mirror]) -> Path:
     if isinstance(place, Path):
         return place
     from ..jobs.elsewhere import bring_picture
 
     complain(f"Fetching {place}.")
-    path, mirror, count = bring_picture(place, results)
+    path, mirror, count = bring_picture(place, apart())
     complain(f"{plural(count, 'file')} fetched." if count else "Nothing has changed there.")
     mirrors.append(mirror)
     return path
@@ -85,11 +93,12 @@ def places(request: Request) -> Callable[[Path], str]:
     from ..jobs.sending import results_of
 
     results = results_of(request)
-    unsent = results.unsent() if results else set()
 
     def shown(path: Path) -> str:
         for folder, address in request.mirrors:
-            if path.is_relative_to(folder) and path not in unsent:
+            if not path.is_relative_to(folder):
+                continue
+            if not (results and folder == request.out and results.is_unsent(path)):
                 return f"{address}/{path.relative_to(folder).as_posix()}"
         return str(path)
 

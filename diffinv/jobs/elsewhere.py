@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import DiffinvError
+from ..pictures.masks import MASKS
 from ..pictures.reading import SUFFIXES
 from ..system.mirrors import Mirror, is_file, mirror_of
 from ..system.paths import cache_folder
@@ -19,8 +20,8 @@ NAME = "elsewhere"
 _READ = (*SUFFIXES, ".txt")
 
 
-def bring_picture(address: str, but: str | None = None) -> tuple[Path, Mirror, int]:
-    """Fetch a picture or a folder of them, with their prompts, but nothing below the address
+def bring_picture(address: str, but: Sequence[str] = ()) -> tuple[Path, Mirror, int]:
+    """Fetch a picture or a folder of them, with their prompts, but nothing below the addresses
     ``but``; where it is here, its mirror, and how many files had to be fetched. Raises
     DiffinvError."""
     below = cache_folder() / NAME
@@ -31,18 +32,22 @@ def bring_picture(address: str, but: str | None = None) -> tuple[Path, Mirror, i
         mirror = mirror_of(folder, below)
         picture = mirror.here(PurePosixPath(name))
         return picture, mirror, _bring(mirror, picture)
-    results = f"{but.rstrip('/')}/" if but and but.rstrip("/") != address else None
-    count = mirror.fetch(lambda place: _is_read(place, f"{address}/{place}", results))
+    count = _bring_all(mirror, but)
     if not mirror.places():
         raise DiffinvError(f"There are no pictures at {text_safe(address)!r}; check the address.")
     return mirror.folder, mirror, count
 
 
-def _is_read(place: PurePosixPath, address: str, results: str | None) -> bool:
-    """Whether a file is a picture or a prompt, as folders here are looked through."""
-    ours = results is not None and address.startswith(results)
-    hidden = any(part.startswith(".") for part in place.parts)
-    return place.name.lower().endswith(_READ) and not hidden and not ours
+def _bring_all(mirror: Mirror, but: Sequence[str]) -> int:
+    """Fetch the pictures and prompts of a folder, as folders here are looked through."""
+    others = tuple(f"{one.rstrip('/')}/" for one in but if one.rstrip("/") != mirror.address)
+
+    def is_read(place: PurePosixPath) -> bool:
+        hidden = any(part.startswith(".") for part in place.parts)
+        theirs = f"{mirror.address}/{place}".startswith(others)
+        return place.name.lower().endswith(_READ) and not hidden and not theirs
+
+    return mirror.fetch(is_read)
 
 
 def _bring(mirror: Mirror, picture: Path) -> int:
@@ -64,19 +69,30 @@ def bring_masks(request: ApplyRequest) -> None:
     """The same for the masks of all pictures."""
     for mirror in mirrors_of(request):
         if request.mask == mirror.folder:
-            mirror.fetch(lambda place: _is_read(place, "", None))
+            _bring_all(mirror, [])
         elif request.mask and request.mask.is_relative_to(mirror.folder):
             _bring(mirror, request.mask)
 
 
 def bring_lost(request: ApplyRequest) -> None:
     """Fetch the pictures and masks of a request again whose copies were cleared away."""
-    for mirror in mirrors_of(request):
+    mirrors = mirrors_of(request)
+    out = next((one.address for one in mirrors if one.folder == request.out), None)
+    mask = next((one.address for one in mirrors if one.folder == request.mask), None)
+    but = apart(out, mask, request.save_masks)
+    for mirror in mirrors:
         for named in (*request.images, *([request.mask] if request.mask else [])):
             if named == mirror.folder and not named.exists():
-                mirror.fetch(lambda place: _is_read(place, "", None))
+                _bring_all(mirror, but if named in request.images else [])
             elif named.parent == mirror.folder and not named.exists():
                 _bring(mirror, named)
+
+
+def apart(out: str | None, mask: str | None, save_masks: bool) -> list[str]:
+    """The addresses below which nothing is a B: those of results, of masks, and of masks that are
+    saved."""
+    saved = f"{out.rstrip('/')}/{MASKS}" if out and save_masks else None
+    return [one for one in (out, mask, saved) if one]
 
 
 def mirrors_of(request: ApplyRequest) -> list[Mirror]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..pictures.masks import MASKS
@@ -30,13 +31,11 @@ class ResultFiles:
         """Write a result, under the next free number if its name has just been taken."""
         source = one.source
         stale = self.manifest.stale(source)
-        for output in numbered(one.target):
+        for output in self._free(one.target):
             done = AppliedImage(source, output, one.seconds)
             self.manifest.record(done, one.stamp)
             mask = self._save_mask(one.mask, output) if one.mask else None
             if self.request.replace:
-                if self.elsewhere:
-                    self.elsewhere.expect(output)
                 atomic_write(output, one.data)
                 break
             if atomic_create(output, one.data):
@@ -51,11 +50,16 @@ class ResultFiles:
             )
         return done
 
+    def _free(self, target: Path) -> Iterator[Path]:
+        """A name and its numbers, without those that somebody has just taken elsewhere."""
+        taken = self.elsewhere.is_taken if self.elsewhere else lambda _path: False
+        return (path for path in numbered(target) if not taken(path))
+
     def _save_mask(self, mask: bytes, output: Path) -> Path:
         """Write where B was changed beside the results, under the result's name. One that a run
         which then ended had written is the same, and is kept."""
         wanted = self.request.out / MASKS / output.relative_to(self.request.out)
-        for path in numbered(wanted.with_suffix(".png")):
+        for path in self._free(wanted.with_suffix(".png")):
             if self.request.replace:
                 atomic_write(path, mask)
                 break

@@ -11,14 +11,14 @@ import contextlib
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
-from ..errors import DiffinvError
+from ..errors import DiffinvError, UsageError
 from ..system.files import atomic_create, atomic_write, make_folder, numbered
 from ..system.mirrors import Found, Mirror, mirror_of
 from ..system.paths import data_folder
-from ..system.text import path_text, plural
+from ..system.text import path_text, plural, text_safe
 from .elsewhere import NAME, mirrors_of
 from .manifest import FILE
 from .requests import ApplyRequest
@@ -39,8 +39,14 @@ def results_at(address: str) -> Results:
 
 
 def results_of(request: ApplyRequest) -> Results | None:
-    """Where an application's results are sent, None if they stay here."""
+    """Where an application's results are sent, None if they stay here. Raises UsageError if they
+    are to replace others, as they cannot there."""
     found = [mirror for mirror in mirrors_of(request) if mirror.folder == request.out]
+    if found and request.replace:
+        raise UsageError(
+            "Results at an address replace none: leave out --replace.",
+            neutral="Results at an address replace none.",
+        )
     return Results(found[0]) if found else None
 
 
@@ -50,63 +56,94 @@ class Results:
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
         self._ledger = mirror.folder.parent / "there.jsonl"
+        self._known: set[PurePosixPath] = set()
+        self._read: tuple[int, ...] = ()
         self._why = ""
         self._listed_at = 0.0
 
     def sync(self) -> None:
         """Have the copy's names be those that are there, and its lists of results say what other
         machines have made. Raises DiffinvError."""
-        seen = self._seen()
-        there = self.mirror.listed()
-        for place in there:
-            if place.name == FILE:
-                self._merge(place)
-            elif not self.mirror.here(place).exists():
-                atomic_create(self.mirror.here(place), b"")
-        for path in self._files():
-            place = self.mirror.place(path)
-            if place not in there and (place in seen or _is_empty(path)):
-                path.unlink()  # somebody removed it there
-            elif place in there and place not in seen and not self._is_there(path, there):
-                self._move_aside(path, set(there))
-        lines = "".join(_line(place, True) for place in there)
-        atomic_write(self._ledger, lines.encode())
+        with self._errors():
+            seen = self._seen()
+            there = self.mirror.listed()
+            for path in self._files():
+                place = self.mirror.place(path)
+                if place not in there and (place in seen or _is_empty(path)):
+                    path.unlink(missing_ok=True)  # somebody removed it there
+                elif place in there and place not in seen and not self._is_there(path, there):
+                    self._move_aside(path, set(there))
+            for place in there:
+                if place.name == FILE:
+                    self._merge(place)
+                elif not self.mirror.here(place).exists():
+                    atomic_create(self.mirror.here(place), b"")
+            lines = "".join(_line(place) for place in there)
+            atomic_write(self._ledger, lines.encode())
 
-    def expect(self, path: Path) -> None:
-        """Say that a result is about to be written, over one that may be there."""
-        if self.mirror.place(path) in self._seen():
-            self._note(path, False)
+    def is_taken(self, path: Path) -> bool:
+        """Whether somebody has given a name to something there since the copy's names were made.
+        Nobody knows while nothing can be read."""
+        if self._why or path.exists():
+            return False
+        try:
+            with self._errors():
+                if not self.mirror.exists(self.mirror.place(path)):
+                    return False
+                atomic_create(path, b"")
+                self._note(path)
+                return True
+        except DiffinvError as error:
+            self._why = str(error)
+            return False
 
     def send(self, listed: Path, *files: Path) -> None:
-        """Send a result's files, after the list that names it: without its line it would be made
-        again. Once something could not be sent, :meth:`finish` tries."""
+        """Send those of a result's files that have not been there, after the list that names it:
+        without its line it would be made again. Once something could not be sent, :meth:`finish`
+        tries."""
         if self._why:
             return
         try:
-            small = not listed.is_file() or listed.stat().st_size < _SMALL
-            if small or time.monotonic() - self._listed_at > _EVERY:
-                self.mirror.send(listed)
-                self._listed_at = time.monotonic()
-            for path in files:
-                self.mirror.send(path)
-                self._note(path)
+            with self._errors():
+                small = listed.stat().st_size < _SMALL
+                if small or time.monotonic() - self._listed_at > _EVERY:
+                    self.mirror.send(listed)
+                    self._listed_at = time.monotonic()
+                for path in files:
+                    if self.mirror.place(path) not in self._seen():
+                        self.mirror.send(path)
+                        self._note(path)
         except DiffinvError as error:
             self._why = str(error)
 
     def finish(self) -> list[str]:
         """Send what is left, of this run or of earlier ones; a sentence if that cannot be done."""
         try:
-            self._send_rest()
+            with self._errors():
+                self._send_rest()
         except DiffinvError as error:
             left = plural(len(self.unsent()) or 1, "result")
             where = path_text(self.mirror.folder)
             return [f"{error} {left} cannot be sent: see {where}. The same command sends the rest."]
         return []
 
-    def unsent(self) -> set[Path]:
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """What the copy's own disk says, as a sentence."""
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            copy, address = path_text(self.mirror.folder), text_safe(self.mirror.address)
+            raise DiffinvError(f"{copy}, the copy of {address!r}, fails ({reason}).") from error
+
+    def unsent(self) -> list[Path]:
         """The results that are here alone."""
-        seen, files = self._seen(), self._files()
-        return {one for one in files if self.mirror.place(one) not in seen and not _is_empty(one)}
+        return sorted(filter(self.is_unsent, self._files()))
+
+    def is_unsent(self, path: Path) -> bool:
+        """Whether a result is here alone."""
+        return self.mirror.place(path) not in self._seen() and not _is_empty(path)
 
     def _send_rest(self) -> None:
         there = self.mirror.listed()
@@ -114,7 +151,7 @@ class Results:
             found = there.get(self.mirror.place(listed))
             if found is None or found["size"] != listed.stat().st_size:
                 self.mirror.send(listed)
-        for path in sorted(self.unsent()):
+        for path in self.unsent():
             if not self._is_there(path, there):
                 if self.mirror.place(path) in there:
                     path = self._move_aside(path, set(there))
@@ -140,39 +177,81 @@ class Results:
             if self.mirror.place(free) not in taken and not os.path.lexists(free):
                 path.rename(free)
                 atomic_create(path, b"")
+                self._rename_in_list(path, free)
                 return free
         raise AssertionError("numbers have no end")
+
+    def _rename_in_list(self, path: Path, free: Path) -> None:
+        """Have a result's line say its new name; masks have none."""
+        listed = next((one / FILE for one in path.parents if (one / FILE).is_file()), None)
+        if listed is None:
+            return
+        old, new = (one.relative_to(listed.parent).as_posix() for one in (path, free))
+        rows = [row for row in map(_row, listed.read_bytes().splitlines()) if row]
+        named = [row for row in rows if row.get("output") == old]
+        if named:
+            self._add(listed, [json.dumps(named[-1] | {"output": new}).encode()])
 
     def _merge(self, place: PurePosixPath) -> None:
         """Add the lines that a list of results has there and not here. They come last, and so
         count: our own were sent before those of another machine were written."""
         here = self.mirror.here(place)
-        ours = here.read_bytes() if here.is_file() else b""
-        known = set(ours.splitlines())
-        theirs = [line for line in self.mirror.read(place).splitlines() if line not in known]
+        ours = set(here.read_bytes().splitlines()) if here.is_file() else set()
+        theirs = [line for line in self.mirror.read(place).splitlines() if line not in ours]
         if theirs:
-            make_folder(here.parent)
-            with here.open("ab") as file:  # a worker may be adding lines, too
-                start = b"" if not ours or ours.endswith(b"\n") else b"\n"
-                file.write(start + b"".join(line + b"\n" for line in theirs))
+            self._add(here, theirs)
+
+    def _add(self, listed: Path, lines: Sequence[bytes]) -> None:
+        """Add lines to a list of results, to which a worker may be adding some, too."""
+        make_folder(listed.parent)
+        ends = not listed.is_file() or listed.read_bytes()[-1:] in (b"", b"\n")
+        with listed.open("ab") as file:
+            file.write((b"" if ends else b"\n") + b"".join(line + b"\n" for line in lines))
 
     def _seen(self) -> set[PurePosixPath]:
         """What is there, or was when it was last looked at."""
-        found: dict[str, bool] = {}
-        if self._ledger.is_file():
-            for line in self._ledger.read_text(encoding="utf-8", errors="replace").splitlines():
-                with contextlib.suppress(ValueError):  # a line cut short
-                    found.update(json.loads(line))
-        return {PurePosixPath(place) for place, is_there in found.items() if is_there}
+        state = self._state()
+        if state != self._read:  # another process of ours has written it
+            text = self._ledger.read_text(encoding="utf-8", errors="replace") if state else ""
+            named = (place for line in text.splitlines() for place in _named(line))
+            self._known, self._read = set(map(PurePosixPath, named)), state
+        return self._known
 
-    def _note(self, path: Path, is_there: bool = True) -> None:
+    def _note(self, path: Path) -> None:
+        seen, place = self._seen(), self.mirror.place(path)
         make_folder(self._ledger.parent)
         with self._ledger.open("a", encoding="utf-8") as file:
-            file.write("\n" + _line(self.mirror.place(path), is_there))
+            file.write("\n" + _line(place))
+        seen.add(place)
+        self._read = self._state()
+
+    def _state(self) -> tuple[int, ...]:
+        """Which state the list of what is there is in; nothing if there is none."""
+        if not self._ledger.exists():
+            return ()
+        status = self._ledger.stat()
+        return (status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-def _line(place: PurePosixPath, is_there: bool) -> str:
-    return json.dumps({str(place): is_there}) + "\n"
+def _row(line: bytes) -> dict[str, object]:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _line(place: PurePosixPath) -> str:
+    return json.dumps([str(place)]) + "\n"
+
+
+def _named(line: str) -> list[str]:
+    """The place that a line names, unless it was cut short."""
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return []
+    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def _is_empty(path: Path) -> bool:

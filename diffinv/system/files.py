@@ -22,6 +22,9 @@ from .text import path_text
 _STAGED = re.compile(r"\.diffinv-([0-9a-f]{8})-(\d{1,9})-[0-9a-f]{12}(\.tmp)?")
 """What :func:`staged_name` gives: machine and process."""
 
+STAGED = ".diffinv-"
+"""How such a name begins."""
+
 _LOCK = ".diffinv.lock"
 
 _swept: set[Path] = set()
@@ -115,7 +118,7 @@ def _claimed(path: Path) -> Iterator[None]:
 def staged_name() -> str:
     """A hidden name for something that is gone after the write, unless the process is killed; then
     the next one to write there removes it."""
-    return f".diffinv-{_node()}-{os.getpid()}-{secrets.token_hex(6)}"
+    return f"{STAGED}{_node()}-{os.getpid()}-{secrets.token_hex(6)}"
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from ..errors import DiffinvError, UsageError
-from .files import file_mode, make_folder, staged_name
+from .files import STAGED, file_mode, make_folder, staged_name
 from .text import text_safe
 
 _AT_ONCE = 8
@@ -27,8 +27,8 @@ _TIMES = ("LastModified", "mtime", "modified", "last_modified", "updated")
 _MARKS = ("ETag", "etag", "md5Hash", "content_md5", "Content-MD5", "Digest", "Last-Modified")
 """What else changes when a file does, as some say."""
 
-_RENAMING = {"file", "local", "sftp", "ssh", "smb"}
-"""Protocols by which a file may be seen half-written, and is cheap to rename."""
+_RENAMING = {"file", "local", "sftp", "ssh"}
+"""Protocols by which a file may be seen half-written, and renamed over another."""
 
 _LONGEST = 60
 """So many characters of a folder's name are kept."""
@@ -63,12 +63,12 @@ class Mirror:
         return {place: one for place, one in places.items() if place not in folders}
 
     def fetch(self, wanted: Callable[[PurePosixPath], bool]) -> int:
-        """Have the copy be like the folder, as far as places are ``wanted``; how many files had to
-        be brought."""
+        """Have the copy be what there is of the folder whose places are ``wanted``; how many files
+        had to be brought."""
         found = {place: one for place, one in self.listed().items() if wanted(place)}
         for place in self.places():
-            if wanted(place) and place not in found:
-                self.here(place).unlink()
+            if place not in found and not place.name.startswith(STAGED):
+                self.here(place).unlink(missing_ok=True)
         left = [(place, one) for place, one in found.items() if not self._is_same(place, one)]
         with ThreadPoolExecutor(_AT_ONCE) as several:
             for _ in several.map(lambda pair: self._get(*pair), left):
@@ -88,6 +88,12 @@ class Mirror:
             return False
         self._get(place, found)
         return True
+
+    def exists(self, place: PurePosixPath) -> bool:
+        """Whether anything has this name there now."""
+        with naming(self._shown(place), "read"):
+            self._files.invalidate_cache()
+            return bool(self._files.exists(self._there(place)))
 
     def read(self, place: PurePosixPath) -> bytes:
         """What is in a file there."""
@@ -153,8 +159,13 @@ class Mirror:
             self._files.put_file(str(path), there)
             return
         staged = f"{there.rpartition('/')[0]}/{staged_name()}.tmp"
-        self._files.put_file(str(path), staged)
-        self._files.mv(staged, there)
+        try:
+            self._files.put_file(str(path), staged)
+            self._files.mv(staged, there)
+        except Exception:
+            with contextlib.suppress(Exception):
+                self._files.rm_file(staged)
+            raise
 
     @cached_property
     def _files(self) -> Any:

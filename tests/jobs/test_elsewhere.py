@@ -159,9 +159,13 @@ def test_a_name_taken_while_a_result_could_not_be_sent(diffinv, address, out, mo
         assert diffinv(*command).code == 1
     out.mkdir(parents=True)
     (out / "one.png").write_bytes(b"somebody's")
-    assert diffinv(*command).code == 0
+    done = diffinv(*command)
+    assert done.code == 0, done.err
+    assert f"file://{out}/one-2.png" in done.out
     assert (out / "one.png").read_bytes() == b"somebody's"
     assert files(out) == {*NAMES, "one-2.png"}
+    (out / "one.png").unlink()
+    assert "3 of 3 were done before" in diffinv(*command).err
 
 
 def test_a_worker_that_died_after_sending_a_result(diffinv, address, out, tmp_path):
@@ -223,14 +227,59 @@ def test_what_was_removed_there_is_not_used(diffinv, address, pictures, out):
     assert "There are no pictures at" in done.err
 
 
-def test_results_replace_others_only_if_asked(diffinv, address, out):
-    command = ("apply", "blue", f"{address}/one.png", "--out", f"file://{out}")
+def test_results_replace_none_there(diffinv, address, out):
+    done = diffinv("apply", "blue", address, "--out", f"file://{out}", "--replace")
+    assert done.code == 2
+    assert "leave out --replace" in done.err
+
+
+def test_results_replace_others_here_if_asked(diffinv, pictures, out):
     out.mkdir(parents=True)
     (out / "one.png").write_bytes(b"somebody's")
-    done = diffinv(*command, "--replace")
-    assert done.code == 0, done.err
+    command = ("apply", "blue", pictures / "b" / "one.png", "--out", out)
+    assert (
+        diffinv(
+            "invert",
+            pictures / "a.png",
+            pictures / "a2.png",
+            "--name",
+            "blue",
+            "--backbone",
+            "toy",
+            "--steps",
+            3,
+        ).code
+        == 0
+    )
+    assert diffinv(*command, "--replace").code == 0
     assert files(out) == {"one.png"}
     assert _pixels(out / "one.png")
+
+
+def test_what_is_put_there_while_a_job_runs_stays(diffinv, address, out, monkeypatch):
+    send = Mirror.send
+
+    def with_company(mirror: Mirror, path: Path) -> None:
+        send(mirror, path)
+        if not (out / "two.png").exists():
+            (out / "two.png").write_bytes(b"somebody's")
+
+    monkeypatch.setattr(Mirror, "send", with_company)
+    done = diffinv("apply", "blue", address, "--out", f"file://{out}")
+    assert done.code == 0, done.err
+    assert (out / "two.png").read_bytes() == b"somebody's"
+    assert files(out) == {*NAMES, "two-2.png"}
+    assert f"file://{out}/two-2.png" in done.out
+
+
+def test_a_retouched_mask_stays(diffinv, address, out):
+    command = ("apply", "blue", address, "--out", f"file://{out}", "--save-masks")
+    assert diffinv(*command).code == 0
+    (out / "masks" / "one.png").write_bytes(b"retouched")
+    (out / "one.png").unlink()
+    assert diffinv(*command).code == 0
+    assert (out / "masks" / "one.png").read_bytes() == b"retouched"
+    assert (out / "one.png").exists()
 
 
 def test_results_among_the_pictures(diffinv, address, pictures):
@@ -270,11 +319,23 @@ def test_what_cannot_be_sent_stays_and_is_sent_later(diffinv, address, out, monk
     assert files(out) == NAMES
 
 
-def test_results_inside_the_pictures_folder_are_no_pictures(diffinv, address):
-    command = ("apply", "blue", address, "--out", f"{address}/out")
-    assert diffinv(*command).code == 0
-    again = diffinv(*command)
+def test_results_and_masks_inside_the_pictures_folder_are_no_pictures(
+    diffinv, address, pictures, out
+):
+    inside = ("apply", "blue", address, "--out", f"{address}/out", "--save-masks")
+    assert diffinv(*inside).code == 0
+    assert diffinv("apply", "blue", address, "--out", f"file://{out}").code == 0
+    again = diffinv(*inside)
     assert "3 of 3 were done before" in again.err, again.err
+    masks = f"{address}/white"
+    same = ("apply", "blue:0.5", address, "--out", address, "--save-masks", "--mask", masks)
+    for name in NAMES:
+        (pictures / "b" / "white" / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.new("L", (24, 20), 255).save(pictures / "b" / "white" / name)
+    shutil.rmtree(pictures / "b" / "out")
+    first = diffinv(*same)
+    assert first.code == 0, first.err
+    assert files(pictures / "b" / "masks") == {"one-2.png", "two-2.png", "deeper/one-2.png"}
 
 
 def test_prompts_and_masks_come_along(diffinv, address, pictures, out):
