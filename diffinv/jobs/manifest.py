@@ -138,7 +138,7 @@ class Manifest:
             return {}
         rows: dict[str, dict[str, Any]] = {}
         for line in text.splitlines():
-            row = _parse(line)
+            row = parsed(line)
             if row is None or row["key"] != self.key:
                 continue
             if row.get("restart"):
@@ -194,7 +194,7 @@ def _odd(path: Path) -> DiffinvError:
     )
 
 
-def _parse(line: str) -> dict[str, Any] | None:
+def parsed(line: str) -> dict[str, Any] | None:
     """A line as it was written; None if it is cut short or not ours."""
     try:
         row = json.loads(line)

@@ -15,12 +15,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from ..errors import DiffinvError, UsageError
-from ..system.files import atomic_create, atomic_write, make_folder, numbered
+from ..system.files import atomic_create, make_folder, numbered
 from ..system.mirrors import Found, Mirror, mirror_of
 from ..system.paths import data_folder
 from ..system.text import path_text, plural, text_safe
 from .elsewhere import NAME, mirrors_of
-from .manifest import FILE
+from .ledger import Ledger
+from .manifest import FILE, parsed
 from .requests import ApplyRequest
 
 _SMALL = 2**18
@@ -55,17 +56,15 @@ class Results:
 
     def __init__(self, mirror: Mirror) -> None:
         self.mirror = mirror
-        self._ledger = mirror.folder.parent / "there.jsonl"
-        self._known: set[PurePosixPath] = set()
-        self._read: tuple[int, ...] = ()
-        self._why = ""
+        self._seen = Ledger(mirror.folder.parent / "there.jsonl")
+        self._why = ""  # what is in the way of sending
         self._listed_at = 0.0
 
     def sync(self) -> None:
         """Have the copy's names be those that are there, and its lists of results say what other
         machines have made. Raises DiffinvError."""
         with self._errors():
-            seen = self._seen()
+            seen = self._seen.names
             there = self.mirror.listed()
             for path in self._files():
                 place = self.mirror.place(path)
@@ -78,8 +77,7 @@ class Results:
                     self._merge(place)
                 elif not self.mirror.here(place).exists():
                     atomic_create(self.mirror.here(place), b"")
-            lines = "".join(_line(place) for place in there)
-            atomic_write(self._ledger, lines.encode())
+            self._seen.replace(there)
 
     def is_taken(self, path: Path) -> bool:
         """Whether somebody has given a name to something there since the copy's names were made.
@@ -88,10 +86,11 @@ class Results:
             return False
         try:
             with self._errors():
-                if not self.mirror.exists(self.mirror.place(path)):
+                place = self.mirror.place(path)
+                if not self.mirror.exists(place):
                     return False
                 atomic_create(path, b"")
-                self._note(path)
+                self._seen.add(place)
                 return True
         except DiffinvError as error:
             self._why = str(error)
@@ -110,9 +109,9 @@ class Results:
                     self.mirror.send(listed)
                     self._listed_at = time.monotonic()
                 for path in files:
-                    if self.mirror.place(path) not in self._seen():
+                    if self.is_unsent(path):
                         self.mirror.send(path)
-                        self._note(path)
+                        self._seen.add(self.mirror.place(path))
         except DiffinvError as error:
             self._why = str(error)
 
@@ -127,6 +126,14 @@ class Results:
             return [f"{error} {left} cannot be sent: see {where}. The same command sends the rest."]
         return []
 
+    def unsent(self) -> list[Path]:
+        """The results that are here alone."""
+        return sorted(filter(self.is_unsent, self._files()))
+
+    def is_unsent(self, path: Path) -> bool:
+        """Whether a result is here alone."""
+        return self.mirror.place(path) not in self._seen.names and not _is_empty(path)
+
     @contextlib.contextmanager
     def _errors(self) -> Iterator[None]:
         """What the copy's own disk says, as a sentence."""
@@ -136,14 +143,6 @@ class Results:
             reason = error.strerror or type(error).__name__
             copy, address = path_text(self.mirror.folder), text_safe(self.mirror.address)
             raise DiffinvError(f"{copy}, the copy of {address!r}, fails ({reason}).") from error
-
-    def unsent(self) -> list[Path]:
-        """The results that are here alone."""
-        return sorted(filter(self.is_unsent, self._files()))
-
-    def is_unsent(self, path: Path) -> bool:
-        """Whether a result is here alone."""
-        return self.mirror.place(path) not in self._seen() and not _is_empty(path)
 
     def _send_rest(self) -> None:
         there = self.mirror.listed()
@@ -156,7 +155,7 @@ class Results:
                 if self.mirror.place(path) in there:
                     path = self._move_aside(path, set(there))
                 self.mirror.send(path)
-            self._note(path)
+            self._seen.add(self.mirror.place(path))
 
     def _is_there(self, path: Path, there: Mapping[PurePosixPath, Found]) -> bool:
         """Whether a file that may have been sent is what is there, or an empty one stands for that.
@@ -187,8 +186,8 @@ class Results:
         if listed is None:
             return
         old, new = (one.relative_to(listed.parent).as_posix() for one in (path, free))
-        rows = [row for row in map(_row, listed.read_bytes().splitlines()) if row]
-        named = [row for row in rows if row.get("output") == old]
+        lines = listed.read_text(encoding="utf-8", errors="replace").splitlines()
+        named = [row for row in map(parsed, lines) if row and row.get("output") == old]
         if named:
             self._add(listed, [json.dumps(named[-1] | {"output": new}).encode()])
 
@@ -207,51 +206,6 @@ class Results:
         ends = not listed.is_file() or listed.read_bytes()[-1:] in (b"", b"\n")
         with listed.open("ab") as file:
             file.write((b"" if ends else b"\n") + b"".join(line + b"\n" for line in lines))
-
-    def _seen(self) -> set[PurePosixPath]:
-        """What is there, or was when it was last looked at."""
-        state = self._state()
-        if state != self._read:  # another process of ours has written it
-            text = self._ledger.read_text(encoding="utf-8", errors="replace") if state else ""
-            named = (place for line in text.splitlines() for place in _named(line))
-            self._known, self._read = set(map(PurePosixPath, named)), state
-        return self._known
-
-    def _note(self, path: Path) -> None:
-        seen, place = self._seen(), self.mirror.place(path)
-        make_folder(self._ledger.parent)
-        with self._ledger.open("a", encoding="utf-8") as file:
-            file.write("\n" + _line(place))
-        seen.add(place)
-        self._read = self._state()
-
-    def _state(self) -> tuple[int, ...]:
-        """Which state the list of what is there is in; nothing if there is none."""
-        if not self._ledger.exists():
-            return ()
-        status = self._ledger.stat()
-        return (status.st_mtime_ns, status.st_size, status.st_ino)
-
-
-def _row(line: bytes) -> dict[str, object]:
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _line(place: PurePosixPath) -> str:
-    return json.dumps([str(place)]) + "\n"
-
-
-def _named(line: str) -> list[str]:
-    """The place that a line names, unless it was cut short."""
-    try:
-        found = json.loads(line)
-    except ValueError:
-        return []
-    return [one for one in found if isinstance(one, str)] if isinstance(found, list) else []
 
 
 def _is_empty(path: Path) -> bool:
