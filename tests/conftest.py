@@ -13,6 +13,8 @@ import pytest
 from command_line import diffinv, end_workers, learned, pictures, process  # noqa: F401 - fixtures
 from hypothesis import settings
 
+from diffinv.plugins import probing
+
 # Tests run side by side: a thread each, for them and for the processes they start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Examples are the same in every run, and slow machines are no failures.
@@ -51,10 +53,12 @@ _DETACH = 2
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch):
-    """Every test has an empty home of its own and no network to fall back on."""
+    """Every test has an empty home of its own, no network to fall back on, and patience with
+    plugins: a machine at work takes longer than a user may wait."""
     home = tmp_path_factory.mktemp("home")
     monkeypatch.setenv("DIFFINV_HOME", str(home))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr(probing, "PATIENCE", probing.LIMIT)
     yield
     end_workers(home)
 
