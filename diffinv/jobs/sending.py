@@ -209,5 +209,5 @@ class Results:
 
 
 def _is_empty(path: Path) -> bool:
-    """Whether a file stands for one that is there: no result is empty."""
-    return path.stat().st_size == 0
+    """Whether a file stands for one that is there, since no result is empty, or is gone."""
+    return not path.exists() or path.stat().st_size == 0

@@ -95,6 +95,7 @@ def test_another_machine_goes_on_with_what_is_there(diffinv, address, out, machi
     assert diffinv(*command).code == 0
     (out / "two.png").unlink()
     machine("second")
+    assert f"file://{out}/two.png" in diffinv("jobs", "show", 2).out
     done = diffinv(*command)
     assert done.code == 0, done.err
     assert "2 of 3 were done before" in done.err
