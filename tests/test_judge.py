@@ -6,12 +6,12 @@ import base64
 import http.server
 import io
 import json
-import threading
 import time
 
 import pytest
 from evaluating import finished
 from PIL import Image
+from serving import serving
 
 from diffinv.cli.app import run
 from diffinv.evaluation.judge import PRESETS, cost_of, judge_of, verdict_of
@@ -66,13 +66,8 @@ def likes_green(first, second):
 
 @pytest.fixture
 def server():
-    server = Judge()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Judge()) as server:
+        yield server
 
 
 @pytest.fixture

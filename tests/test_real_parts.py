@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 from pathlib import Path
 
 import open_clip
@@ -12,6 +11,7 @@ import pytest
 from installing import MODULES, install, install_project
 from PIL import Image
 from safetensors.torch import save_file
+from serving import serving
 
 from diffinv.cli import app
 from diffinv.difference import read_info
@@ -63,13 +63,8 @@ def server():
         def log_message(self, *_args):
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+        yield server
 
 
 def library(diffinv) -> list[dict]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import http.server
 import json
-import threading
 
 import pytest
+from serving import serving
 
 
 class Server(http.server.ThreadingHTTPServer):
@@ -50,10 +50,5 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server():
-    server = Server()
-    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Server()) as server:
+        yield server
